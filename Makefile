@@ -1,0 +1,35 @@
+# Everything a fresh clone needs: Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+TASKPROMPT := $(VENV)/bin/taskprompt
+
+.PHONY: setup demo test lint docs clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "taskprompt needs Python 3.11, 3.12 or 3.13; found %d.%d. Run: make PYTHON=python3.12 setup" % v)'
+	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet "uv>=0.9,<1"; }
+	$(UV) sync --quiet --python $(VENV)/bin/python
+	touch $@
+
+demo: setup
+	$(TASKPROMPT) fit recipes/quickstart.yaml --out runs/quickstart --fresh
+	$(TASKPROMPT) evaluate runs/quickstart
+	$(TASKPROMPT) report runs/quickstart
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+
+test: lint
+	$(VENV)/bin/pytest
+
+docs: setup
+	$(UV) sync --quiet --group docs --python $(VENV)/bin/python
+	$(VENV)/bin/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) runs site

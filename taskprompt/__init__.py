@@ -1,0 +1,1 @@
+"""taskprompt: multi-task prompts for video transformers."""

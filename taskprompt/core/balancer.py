@@ -1,0 +1,27 @@
+"""Balancer: many losses -> one backward."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from taskprompt.core.spec import Spec
+
+
+class Balance(nn.Module):
+    """task -> scalar loss; joins them into the gradient of one step."""
+
+    def backward(self, losses: Mapping[str, Tensor], shared: Iterable[Tensor]) -> Tensor:
+        """Add gradients to all parameters; returns the total, detached. `shared`: parameters under all tasks."""
+        raise NotImplementedError
+
+
+class Balancer(Spec):
+    """Base of all balancers."""
+
+    home: ClassVar[str] = "taskprompt.balancers"
+
+    @abstractmethod
+    def build(self, tasks: Iterable[str]) -> Balance:
+        """The balance for these tasks; may have parameters of its own."""

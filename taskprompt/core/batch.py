@@ -1,0 +1,59 @@
+"""Sample -> flat row of arrays (what Ray and Arrow carry) -> Batch."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from taskprompt.core.task import Task
+from taskprompt.core.types import Batch, Dims, Sample
+
+Columns = dict[str, np.ndarray]
+
+
+def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
+    """One flat row of fixed-shape arrays. An absent label: blanks, and `present` False, for Arrow wants one schema."""
+    row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
+    for name, task in tasks.items():
+        target = task.checked_target(name, sample, dims)
+        row[f"{name}/present"] = np.asarray(target is not None)
+        row |= {f"{name}/{k}": v for k, v in (target or task.blank(dims)).items()}
+    return row
+
+
+def blank(tasks: Mapping[str, Task], dims: Dims) -> Columns:
+    """The row that stands where a sample could not be read; never reaches a batch."""
+    empty = np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8)
+    row: Columns = {"key": np.asarray(""), "video": empty}
+    for name, task in tasks.items():
+        row |= {f"{name}/present": np.asarray(False)} | {f"{name}/{k}": v for k, v in task.blank(dims).items()}
+    return row
+
+
+def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
+    """Columns of several sources, each with only the tasks that source can label -> one mixed Batch."""
+    sizes = [len(p["key"]) for p in parts]
+    starts = np.cumsum([0, *sizes])
+    keys = [str(k) for p in parts for k in p["key"]]
+    targets: dict[str, dict[str, Tensor]] = {}
+    rows: dict[str, Tensor] = {}
+    for name, task in tasks.items():
+        having = [
+            (p, s, np.flatnonzero(p[f"{name}/present"]))
+            for p, s in zip(parts, starts, strict=False)
+            if f"{name}/present" in p
+        ]
+        if not having:
+            continue
+        rows[name] = torch.from_numpy(np.concatenate([at + start for _, start, at in having]).astype(np.int64))
+        targets[name] = {k: _join([p[f"{name}/{k}"][at] for p, _, at in having]) for k in task.layout}
+    return Batch(keys, _join([p["video"] for p in parts]), targets, rows)
+
+
+def _join(arrays: list[np.ndarray]) -> Tensor:
+    """m ... each -> m ...: one copy, into memory that torch owns."""
+    total = sum(len(a) for a in arrays)
+    out = torch.from_numpy(np.empty((total, *arrays[0].shape[1:]), arrays[0].dtype))
+    np.concatenate(arrays, out=out.numpy())
+    return out

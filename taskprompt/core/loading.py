@@ -1,0 +1,130 @@
+"""yaml -> Recipe: `extends`, `${VARIABLES}`, key=value overrides, and every error at once."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from taskprompt.core.errors import RecipeError
+from taskprompt.core.recipe import Recipe
+
+
+def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """The recipe in a yaml file with 'a.b=value' overrides applied. Raises RecipeError with every problem."""
+    return validate(read(path, overrides), str(path))
+
+
+def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
+    """The same as one plain dictionary, merged and expanded but not yet checked."""
+    data = _read_extended(Path(path), ())
+    for override in overrides:
+        _override(data, override)
+    problems: list[str] = []
+    data = _expand(data, "", problems)
+    if problems:
+        raise RecipeError(str(path), problems)
+    return data
+
+
+def validate(data: dict[str, Any], where: str) -> Recipe:
+    """A dictionary as a Recipe; `where` names it in errors."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(where, [line for e in error.errors() for line in _lines(e)]) from None
+
+
+def dump(recipe: Recipe) -> str:
+    """A recipe as yaml that loads to the same recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _lines(error: Any) -> list[str]:
+    path = ".".join(str(p) for p in error["loc"])
+    text = error["msg"].removeprefix("Value error, ")
+    if not path:
+        return text.split("\n")  # the recipe's own checks say where they look
+    found = "" if isinstance(error["input"], dict) or error["type"] == "missing" else f" Found: {error['input']!r}."
+    return [f"{path}: {text}{'' if text.endswith('.') else '.'}{found if error['type'] != 'spec' else ''}"]
+
+
+def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    path = path.absolute()
+    if path in seen:
+        raise RecipeError(str(path), [f"extends: {' -> '.join(p.name for p in (*seen, path))} goes round in a circle."])
+    data = _read_yaml(path)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    return _merge(_read_extended(path.parent / os.path.expandvars(str(base)), (*seen, path)), data)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            str(path), [f"cannot be read: {error.strerror}. Give the path of a recipe's yaml file."]
+        ) from None
+    except UnicodeDecodeError:
+        raise RecipeError(str(path), ["is not a text file. Give the path of a recipe's yaml file."]) from None
+    except yaml.YAMLError as error:
+        raise RecipeError(str(path), ["is not yaml: " + " ".join(str(error).split()) + "."]) from None
+    if not isinstance(data, dict):
+        raise RecipeError(str(path), [f"holds {type(data).__name__}, expected `key: value` lines such as `tasks:`."])
+    return data
+
+
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Dictionaries merge by key, a null removes the key, and a new `kind` replaces the whole entry."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        other_kind = (
+            isinstance(value, dict) and isinstance(old, dict) and value.get("kind", old.get("kind")) != old.get("kind")
+        )
+        if value is None and isinstance(old, dict):
+            merged.pop(key)
+        elif isinstance(value, dict) and isinstance(old, dict) and not other_kind:
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"override {text!r}", ["expected key=value, for example stages.0.steps=100."])
+    *parents, last = key.split(".")
+    node: Any = data
+    try:
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        node[int(last) if isinstance(node, list) else last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}", [f"the value {value!r} is not yaml; quote it."]) from None
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise RecipeError(f"override {text!r}", [f"there is no {key!r} in the recipe to set."]) from None
+
+
+def _expand(value: Any, path: str, problems: list[str]) -> Any:
+    """${NAME} and ${NAME:-default} in every string."""
+    if isinstance(value, dict):
+        return {k: _expand(v, f"{path}.{k}".lstrip("."), problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, f"{path}.{i}", problems) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match) -> str:
+        name, default = match[1], match[2]
+        if name not in os.environ and default is None:
+            problems.append(f"{path}: the environment variable {name} is not set. Run: export {name}=...")
+            return ""
+        return os.environ.get(name, default or "")
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", variable, value)

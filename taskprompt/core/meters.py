@@ -1,0 +1,32 @@
+"""Meters: what a metric remembers over a whole set, summed over workers by torchmetrics."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class Means(Metric):
+    """The mean of each per-sample metric over the samples that have a finite value for it."""
+
+    def __init__(self, metrics: Callable[[Tensor, dict[str, Tensor]], dict[str, Tensor]]):
+        super().__init__()
+        self.metrics = metrics
+        self.names: list[str] = []
+
+    def update(self, output: Tensor, target: dict[str, Tensor]) -> None:
+        """m ..., m ...: add the metrics of m samples."""
+        for name, value in self.metrics(output, target).items():
+            if name not in self.names:
+                self.names.append(name)
+                for state in (f"{name}_sum", f"{name}_count"):
+                    self.add_state(state, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+                    setattr(self, state, getattr(self, state).to(output.device))
+            ok = torch.isfinite(value)
+            setattr(self, f"{name}_sum", getattr(self, f"{name}_sum") + value[ok].double().sum())
+            setattr(self, f"{name}_count", getattr(self, f"{name}_count") + ok.sum())
+
+    def compute(self) -> dict[str, Tensor]:
+        """name -> mean; NaN where no sample had a value."""
+        return {n: getattr(self, f"{n}_sum") / getattr(self, f"{n}_count") for n in self.names}

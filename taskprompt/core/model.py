@@ -1,0 +1,87 @@
+"""Backbone, Encoder, Prompter, and the model that joins them with the tasks' heads."""
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.spec import Spec
+from taskprompt.core.task import Task
+from taskprompt.core.types import Dims, Features
+
+
+class Encoder(nn.Module):
+    """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back."""
+
+    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+        raise NotImplementedError
+
+
+class Backbone(Spec):
+    """Base of all backbones: the spec; `build` makes the Encoder."""
+
+    home: ClassVar[str] = "taskprompt.backbones"
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)  # RGB in 0..1, subtracted
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)  # RGB in 0..1, divided by
+
+    @abstractmethod
+    def dims(self, clip: ClipSpec) -> Dims:
+        """Sizes for clips of this shape; raises SpecError where the shape does not fit."""
+
+    @abstractmethod
+    def build(self, clip: ClipSpec) -> Encoder:
+        """The encoder, freshly initialised."""
+
+
+class Prompter(Spec):
+    """Base of all prompters: how the tasks' prompts come to be."""
+
+    home: ClassVar[str] = "taskprompt.prompters"
+
+    @abstractmethod
+    def build(self, dims: Dims) -> nn.Module:
+        """A module called prompter(encoder, video) -> Features with `prompts` filled for dims.prompts."""
+
+
+class MultiTaskModel(nn.Module):
+    """encoder + prompter + one head a task. Heads run on the rows that carry their label, on all if none are named."""
+
+    def __init__(self, backbone: Backbone, prompter: Prompter, tasks: Mapping[str, Task], clip: ClipSpec):
+        super().__init__()
+        self.dims = model_dims(backbone, tasks, clip)
+        self.encoder = backbone.build(clip)
+        self.prompter = prompter.build(self.dims)
+        self.heads = nn.ModuleDict({n: t.head(self.dims) for n, t in tasks.items()})
+        self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
+
+    def features(self, video: Tensor) -> Features:
+        """b t h w c uint8 -> Features. Normalised here, so that pixels cross to the device as bytes."""
+        return self.prompter(self.encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
+
+    def forward(self, video: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """b t h w c uint8 -> task -> output of the rows named for it (m first), of all b where rows is None.
+
+        A task named with no rows runs on one sample, so that its weights always take part in the backward
+        pass; its output then has the length 1 and the caller gives it no weight."""
+        features = self.features(video)
+        outputs = {}
+        for name, head in self.heads.items():
+            part = features
+            if rows is not None:
+                if name not in rows:
+                    continue
+                at = rows[name]
+                part = features.select(at if len(at) else at.new_zeros(1))
+            outputs[name] = head(part.prompts.get(name), part)
+        return outputs
+
+
+def model_dims(backbone: Backbone, tasks: Mapping[str, Task], clip: ClipSpec) -> Dims:
+    """The backbone's sizes with the number of prompts of every task filled in."""
+    dims = backbone.dims(clip)
+    return dataclasses.replace(dims, prompts={n: t.prompts for n, t in tasks.items()})

@@ -1,0 +1,140 @@
+"""Recipe: all that a run is, in one yaml."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from taskprompt.core.balancer import Balancer
+from taskprompt.core.errors import SpecError
+from taskprompt.core.model import Backbone, Prompter, model_dims
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import Spec, nearest, resolve
+from taskprompt.core.task import Task
+
+
+class Augment(Spec):
+    """What is done to training clips; labels move with the pixels. Held-out clips are only resized and centre-cropped."""
+
+    scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
+    flip: float = Field(0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
+    brightness: float = Field(0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
+    contrast: float = Field(0.0, ge=0)
+    saturation: float = Field(0.0, ge=0)
+    hue: float = Field(0.0, ge=0, le=0.5)  # turns of the colour circle
+    grey: float = Field(0.0, ge=0, le=1)  # chance of losing all colour
+    noise: float = Field(0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, value):
+        if not 0 < value[0] <= value[1] <= 1:
+            raise SpecError(f"found {value}, expected two numbers with 0 < low <= high <= 1.")
+        return value
+
+
+class Stage(Spec):
+    """Which tasks, what is frozen, how long, which rate."""
+
+    steps: int = Field(ge=1)  # optimizer steps
+    tasks: tuple[str, ...] | None = None  # null: all of the recipe
+    sources: tuple[str, ...] | None = None  # null: all of the recipe
+    freeze: tuple[
+        str, ...
+    ] = ()  # parts left as they are, in eval mode: encoder, prompter, heads.depth, encoder.blocks.0
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
+    final_lr: float = Field(0.0, ge=0)
+    warmup: int = Field(0, ge=0)  # steps of linear rise from 0
+    weight_decay: float = Field(0.05, ge=0)  # not on biases, norms and prompts
+    betas: tuple[float, float] = (0.9, 0.999)  # the first is SGD's momentum
+    clip_norm: float | None = Field(1.0, gt=0)  # gradient norm; null: unclipped
+    accumulate: int = Field(1, ge=1)  # batches an optimizer step
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights, which are then what is evaluated
+
+
+class Runtime(Spec):
+    """Where and how it runs; changes speed, never the result beyond rounding."""
+
+    workers: int = Field(1, ge=1)  # training processes; a batch is shared among them
+    gpu: bool = False  # one GPU a worker
+    cpus_per_worker: float = Field(1, gt=0)
+    data_tasks: int = Field(1, ge=1)  # decoding processes a source and worker
+    block: int = Field(16, ge=1)  # clips a block of a stream
+    precision: Literal["fp32", "bf16"] = "bf16"
+    compile: bool = False  # torch.compile
+    checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
+    threads: int | None = Field(None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
+
+
+class Recipe(Spec):
+    """One yaml a run."""
+
+    seed: int = Field(0, ge=0)
+    clip: ClipSpec = ClipSpec()  # type: ignore[call-arg]
+    augment: Augment = Augment()  # type: ignore[call-arg]
+    sources: dict[str, Source] = Field(min_length=1)
+    held_out: dict[str, Source] = {}  # sources to evaluate on; a task is measured where its label is given
+    backbone: Backbone
+    prompter: Prompter
+    tasks: dict[str, Task] = Field(min_length=1)
+    balancer: Balancer = Field(default_factory=lambda: resolve("fixed", Balancer)())  # type: ignore[arg-type]
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    runtime: Runtime = Runtime()  # type: ignore[call-arg]
+    evaluate_every: int | None = Field(None, ge=1)  # steps; null: at the end alone
+    save_every: int | None = Field(None, ge=1)  # steps; null: at the end of a stage alone
+    keep: int = Field(2, ge=1)  # checkpoints to keep
+    max_skipped: float = Field(0.1, ge=0, le=1)  # share of samples that may be unusable before the run stops
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Recipe":
+        problems = [*self._stage_problems(), *self._task_problems(), *self._shape_problems()]
+        if problems:
+            raise SpecError("\n".join(problems))
+        return self
+
+    def _stage_problems(self):
+        for i, stage in enumerate(self.stages):
+            for word, known in (("tasks", self.tasks), ("sources", self.sources)):
+                for name in getattr(stage, word) or ():
+                    if name not in known:
+                        yield f"stages.{i}.{word}: {name!r} is not one of the recipe's {word}{nearest(name, known)} Known: {', '.join(known)}."
+
+    def _task_problems(self):
+        for name, task in self.tasks.items():
+            label = task.label_name(name)
+            offered = sorted({n for s in self.sources.values() for n in s.gives()})
+            if label not in offered:
+                yield (
+                    f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
+                    f"Given: {', '.join(offered) or 'none'}. Set `label`, or let a source give it (`only`)."
+                )
+        for group in ("sources", "held_out"):
+            for name, source in getattr(self, group).items():
+                for label in source.only or ():
+                    if label not in source.offers():
+                        yield (
+                            f"{group}.{name}.only: {label!r} is not a label of this source"
+                            f"{nearest(label, source.offers())} Offered: {', '.join(source.offers()) or 'none'}."
+                        )
+
+    def _shape_problems(self):
+        try:
+            model_dims(self.backbone, self.tasks, self.clip)
+        except SpecError as error:
+            yield f"backbone: {error}"
+
+    def dims(self):
+        """The sizes of this recipe's model."""
+        return model_dims(self.backbone, self.tasks, self.clip)
+
+    def tasks_of(self, source: Source) -> dict[str, Task]:
+        """The tasks whose label a source gives."""
+        return {n: t for n, t in self.tasks.items() if t.label_name(n) in source.gives()}
+
+    def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
+        """The names of a stage's tasks."""
+        return tuple(self.tasks) if stage.tasks is None else stage.tasks
+
+    def stage_sources(self, stage: Stage) -> dict[str, Source]:
+        """A stage's sources."""
+        return {n: s for n, s in self.sources.items() if stage.sources is None or n in stage.sources}

@@ -1,0 +1,47 @@
+"""Source: reads one data set; lists rows, loads one row as a Sample."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from taskprompt.core.spec import Spec
+from taskprompt.core.types import Row, Sample
+
+
+class ClipSpec(Spec):
+    """How a clip is cut from a video, and what the model sees of it."""
+
+    frames: int = Field(16, ge=1)
+    height: int = Field(224, ge=8)  # pixels
+    width: int = Field(224, ge=8)  # pixels
+    fps: float | None = Field(7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
+
+
+class Source(Spec):
+    """Base of all sources."""
+
+    home: ClassVar[str] = "taskprompt.sources"
+    quota: int = Field(1, ge=1)  # samples of this source in every batch
+    only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
+    mirror: bool = True  # may its clips be flipped left to right?
+
+    @abstractmethod
+    def offers(self) -> tuple[str, ...]:
+        """The names of the labels it may give."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """List the samples without reading them, in a stable order; each row has a unique `key`."""
+
+    @abstractmethod
+    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+        """One row as a Sample; pure: same row and rng, same sample. rng None: the middle of the video.
+
+        The frames keep their own size. Raises SampleError where the row cannot be read."""
+
+    def gives(self) -> tuple[str, ...]:
+        """The labels that it offers and that `only` keeps."""
+        return tuple(n for n in self.offers() if self.only is None or n in self.only)

@@ -1,0 +1,113 @@
+"""Task: turns a label into a target; owns a head, a loss, metrics, and a picture."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from taskprompt.core.errors import LayoutError, SampleError
+from taskprompt.core.spec import Spec
+from taskprompt.core.types import Dims, Sample, plain
+
+
+class Array(NamedTuple):
+    """Shape in axis names, 'frames height width 3'. A name is a field of the task, else of Dims."""
+
+    axes: str
+    dtype: str = "float32"
+
+
+class Task(Spec):
+    """Base of all tasks. Weights live only in the module that `head` builds."""
+
+    home: ClassVar[str] = "taskprompt.tasks"
+    layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
+    label: str = ""  # the label it reads; default: its name in the recipe
+    prompts: int = 1  # prompt tokens it owns; 0: reads shared features alone
+
+    @abstractmethod
+    def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
+        """The arrays of `layout` for one sample; raises SampleError for a label that cannot be used."""
+
+    @abstractmethod
+    def head(self, dims: Dims) -> nn.Module:
+        """A module called head(prompt, features): m n d or None, Features -> output, m first."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: dict[str, Tensor]) -> Tensor:
+        """m ..., m ... -> m: one number a labelled sample, never averaged over samples."""
+
+    def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
+        """m ..., m ... -> m each, the unit in the name; NaN where a sample has nothing to measure."""
+        return {}
+
+    def meter(self):
+        """A torchmetrics Metric with update(output, target) and compute() -> dict; for what a mean cannot say."""
+        from taskprompt.core.meters import Means
+
+        return Means(self.metrics)
+
+    def trivial(self, target: dict[str, Tensor]) -> Tensor | None:
+        """The constant output, 1 ..., that fits m training targets best: majority class, mean depth. None: no such."""
+        return None
+
+    def perfect(self, target: dict[str, Tensor]) -> Tensor | None:
+        """The output, m ..., that reproduces the target: what a label's picture is drawn from. None: no such."""
+        return None
+
+    def picture(self, output: Tensor, video: np.ndarray) -> np.ndarray | None:
+        """One sample's output and its frames, t h w c uint8 -> frames a person would look at, same form."""
+        return None
+
+    def answer(self, output: Tensor) -> Any:
+        """One sample's output as plain JSON, for `predict`; None where only a picture makes sense."""
+        return None
+
+    def label_name(self, name: str) -> str:
+        """The label that the task called `name` in a recipe reads."""
+        return self.label or name
+
+    def shape(self, array: Array, dims: Dims) -> tuple[int, ...]:
+        """The sizes behind an array's axis names."""
+        return tuple(self._axis(axis, dims) for axis in array.axes.split())
+
+    def _axis(self, axis: str, dims: Dims) -> int:
+        if axis.isdigit():
+            return int(axis)
+        for owner in (self, dims):
+            if isinstance(size := getattr(owner, axis, None), int):
+                return size
+        raise LayoutError(
+            f"{type(self).__name__}.layout names the axis {axis!r}, which is neither a field of the task "
+            "nor one of frames, height, width, dim. Add the field or write the number."
+        )
+
+    def blank(self, dims: Dims) -> dict[str, np.ndarray]:
+        """Arrays of the right shape and no meaning: fill the columns of samples without this label."""
+        return {k: np.zeros(self.shape(a, dims), a.dtype) for k, a in self.layout.items()}
+
+    def checked_target(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
+        """The target in its layout's shapes and types, or None where the sample lacks the label."""
+        label = sample.labels.get(self.label_name(name))
+        if label is None:
+            return None
+        try:
+            target = self.target(plain(label), sample)
+        except SampleError as error:
+            raise SampleError(f"task {name!r}: {error}") from error
+        if set(target) != set(self.layout):
+            raise LayoutError(
+                f"task {name!r}: target returned {sorted(target)}, its layout has {sorted(self.layout)}. "
+                f"Make {type(self).__name__}.target return exactly the layout's arrays."
+            )
+        return {k: self._fit(name, sample.key, k, np.asarray(target[k]), a, dims) for k, a in self.layout.items()}
+
+    def _fit(self, name: str, key: str, part: str, value: np.ndarray, array: Array, dims: Dims) -> np.ndarray:
+        expected = self.shape(array, dims)
+        if value.shape != expected:
+            raise LayoutError(
+                f"task {name!r}, sample {key!r}: target {part!r} has shape {value.shape}, its layout "
+                f"{array.axes!r} is {expected}. Fix {type(self).__name__}.target."
+            )
+        return value.astype(array.dtype, copy=False)
