@@ -17,6 +17,8 @@ from taskprompt.core.types import Dims, Features
 class Encoder(nn.Module):
     """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back."""
 
+    checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
+
     def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
         raise NotImplementedError
 

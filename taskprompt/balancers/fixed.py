@@ -1,0 +1,41 @@
+"""fixed: a weighted sum of the tasks' losses."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from taskprompt.core.balancer import Balance, Balancer
+from taskprompt.core.errors import SpecError
+from taskprompt.core.spec import nearest
+
+
+class Fixed(Balancer):
+    """Weighted sum of the losses with constant weights (PViT eq. 9)."""
+
+    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1
+
+    def build(self, tasks: Iterable[str]) -> Balance:
+        """Raises SpecError for a weight of an unknown task."""
+        known = list(tasks)
+        for name in self.weights:
+            if name not in known:
+                raise SpecError(
+                    f"balancer.weights: {name!r} is not a task{nearest(name, known)} "
+                    f"Known: {', '.join(known) or 'none'}. Rename or remove the weight."
+                )
+        return WeightedSum(self.weights)
+
+
+class WeightedSum(Balance):
+    """sum_t weight_t x loss_t."""
+
+    def __init__(self, weights: Mapping[str, float]):
+        super().__init__()
+        self.weights = dict(weights)
+
+    def backward(self, losses: Mapping[str, Tensor], shared: Iterable[Tensor]) -> Tensor:
+        """Add the gradients of the weighted sum; `shared` is not needed for it."""
+        total = torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        total.backward()
+        return total.detach()

@@ -1,0 +1,72 @@
+"""Parts of transformer encoders: the feed-forward layer, the plain block, drop path, initial weights, checkpointing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from taskprompt.nn.attention import Attention
+
+
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """b ... -> b ...: zero whole samples of a residual branch with probability `rate` and rescale the others."""
+    if rate == 0 or not training:
+        return x
+    kept = x.new_empty(len(x), *[1] * (x.dim() - 1)).bernoulli_(1 - rate)
+    return x * (kept / (1 - rate))
+
+
+def drop_path_rates(rate: float, depth: int) -> list[float]:
+    """One rate a block: 0 in the first, rising linearly to `rate` in the last."""
+    return [rate * i / max(depth - 1, 1) for i in range(depth)]
+
+
+class Mlp(nn.Module):
+    """... d -> ... d: linear, GELU, linear; hidden width 4 d."""
+
+    def __init__(self, dim: int, ratio: int = 4):
+        super().__init__()
+        self.up = nn.Linear(dim, ratio * dim)
+        self.down = nn.Linear(ratio * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    """b n d -> b n d: pre-norm self-attention and feed-forward, both residual, with drop path."""
+
+    def __init__(self, dim: int, heads: int, drop_path: float = 0.0):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim)
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + drop_path(self.attn(self.norm1(x)), self.drop_path, self.training)
+        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+
+
+def call(block: Callable[..., Any], *inputs: Any, checkpointing: bool) -> Any:
+    """block(*inputs); with checkpointing its activations are computed again in the backward pass, not kept."""
+    if checkpointing and torch.is_grad_enabled():
+        return checkpoint(block, *inputs, use_reentrant=False)
+    return block(*inputs)
+
+
+def init_linear(module: nn.Module) -> None:
+    """For nn.Module.apply: linear weights from a normal of deviation 0.02, truncated, and zero biases."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def paper_levels(depth: int) -> tuple[int, int, int]:
+    """The blocks (from 0) whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, at the same share of `depth`."""
+    early, late, last = (max(round((i + 1) / 16 * depth), 1) - 1 for i in (2, 12, 15))
+    return early, late, last
