@@ -13,7 +13,7 @@ from taskprompt.core.task import Task
 
 
 class Augment(Spec):
-    """What is done to training clips; labels move with the pixels. Held-out clips are only resized and centre-cropped."""
+    """What is done to training clips; labels move with the pixels. Held-out clips are resized and centre-cropped."""
 
     scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
     flip: float = Field(0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
@@ -97,7 +97,13 @@ class Recipe(Spec):
             for word, known in (("tasks", self.tasks), ("sources", self.sources)):
                 for name in getattr(stage, word) or ():
                     if name not in known:
-                        yield f"stages.{i}.{word}: {name!r} is not one of the recipe's {word}{nearest(name, known)} Known: {', '.join(known)}."
+                        what = f"{name!r} is not one of the recipe's {word}{nearest(name, known)}"
+                        yield f"stages.{i}.{word}: {what} Known: {', '.join(known)}."
+            everywhere = {n for s in self.sources.values() for n in self.tasks_of(s)}
+            here = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
+            for name in self.stage_tasks(stage):
+                if name in everywhere - here:
+                    yield f"stages.{i}: task {name!r} has no label in this stage's sources. Add a source that gives it."
 
     def _task_problems(self):
         for name, task in self.tasks.items():
@@ -122,6 +128,13 @@ class Recipe(Spec):
             model_dims(self.backbone, self.tasks, self.clip)
         except SpecError as error:
             yield f"backbone: {error}"
+
+    @classmethod
+    def load(cls, path, overrides=()) -> "Recipe":
+        """The recipe in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
+        from taskprompt.core.loading import load_recipe
+
+        return load_recipe(path, overrides)
 
     def dims(self):
         """The sizes of this recipe's model."""

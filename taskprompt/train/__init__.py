@@ -1,0 +1,1 @@
+"""One process, no Ray: data, the loop, checkpoints, evaluation."""

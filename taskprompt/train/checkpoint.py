@@ -1,0 +1,124 @@
+"""Checkpoints: a folder that is complete or absent. Tensors in safetensors, the rest in json; nothing is unpickled."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from taskprompt.core.errors import CheckpointError
+
+NAME = re.compile(r"step-(\d{8})$")
+
+
+def save(
+    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
+) -> Path:
+    """Write folder/step-N with one safetensors a group and state.json, then drop all but the last `keep`.
+
+    It is written under another name, flushed, and renamed: a reader never sees half of one. Raises CheckpointError
+    where it cannot be written; what was there before stays."""
+    final = folder / f"step-{step:08d}"
+    draft = folder / f".{final.name}.{os.getpid()}"
+    try:
+        draft.mkdir(parents=True)
+        for name, group in tensors.items():
+            save_file(
+                {k: v.detach().cpu().contiguous().clone() for k, v in group.items()}, draft / f"{name}.safetensors"
+            )
+        (draft / "state.json").write_text(json.dumps(state, indent=1))
+        for file in draft.iterdir():
+            _flush(file)
+        if final.exists():  # a resumed run that passes the same step again
+            shutil.rmtree(final)
+        draft.rename(final)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        last = latest(folder)
+        raise CheckpointError(
+            f"{final}: cannot be written: {error}. Free some room or choose another place, then go on with --resume"
+            f"{f' from {last.name}' if last else ''}."
+        ) from error
+    for old in complete(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def complete(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(p for p in folder.glob("step-*") if NAME.match(p.name)) if folder.is_dir() else []
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint, or None."""
+    return (complete(folder) or [None])[-1]
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """state.json of a checkpoint."""
+    try:
+        return json.loads((path / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: state.json cannot be read: {error}. Use another checkpoint.") from None
+
+
+def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    """One group of tensors of a checkpoint."""
+    try:
+        return load_file(path / f"{name}.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}/{name}.safetensors cannot be read: {error}. Use another checkpoint.") from None
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a module. Raises CheckpointError that lists what is missing, left over, or of another shape."""
+    own = module.state_dict()
+    problems = [f"missing {k}" for k in own if k not in tensors] + [f"unknown {k}" for k in tensors if k not in own]
+    for k in own.keys() & tensors.keys():
+        if own[k].shape != tensors[k].shape:
+            problems.append(f"{k} is {tuple(tensors[k].shape)}, the model wants {tuple(own[k].shape)}")
+    if problems:
+        shown = "; ".join(sorted(problems)[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise CheckpointError(f"{where}: belongs to another model: {shown}. Use the recipe that it was made with.")
+    module.load_state_dict(dict(tensors))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+    """The optimizer's state as 'parameter|entry' -> tensor."""
+    return {
+        f"{names[p]}|{entry}": torch.as_tensor(value)
+        for p, state in optimizer.state.items()
+        for entry, value in state.items()
+        if value is not None
+    }
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU."""
+    by_name = {name: p for p, name in names.items()}
+    for key, value in tensors.items():
+        name, entry = key.rsplit("|", 1)
+        if name not in by_name:
+            raise CheckpointError(
+                f"optimizer state of {name!r} has no parameter here. Use the recipe that it was made with."
+            )
+        parameter = by_name[name]
+        optimizer.state[parameter][entry] = value if entry == "step" else value.to(parameter.device)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,166 @@
+"""Evaluation: every task's metrics on every held-out source that gives its label, beside a trivial predictor."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from taskprompt.core.batch import collate
+from taskprompt.core.model import MultiTaskModel
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.task import Task
+from taskprompt.core.types import Batch
+from taskprompt.train import collective
+from taskprompt.train.loop import autocast
+from taskprompt.train.place import Place
+from taskprompt.train.reader import Reader, make_reader
+from taskprompt.train.run import Run
+from taskprompt.train.stream import Stream
+
+BATCH = 16  # clips at once; changes memory, not results
+TRIVIAL = 256  # training targets that the trivial predictor is fitted to
+
+Table = dict[str, dict[str, dict[str, float]]]  # source -> task -> metric -> value
+
+
+def held_out_readers(recipe: Recipe) -> dict[str, Reader]:
+    """A reader a held-out source: listed order, middle of the video, no augmentation."""
+    return {n: make_reader(recipe, n, s, training=False) for n, s in recipe.held_out.items()}
+
+
+def held_out_batches(reader: Reader, place: Place, max_skipped: float) -> Iterator[tuple[Batch, Stream]]:
+    """This worker's share of a held-out source, each clip once."""
+    count = len(range(place.rank, len(reader), place.workers))
+    chunks = place.chunks(reader, place.rank, place.workers, count)
+    stream = Stream(reader.name, chunks, place.rank, place.workers, len(reader), max_skipped)
+    while (columns := stream.take(BATCH)) is not None:
+        yield collate([columns], reader.tasks), stream
+
+
+@torch.inference_mode()
+def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader], place: Place) -> Table:
+    """source -> task -> metric -> value over all workers. Leaves the model in eval mode."""
+    model.eval()
+    table: Table = {}
+    for name, reader in readers.items():
+        meters = {n: t.meter().to(place.device) for n, t in reader.tasks.items()}
+        for batch, _ in held_out_batches(reader, place, recipe.max_skipped):
+            outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
+            for task, output in outputs.items():
+                meters[task].update(output, {k: v.to(place.device) for k, v in batch.targets[task].items()})
+        table[name] = {n: scalars(m.compute()) for n, m in meters.items()}
+    return table
+
+
+def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:
+    """task -> output of the rows that carry its label, float32; tasks without such rows are left out."""
+    rows = {n: r for n, r in batch.rows.items() if len(r)}
+    with autocast(batch.video.device, precision):
+        outputs = model(batch.video, rows)
+    return {n: o.float() for n, o in outputs.items()}
+
+
+def scalars(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """What a meter computed, as plain numbers."""
+    return {k: float(v) for k, v in values.items()}
+
+
+@torch.inference_mode()
+def evaluate(run: Run, place: Place) -> dict[str, Any] | None:
+    """Measure a run's newest weights on all its held-out sources and write evaluation.json; rank 0 gets the data.
+
+    For every source and task: clips, metrics, the 95 % interval of those that are means over clips, and the
+    metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
+    recipe = run.recipe
+    model = run.model().to(place.device)
+    constants = trivial_outputs(recipe, place)
+    result: dict[str, Any] = {"checkpoint": run.checkpoint().name, "sources": {}}
+    for name, reader in held_out_readers(recipe).items():
+        meters = {n: (t.meter().to(place.device), t.meter().to(place.device)) for n, t in reader.tasks.items()}
+        values: dict[str, dict[str, list[float]]] = {n: {} for n in reader.tasks}
+        clips = dict.fromkeys(reader.tasks, 0)
+        stream = None
+        for batch, stream in held_out_batches(reader, place, recipe.max_skipped):
+            outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
+            for task, output in outputs.items():
+                target = {k: v.to(place.device) for k, v in batch.targets[task].items()}
+                meters[task][0].update(output, target)
+                if task in constants:
+                    meters[task][1].update(constants[task].expand_as(output).contiguous(), target)
+                for metric, value in reader.tasks[task].metrics(output, target).items():
+                    values[task].setdefault(metric, []).extend(value.tolist())
+                clips[task] += len(output)
+            place.notify({"evaluated": len(batch.keys), "source": name, "of": len(reader)})
+        skipped = collective.gather(stream.skipped if stream else {})
+        result["sources"][name] = {
+            "rows": len(reader),
+            "skipped": {k: v for part in skipped for k, v in part.items()},
+            "tasks": {
+                n: task_report(n, reader.tasks[n], meters[n], values[n], clips[n], n in constants) for n in reader.tasks
+            },
+        }
+    if place.rank:
+        return None
+    run.write("evaluation.json", result)
+    return result
+
+
+def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: bool) -> dict[str, Any]:
+    """The numbers of one task on one source, over all workers."""
+    everyone = collective.gather((clips, values))
+    total = sum(c for c, _ in everyone)
+    if total == 0:
+        return {"kind": type(task).__name__, "clips": 0}
+    joined: dict[str, list[float]] = {}
+    for _, part in everyone:
+        for metric, numbers in part.items():
+            joined.setdefault(metric, []).extend(numbers)
+    return {
+        "kind": type(task).__name__,
+        "clips": total,
+        "metrics": scalars(meters[0].compute()),
+        "interval": {m: interval(np.asarray(v)) for m, v in joined.items()},
+        "trivial": scalars(meters[1].compute()) if has_trivial else {},
+    }
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean over clips: Wilson's for shares (all 0 or 1), normal otherwise; NaN left out."""
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if n == 0:
+        return math.nan, math.nan
+    mean, z = float(values.mean()), 1.959964
+    if np.isin(values, (0, 1)).all():
+        centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+        return centre - half, centre + half
+    half = z * float(values.std(ddof=1 if n > 1 else 0)) / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def trivial_outputs(recipe: Recipe, place: Place) -> dict[str, Tensor]:
+    """task -> the constant output fitted to the first training targets, without augmentation; same on every worker."""
+    constants: dict[str, Tensor] = {}
+    for name, source in recipe.sources.items():
+        wanted = {n: t for n, t in recipe.tasks_of(source).items() if n not in constants}
+        if not wanted:
+            continue
+        reader = make_reader(recipe, name, source, training=False)
+        count = min(len(reader), TRIVIAL)
+        stride = len(reader) // count  # spread over the listing, which may be sorted by class
+        stream = Stream(name, place.chunks(reader, 0, stride, count), 0, stride, len(reader), recipe.max_skipped)
+        columns = stream.take(count)
+        if columns is None:
+            continue
+        batch = collate(
+            [{k: v for k, v in columns.items() if k != "video"} | {"video": columns["video"][:, :0]}], wanted
+        )
+        for task in wanted:
+            constant = wanted[task].trivial(batch.targets[task]) if len(batch.rows[task]) else None
+            if constant is not None:
+                constants[task] = constant.to(place.device)
+    return constants

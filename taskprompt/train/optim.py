@@ -1,0 +1,62 @@
+"""Optimizers by name, parameter groups, the schedule, and what a stage freezes."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.recipe import Stage
+from taskprompt.core.spec import nearest
+
+
+def freeze(model: nn.Module, stage: Stage, tasks: Iterable[str]) -> None:
+    """Mark what this stage trains. Frozen: the parts it names, and the heads of tasks that it leaves out."""
+    modules = dict(model.named_modules())
+    for name in stage.freeze:
+        if name not in modules or not name:
+            known = [n for n in modules if n.count(".") <= 1 and n]
+            raise SpecError(f"freeze: the model has no part {name!r}{nearest(name, known)} Known: {', '.join(known)}.")
+    idle = {f"heads.{n}" for n in getattr(model, "heads", {}) if n not in set(tasks)}
+    frozen = (*stage.freeze, *sorted(idle))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(name == f or name.startswith(f + ".") for f in frozen))
+
+
+def training_mode(model: nn.Module) -> None:
+    """Train mode, but eval mode for every part whose parameters are all frozen: its dropout and statistics rest."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()
+
+
+def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict]:
+    """Two groups: biases, norms and prompts do not decay. (An exemption by shape would miss prompts: n d.)"""
+    trained = [(n, p) for n, p in named if p.requires_grad]
+    still = [(n, p) for n, p in trained if p.ndim <= 1 or n.startswith("prompter.")]
+    exempt = {n for n, _ in still}
+    decayed = [p for n, p in trained if n not in exempt]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": [p for _, p in still], "weight_decay": 0.0}]
+    return [g for g in groups if g["params"]]
+
+
+def make_optimizer(named: Iterable[tuple[str, nn.Parameter]], stage: Stage) -> torch.optim.Optimizer:
+    """The stage's optimizer over everything that it trains."""
+    groups = decay_groups(named, stage.weight_decay)
+    if not groups:
+        raise SpecError(f"freeze: {', '.join(stage.freeze)} leaves nothing to train. Take a part out of `freeze`.")
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0)
+    make = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
+    return make(groups, stage.lr, betas=stage.betas)
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """The rate of optimizer step `step` (from 0): linear warm-up, then a half-period cosine to final_lr."""
+    if step < stage.warmup:
+        return stage.lr * (step + 1) / stage.warmup
+    done = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
+    return stage.final_lr + (stage.lr - stage.final_lr) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))

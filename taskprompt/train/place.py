@@ -1,0 +1,50 @@
+"""Place: where a job runs: one worker of a cluster, or this very process. The loop is the same in both."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from taskprompt.core.batch import Columns
+from taskprompt.core.errors import SpecError
+from taskprompt.core.recipe import Runtime
+from taskprompt.train.reader import Reader, plain_chunks
+
+Chunks = Callable[[Reader, int, int, int | None], Iterator[Columns]]
+
+
+def silent(record: dict[str, Any]) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process, unless told otherwise."""
+
+    rank: int = 0
+    workers: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    chunks: Chunks = plain_chunks  # reader, start, stride, count -> columns in the order of positions
+    wrap: Callable[[nn.Module], nn.Module] = lambda model: model  # for many workers
+    notify: Callable[[dict[str, Any]], None] = silent  # facts for whoever watches
+
+
+def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> Place:
+    """A place without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
+    if runtime.gpu and not torch.cuda.is_available():
+        raise SpecError("runtime.gpu is true, but torch sees no GPU here. Set runtime.gpu=false.")
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    return Place(device=torch.device("cuda" if runtime.gpu else "cpu"), notify=notify)
+
+
+def share(quota: int, place: Place, source: str) -> int:
+    """A worker's part of a source's quota. Raises SpecError where it does not divide."""
+    if quota % place.workers:
+        raise SpecError(
+            f"sources.{source}.quota: {quota} clips cannot be shared by {place.workers} workers. "
+            f"Set a multiple of {place.workers}, or runtime.workers to a divisor of {quota}."
+        )
+    return quota // place.workers

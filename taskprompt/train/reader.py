@@ -1,0 +1,88 @@
+"""Reader: positions of one source -> columns of decoded, augmented, target-carrying rows. It runs on data workers."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from taskprompt.core.batch import Columns, blank, prepare
+from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
+from taskprompt.core.recipe import Augment, Recipe
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.task import Task
+from taskprompt.core.types import Dims, Sample
+from taskprompt.train.order import locate, sample_rng, source_seed
+from taskprompt.video.augment import augment
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Everything a data worker needs to read one source; small but for the table of rows."""
+
+    name: str
+    source: Source
+    tasks: Mapping[str, Task]  # those whose label the source gives
+    clip: ClipSpec
+    augment: Augment | None  # None: held out, so listed order, middle of the video, centre crop
+    dims: Dims
+    seed: int
+    table: pa.Table  # of rows
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __call__(self, positions: np.ndarray) -> Columns:
+        """p -> p ... columns, with `position`, and `error` (empty where the sample is usable)."""
+        return stack([self.read(int(p)) for p in positions])
+
+    def read(self, position: int) -> Columns:
+        """One position as a flat row. A sample that cannot be used comes back blank, with the reason in `error`."""
+        epoch, index = locate(position, len(self), self.seed) if self.augment else (0, position)
+        row = self.table.slice(index, 1).to_pylist()[0]
+        try:
+            sample = self.sample(row, epoch)
+            columns, error = prepare(sample, self.tasks, self.dims), ""
+        except SampleError as problem:
+            columns, error = blank(self.tasks, self.dims), " ".join(str(problem).split())
+        except TaskPromptError:
+            raise
+        except Exception as problem:
+            what = f"source {self.name!r}, sample {row['key']!r}: {type(problem).__name__}: {problem}"
+            raise SourceError(
+                f"{what}. Fix the source's or a task's code, or raise SampleError to skip it."
+            ) from problem
+        return columns | {"key": np.asarray(row["key"]), "position": np.asarray(position), "error": np.asarray(error)}
+
+    def sample(self, row, epoch: int) -> Sample:
+        """One row as the model will see it: loaded, cut to the labels kept, augmented."""
+        rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
+        sample = self.source.load(row, self.clip, rng)
+        labels = {n: v for n, v in sample.labels.items() if n in self.source.gives()}
+        sample = dataclasses.replace(sample, labels=labels, sided=sample.sided or not self.source.mirror)
+        return augment(sample, self.clip, self.augment, rng)
+
+
+def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:
+    """List a source's rows and make its reader. Raises SourceError where there is nothing to read."""
+    rows = list(source.rows())
+    if not rows:
+        raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
+    tasks = recipe.tasks_of(source)
+    seed = source_seed(recipe.seed, name)
+    augmentation = recipe.augment if training else None
+    return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, pa.Table.from_pylist(rows))
+
+
+def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:
+    """Positions start, start + stride, ... read in this process, one at a time; endless where count is None."""
+    position = start
+    while count is None or count > 0:
+        yield reader(np.asarray([position]))
+        position += stride
+        count = None if count is None else count - 1
+
+
+def stack(rows: list[Columns]) -> Columns:
+    """Flat rows -> columns, one new leading axis."""
+    return {k: np.stack([r[k] for r in rows]) for k in rows[0]}

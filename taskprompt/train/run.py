@@ -1,0 +1,142 @@
+"""Run: the folder of one training: its recipe, checkpoints, metrics, what was skipped, and what came of it."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from taskprompt.core.errors import CheckpointError, RecipeError, TaskPromptError
+from taskprompt.core.loading import dump, load_recipe
+from taskprompt.core.model import MultiTaskModel
+from taskprompt.core.recipe import Recipe
+from taskprompt.train import checkpoint
+
+MODEL_PARTS = ("clip", "backbone", "prompter", "tasks")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder on disk; everything is read from it when asked for."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """An existing run. Raises CheckpointError where the folder is none."""
+        path = Path(path).absolute()
+        if not (path / "recipe.yaml").is_file():
+            raise CheckpointError(
+                f"{path}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
+            )
+        return cls(path)
+
+    @classmethod
+    def start(cls, path: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> "Run":
+        """A new run's folder, or the old one to go on with. Never mixes two runs. Raises CheckpointError."""
+        run = cls(Path(path).absolute())
+        exists = (run.path / "recipe.yaml").exists()
+        if exists and fresh:
+            shutil.rmtree(run.path)
+        elif exists and not resume:
+            raise CheckpointError(
+                f"{run.path}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
+            )
+        elif exists:
+            run._check_same(recipe)
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise CheckpointError(f"{run.path}: is not empty and holds no run. Choose another folder for --out.")
+        try:
+            run.checkpoints.mkdir(parents=True, exist_ok=True)
+            (run.path / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(
+                f"{run.path}: cannot be written: {error.strerror}. Choose another folder for --out."
+            ) from None
+        return run
+
+    def _check_same(self, recipe: Recipe) -> None:
+        old, new = self.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+        changed = [part for part in MODEL_PARTS if old[part] != new[part]]
+        if changed:
+            raise CheckpointError(
+                f"{self.path}: was made with another recipe: {', '.join(changed)} differ. "
+                "Resume with the run's own recipe.yaml, or choose another folder for --out."
+            )
+
+    @property
+    def recipe(self) -> Recipe:
+        return load_recipe(self.path / "recipe.yaml")
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    def checkpoint(self) -> Path:
+        """The newest checkpoint. Raises CheckpointError where there is none."""
+        found = checkpoint.latest(self.checkpoints)
+        if found is None:
+            raise CheckpointError(f"{self.path}: has no checkpoint yet. Run `taskprompt fit` to its first save.")
+        return found
+
+    def model(self) -> MultiTaskModel:
+        """The trained model in eval mode, on the CPU: averaged weights where the stage kept them."""
+        recipe, path = self.recipe, self.checkpoint()
+        model = build_model(recipe)
+        group = "ema" if (path / "ema.safetensors").exists() else "model"
+        checkpoint.load_weights(model, checkpoint.read_tensors(path, group), str(path))
+        return model.eval()
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """One json line to a file of the run."""
+        with open(self.path / name, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The json lines of a file of the run; none where it does not exist. A line cut off by a crash is left out."""
+        try:
+            text = (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def cut(self, name: str, step: int) -> None:
+        """Drop the lines behind a step: a resumed run writes them again."""
+        kept = [json.dumps(r) + "\n" for r in self.lines(name) if r["step"] <= step]
+        if kept or (self.path / name).exists():
+            (self.path / name).write_text("".join(kept), encoding="utf-8")
+
+    def write(self, name: str, data: Any) -> Path:
+        """A json file of the run, whole or not at all."""
+        target, draft = self.path / name, self.path / f".{name}.{os.getpid()}"
+        draft.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        draft.replace(target)
+        return target
+
+    def read(self, name: str) -> Any:
+        """A json file of the run, None where it does not exist."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def build_model(recipe: Recipe) -> MultiTaskModel:
+    """The recipe's model, initialised from its seed; the caller's random state is put back."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+
+
+def check_fits(recipe: Recipe) -> None:
+    """Build the model once on the meta device, so that a recipe that cannot be built is refused before anything starts."""
+    try:
+        with torch.device("meta"):
+            MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+    except TaskPromptError as error:
+        raise RecipeError("recipe", str(error).split("\n")) from error
