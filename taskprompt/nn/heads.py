@@ -1,0 +1,102 @@
+"""Heads: modules called head(prompt, features) that turn a task's prompt, and patch tokens, into its output."""
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taskprompt.core.types import Dims, Features
+
+
+class PromptHead(nn.Module):
+    """One linear layer on the task's prompt (PViT, section 3.2: boxes and 3D pose; eq. 8: actions, on the summary).
+
+    forward(m n d | None, Features) -> m *shape, float32 also under autocast. Several prompts are averaged; where
+    there is none (the paper's MT) the layer reads the summary."""
+
+    def __init__(self, dim: int, *shape: int, dropout: float = 0.0):
+        super().__init__()
+        self.shape = shape
+        self.dropout = nn.Dropout(dropout)
+        self.linear = last_linear(dim, math.prod(shape))
+
+    def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
+        return self.linear(self.dropout(carrier(prompt, features))).unflatten(-1, self.shape).float()
+
+
+class DenseHead(nn.Module):
+    """A map for every frame from the tokens of several blocks and the task's prompt (PViT, supplement C).
+
+    forward(m n d | None, Features) -> m frames height width channels, float32 also under autocast. Each level is
+    brought to the grid (t of the patches, height, width) by a 3D convolution; the levels are dropped out and
+    concatenated with the prompt at every position, and an MLP predicts the frames that the position stands for.
+    Without levels it reads the patches; without a prompt, the summary."""
+
+    def __init__(
+        self, dims: Dims, channels: int, height: int, width: int, *, hidden: int = 32, width_mlp: int = 64, dropout=0.1
+    ):
+        super().__init__()
+        levels = dims.levels or ((*dims.grid, dims.dim),)
+        self.frames = dims.frames
+        self.steps = math.ceil(dims.frames / dims.grid[0])  # frames a temporal position
+        self.levels = nn.ModuleList(_Level(level, (dims.grid[0], height, width), hidden) for level in levels)
+        self.dropout = nn.Dropout(dropout)
+        # The first layer of an MLP on [tokens, prompt] is a sum of two, so the prompt's part is computed once a clip.
+        self.of_tokens = nn.Linear(hidden * len(levels), width_mlp)
+        self.of_prompt = nn.Linear(dims.dim, width_mlp, bias=False)
+        self.out = last_linear(width_mlp, self.steps * channels)
+
+    def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
+        inputs = features.levels or (features.patches,)
+        maps = [level(x) for level, x in zip(self.levels, inputs, strict=True)]
+        tokens = self.of_tokens(self.dropout(torch.cat(maps, -1)))  # m t h w d
+        whole = self.of_prompt(carrier(prompt, features))
+        maps = self.out(F.gelu(tokens + rearrange(whole, "m d -> m 1 1 1 d"))).float()
+        maps = rearrange(maps, "m t h w (s c) -> m (t s) h w c", s=self.steps)
+        return maps if maps.shape[1] == self.frames else _resample_time(maps, self.frames)
+
+
+class _Level(nn.Module):
+    """m t h w d -> m T H W hidden: norm, a narrow projection, a transposed 3D convolution whose kernel is its stride.
+
+    Such a convolution is a linear layer followed by unfolding its channels into space, which is how it is computed.
+    Sizes that do not divide are overshot, then averaged down."""
+
+    def __init__(self, level: tuple[int, int, int, int], grid: tuple[int, int, int], hidden: int):
+        super().__init__()
+        *size, dim = level
+        self.grid = grid
+        self.ratio = tuple(math.ceil(g / s) for g, s in zip(grid, size, strict=True))
+        self.norm = nn.LayerNorm(dim)
+        self.narrow = nn.Linear(dim, hidden)
+        self.upsample = nn.Linear(hidden, hidden * math.prod(self.ratio))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        i, j, k = self.ratio
+        x = self.upsample(F.gelu(self.narrow(self.norm(tokens))))
+        x = rearrange(x, "m t h w (i j k d) -> m (t i) (h j) (w k) d", i=i, j=j, k=k)
+        if x.shape[1:4] == self.grid:
+            return x
+        return F.adaptive_avg_pool3d(x.movedim(-1, 1), self.grid).movedim(1, -1)
+
+
+def carrier(prompt: Tensor | None, features: Features) -> Tensor:
+    """m n d | None, Features -> m d: the mean of a task's prompts, or the summary where it has none."""
+    return features.summary if prompt is None or prompt.shape[1] == 0 else prompt.mean(1)
+
+
+def last_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A last layer that starts as ViT's do: weights from a normal of deviation 0.02, biases 0."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _resample_time(maps: Tensor, frames: int) -> Tensor:
+    """m t h w c -> m frames h w c, linear between neighbours."""
+    flat = rearrange(maps, "m t h w c -> m (h w c) t")
+    flat = F.interpolate(flat, frames, mode="linear", align_corners=False)
+    return rearrange(flat, "m (h w c) t -> m t h w c", h=maps.shape[2], w=maps.shape[3])

@@ -1,0 +1,50 @@
+"""What the tasks with a map a frame share: checks, downsampling to the head's size, means over valid pixels."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from taskprompt.core.errors import SampleError
+from taskprompt.core.types import Sample
+
+
+def checked_map(label, sample: Sample, *channels: int) -> np.ndarray:
+    """The label as an array t h w *channels with the clip's t h w; raises SampleError where it has another shape."""
+    values = np.asarray(label)
+    expected = (*sample.clip.video.shape[:3], *channels)
+    if values.shape != expected:
+        raise SampleError(
+            f"the map has shape {values.shape}, expected {expected}: a value for every pixel of the clip. "
+            "Give maps as many frames as the clip, at its height and width."
+        )
+    return values
+
+
+def nearest_pixels(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """t h w ... -> t height width ...: the pixel under the centre of each cell, so no value is invented at an edge."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * size / n).astype(int)
+        for n, size in ((height, values.shape[1]), (width, values.shape[2]))
+    )
+    return values[:, rows[:, None], columns]
+
+
+def masked_area_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """t h w c -> t height width c: the mean over each cell's known pixels, NaN where none is known."""
+    known = torch.from_numpy(np.isfinite(values).all(-1))
+    pixels = torch.from_numpy(np.nan_to_num(values.astype(np.float32))) * known[..., None]
+    joined = torch.cat([pixels, known[..., None]], -1).movedim(-1, 1)
+    pooled = F.adaptive_avg_pool2d(joined, (height, width)).movedim(1, -1)
+    return torch.where(pooled[..., -1:] > 0, pooled[..., :-1] / pooled[..., -1:], torch.nan).numpy()
+
+
+def clip_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """m ..., m ... bool -> m: the mean over a sample's valid places, 0 where it has none. Values there may be NaN."""
+    total = torch.where(valid, values, 0).flatten(1).sum(1)
+    return total / valid.flatten(1).sum(1).clamp(min=1)
+
+
+def clip_figure(values: Tensor, valid: Tensor) -> Tensor:
+    """The same for metrics: NaN where a sample has no valid place."""
+    return torch.where(valid.flatten(1).any(1), clip_mean(values, valid), torch.nan)

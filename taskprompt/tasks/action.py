@@ -1,0 +1,87 @@
+"""Action: which of the classes does the clip show?"""
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taskprompt.core.errors import SampleError
+from taskprompt.core.spec import nearest
+from taskprompt.core.task import Array, Task
+from taskprompt.core.types import Dims
+from taskprompt.nn.heads import PromptHead
+from taskprompt.tasks._classes import Classes, read_classes
+from taskprompt.tasks._draw import captioned
+
+SURE = 20.0  # a logit so far above 0 that its class has all the probability
+
+
+class Action(Task):
+    """One class a clip, by cross-entropy on the summary (PViT eq. 8). Output: m classes, logits."""
+
+    layout = {"index": Array("", "int64")}
+    prompts: int = Field(0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
+    classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
+    dropout: float = Field(0.5, ge=0, lt=1)  # before the linear layer
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of the target spread evenly over all classes; training only
+
+    @field_validator("classes")
+    @classmethod
+    def _read(cls, value):
+        return read_classes(value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names, in the order of the logits."""
+        assert isinstance(self.classes, tuple)  # the validator has read them
+        return self.classes
+
+    def target(self, label, sample):
+        """A class name, or its number. Raises SampleError for one that is not in the list."""
+        if isinstance(label, int | np.integer) and not isinstance(label, bool):
+            if not 0 <= label < len(self.names):
+                raise SampleError(f"found class number {label}, expected 0 to {len(self.names) - 1}. Mend the label.")
+            return {"index": np.asarray(label)}
+        if label not in self.names:
+            raise SampleError(
+                f"class {label!r} is not in the list of {len(self.names)}{nearest(str(label), self.names)} "
+                "Add it to `classes`, or mend the label."
+            )
+        return {"index": np.asarray(self.names.index(label))}
+
+    def head(self, dims: Dims) -> nn.Module:
+        """-> m classes."""
+        return PromptHead(dims.dim, len(self.names), dropout=self.dropout)
+
+    def loss(self, output: Tensor, target: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy, eq. 8."""
+        return F.cross_entropy(output, target["index"], reduction="none", label_smoothing=self.label_smoothing)
+
+    def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
+        """top1, and top5 where there are more than five classes: 1 where the class is among the best, else 0."""
+        ranked = output.topk(min(5, len(self.names)), -1).indices == target["index"][:, None]
+        found = {"top1": ranked[:, 0].float()}
+        return found | {"top5": ranked.any(-1).float()} if len(self.names) > 5 else found
+
+    def trivial(self, target: dict[str, Tensor]) -> Tensor:
+        """1 classes: the logs of how often each class occurs (counted from one half, so that all are finite)."""
+        counts = torch.bincount(target["index"], minlength=len(self.names)) + 0.5
+        return (counts / counts.sum()).log()[None]
+
+    def perfect(self, target: dict[str, Tensor]) -> Tensor:
+        """m classes: all the probability on the right one."""
+        return SURE * F.one_hot(target["index"], len(self.names)).float()
+
+    def picture(self, output: Tensor, video: np.ndarray) -> np.ndarray:
+        """The frames with the best class and its confidence written at the foot."""
+        best = output.detach().float().softmax(-1).max(-1)
+        return captioned(video, f"{self.names[int(best.indices)]} {float(best.values):.0%}")
+
+    def answer(self, output: Tensor) -> list[dict[str, str | float]]:
+        """The best five classes: [{label, confidence in 0..1}], best first."""
+        best = output.float().softmax(-1).topk(min(5, len(self.names)))
+        return [
+            {"label": self.names[i], "confidence": round(c, 4)}
+            for i, c in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
