@@ -18,14 +18,19 @@ class Means(Metric):
     def update(self, output: Tensor, target: dict[str, Tensor]) -> None:
         """m ..., m ...: add the metrics of m samples."""
         for name, value in self.metrics(output, target).items():
+            self.expect([name])
+            ok = torch.isfinite(value)
+            setattr(self, f"{name}_sum", getattr(self, f"{name}_sum") + value[ok].double().sum())
+            setattr(self, f"{name}_count", getattr(self, f"{name}_count") + ok.sum())
+
+    def expect(self, names: list[str]) -> None:
+        """Make room for these metrics: a worker that saw no sample must still take part in their sums."""
+        for name in names:
             if name not in self.names:
                 self.names.append(name)
                 for state in (f"{name}_sum", f"{name}_count"):
                     self.add_state(state, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-                    setattr(self, state, getattr(self, state).to(output.device))
-            ok = torch.isfinite(value)
-            setattr(self, f"{name}_sum", getattr(self, f"{name}_sum") + value[ok].double().sum())
-            setattr(self, f"{name}_count", getattr(self, f"{name}_count") + ok.sum())
+                    setattr(self, state, getattr(self, state).to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
         """name -> mean; NaN where no sample had a value."""

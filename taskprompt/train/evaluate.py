@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from taskprompt.core.batch import collate
+from taskprompt.core.meters import Means
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
@@ -31,13 +33,17 @@ def held_out_readers(recipe: Recipe) -> dict[str, Reader]:
     return {n: make_reader(recipe, n, s, training=False) for n, s in recipe.held_out.items()}
 
 
-def held_out_batches(reader: Reader, place: Place, max_skipped: float) -> Iterator[tuple[Batch, Stream]]:
+def open_held_out(reader: Reader, place: Place, max_skipped: float) -> Stream:
     """This worker's share of a held-out source, each clip once."""
     count = len(range(place.rank, len(reader), place.workers))
     chunks = place.chunks(reader, place.rank, place.workers, count)
-    stream = Stream(reader.name, chunks, place.rank, place.workers, len(reader), max_skipped)
+    return Stream(reader.name, chunks, place.rank, place.workers, len(reader), max_skipped)
+
+
+def held_out_batches(stream: Stream, reader: Reader) -> Iterator[Batch]:
+    """The stream's clips as batches, to its end."""
     while (columns := stream.take(BATCH)) is not None:
-        yield collate([columns], reader.tasks), stream
+        yield collate([columns], reader.tasks)
 
 
 @torch.inference_mode()
@@ -47,11 +53,11 @@ def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader]
     table: Table = {}
     for name, reader in readers.items():
         meters = {n: t.meter().to(place.device) for n, t in reader.tasks.items()}
-        for batch, _ in held_out_batches(reader, place, recipe.max_skipped):
+        for batch in held_out_batches(open_held_out(reader, place, recipe.max_skipped), reader):
             outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
             for task, output in outputs.items():
                 meters[task].update(output, {k: v.to(place.device) for k, v in batch.targets[task].items()})
-        table[name] = {n: scalars(m.compute()) for n, m in meters.items()}
+        table[name] = {n: compute(m) for n, m in meters.items()}
     return table
 
 
@@ -63,9 +69,12 @@ def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[s
     return {n: o.float() for n, o in outputs.items()}
 
 
-def scalars(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """What a meter computed, as plain numbers."""
-    return {k: float(v) for k, v in values.items()}
+def compute(meter: Metric) -> dict[str, float]:
+    """What a meter measured over all workers, as plain numbers."""
+    if isinstance(meter, Means):
+        for names in collective.gather(meter.names):
+            meter.expect(names)
+    return {k: float(v) for k, v in meter.compute().items()}
 
 
 @torch.inference_mode()
@@ -82,8 +91,8 @@ def evaluate(run: Run, place: Place) -> dict[str, Any] | None:
         meters = {n: (t.meter().to(place.device), t.meter().to(place.device)) for n, t in reader.tasks.items()}
         values: dict[str, dict[str, list[float]]] = {n: {} for n in reader.tasks}
         clips = dict.fromkeys(reader.tasks, 0)
-        stream = None
-        for batch, stream in held_out_batches(reader, place, recipe.max_skipped):
+        stream = open_held_out(reader, place, recipe.max_skipped)
+        for batch in held_out_batches(stream, reader):
             outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
             for task, output in outputs.items():
                 target = {k: v.to(place.device) for k, v in batch.targets[task].items()}
@@ -94,7 +103,7 @@ def evaluate(run: Run, place: Place) -> dict[str, Any] | None:
                     values[task].setdefault(metric, []).extend(value.tolist())
                 clips[task] += len(output)
             place.notify({"evaluated": len(batch.keys), "source": name, "of": len(reader)})
-        skipped = collective.gather(stream.skipped if stream else {})
+        skipped = collective.gather(stream.skipped)
         result["sources"][name] = {
             "rows": len(reader),
             "skipped": {k: v for part in skipped for k, v in part.items()},
@@ -121,9 +130,9 @@ def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: 
     return {
         "kind": type(task).__name__,
         "clips": total,
-        "metrics": scalars(meters[0].compute()),
+        "metrics": compute(meters[0]),
         "interval": {m: interval(np.asarray(v)) for m, v in joined.items()},
-        "trivial": scalars(meters[1].compute()) if has_trivial else {},
+        "trivial": compute(meters[1]) if has_trivial else {},
     }
 
 

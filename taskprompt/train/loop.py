@@ -125,5 +125,5 @@ def _check_finite(sums: Tensor, names: list[str], step: int, group: list[Batch])
     keys = [key for batch in group for key in batch.keys]
     raise TaskPromptError(
         f"step {step}: the loss of {', '.join(bad)} is not a finite number; the weights were not changed. "
-        f"Clips of this step: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}. Lower the rate, or look at these clips."
+        f"Clips of this step: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}. Lower lr, or look at these clips."
     )

@@ -1,4 +1,4 @@
-"""The order of an epoch: a position in an endless stream -> (epoch, row). Nothing but the position needs remembering."""
+"""The order of an epoch: a position in an endless stream -> (epoch, row). A position is all there is to remember."""
 
 import zlib
 from functools import lru_cache

@@ -134,7 +134,7 @@ def build_model(recipe: Recipe) -> MultiTaskModel:
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Build the model once on the meta device, so that a recipe that cannot be built is refused before anything starts."""
+    """Build the model once on the meta device: what cannot be built is refused before anything starts."""
     try:
         with torch.device("meta"):
             MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)

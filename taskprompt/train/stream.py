@@ -50,7 +50,7 @@ class Stream:
             self.skipped[str(chunk["key"][i])] = str(chunk["error"][i])
         if len(self.skipped) > self.max_skipped * self.rows:
             raise SourceError(
-                f"source {self.name!r}: {len(self.skipped)} of {self.rows} clips cannot be used, more than the recipe's "
+                f"source {self.name!r}: {len(self.skipped)} of {self.rows} clips cannot be used, more than "
                 f"max_skipped {self.max_skipped:g}. {self.reasons()} Mend the clips or raise max_skipped."
             )
 
