@@ -1,0 +1,73 @@
+"""Reaching a cluster: one on this machine, or one that runs; and refusing what it cannot give."""
+
+import logging
+import os
+from contextlib import contextmanager
+
+from taskprompt.core.errors import ClusterError
+from taskprompt.core.recipe import Recipe
+
+OBJECT_STORE = 1 << 30  # bytes of shared memory for streams, in a local cluster
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the pace of reports
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the user is, so that relative paths and own kinds are found
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def needs(recipe: Recipe) -> tuple[float, int, str]:
+    """CPUs and GPUs that a recipe asks for at once, and the sum in words."""
+    r = recipe.runtime
+    streams = r.workers * len(recipe.sources) * r.data_tasks
+    cpus = r.workers * r.cpus_per_worker + streams
+    words = (
+        f"{r.workers} workers x {r.cpus_per_worker:g} CPUs + {r.workers} workers x {len(recipe.sources)} sources x "
+        f"{r.data_tasks} data tasks = {cpus:g} CPUs"
+    )
+    gpus = r.workers if r.gpu else 0
+    return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
+
+
+@contextmanager
+def connected(recipe: Recipe, address: str):
+    """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
+
+    Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray.data import DataContext
+
+    cpus, gpus, words = needs(recipe)
+    mine = not ray.is_initialized()
+    if mine:
+        options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+        try:
+            if address == "local":
+                # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
+                size = {
+                    "num_cpus": max(int(cpus + 0.999) + 1, os.cpu_count() or 1),
+                    "object_store_memory": OBJECT_STORE,
+                }
+                ray.init(address="local", **size, **options)
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ClusterError(
+                f"cluster {address!r} cannot be reached: {error}. Give the address of a running head."
+            ) from None
+    try:
+        DataContext.get_current().enable_progress_bars = False
+        have = ray.cluster_resources()
+        if have.get("CPU", 0) < cpus or have.get("GPU", 0) < gpus:
+            raise ClusterError(
+                f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs. "
+                "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+            )
+        yield ray
+    finally:
+        if mine:
+            ray.shutdown()

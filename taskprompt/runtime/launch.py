@@ -1,0 +1,137 @@
+"""Running a job (training, evaluation) on the workers of a cluster, with Ray Train."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from taskprompt.core.errors import ClusterError, TaskPromptError
+from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.cluster import connected
+from taskprompt.train.place import Place
+
+JobFunction = Callable[[Path, Place], Any]
+
+
+def launch(job: JobFunction, path: Path, recipe: Recipe, address: str, watch: Callable[[dict[str, Any]], None]) -> None:
+    """Run job(path, place) on every worker that the recipe asks for; facts it notifies of reach `watch` here.
+
+    Raises what the job raised, and ClusterError where a worker or the cluster was lost."""
+    with connected(recipe, address) as ray:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        r = recipe.runtime
+        board = ray.remote(num_cpus=0)(Board).remote()
+        trainer = TorchTrainer(
+            worker,
+            train_loop_config={"job": job, "path": str(path), "recipe": recipe, "board": board},
+            scaling_config=ScalingConfig(
+                num_workers=r.workers,
+                use_gpu=r.gpu,
+                resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {}),
+            ),
+            # Ray's own name must be unique: one it knows already would be taken up where that one ended.
+            run_config=RunConfig(
+                name=f"{path.name}-{uuid.uuid4().hex[:8]}",
+                storage_path=str(path / "ray"),
+                failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+            ),
+        )
+        with watching(ray, board, watch):
+            try:
+                trainer.fit()
+            except Exception as error:
+                raise plain_error(error) from error
+
+
+class Board:
+    """An actor that holds what rank 0 notified of until the driver fetches it."""
+
+    def __init__(self):
+        self.records: list[dict[str, Any]] = []
+
+    def put(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+    def fetch(self) -> list[dict[str, Any]]:
+        records, self.records = self.records, []
+        return records
+
+
+class watching:
+    """Fetch records in a thread while the job runs, and once more when it has ended."""
+
+    def __init__(self, ray, board, watch: Callable[[dict[str, Any]], None]):
+        self.ray, self.board, self.watch = ray, board, watch
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_) -> None:
+        self.ended.set()
+        self.thread.join(timeout=10)
+
+    def _loop(self) -> None:
+        while True:
+            last = self.ended.is_set()
+            try:
+                for record in self.ray.get(self.board.fetch.remote(), timeout=10):
+                    self.watch(record)
+            except self.ray.exceptions.RayError:
+                return
+            if last:
+                return
+            self.ended.wait(0.5)
+
+
+def worker(config: dict[str, Any]) -> None:
+    """What Ray Train runs on each worker."""
+    import ray
+    from ray.train import get_context
+    from ray.train.torch import get_device, prepare_model
+
+    from taskprompt.runtime.streams import ray_chunks
+
+    recipe: Recipe = config["recipe"]
+    r, context = recipe.runtime, get_context()
+    if not r.gpu or r.threads:
+        torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
+    board = config["board"]
+    place = Place(
+        rank=context.get_world_rank(),
+        workers=context.get_world_size(),
+        device=get_device(),
+        chunks=partial(ray_chunks, block=r.block, tasks=r.data_tasks),
+        wrap=lambda model: prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True}),
+        notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
+    )
+    config["job"](Path(config["path"]), place)
+    time.sleep(0)
+    ray.train.report({})
+
+
+def plain_error(error: BaseException) -> TaskPromptError:
+    """The taskprompt error inside what Ray raised, or a ClusterError with the first line of the cause."""
+    seen: list[BaseException] = []
+    queue: list[BaseException] = [error]
+    while queue:
+        current = queue.pop(0)
+        if current in seen:
+            continue
+        seen.append(current)
+        if isinstance(current, TaskPromptError):
+            return current
+        inner = [getattr(current, "cause", None), current.__cause__, current.__context__]
+        inner += list(getattr(current, "worker_failures", {}).values())
+        queue += [e for e in inner if isinstance(e, BaseException)]
+    last = next((e for e in reversed(seen) if str(e).strip()), error)
+    line = str(last).strip().splitlines()[-1]
+    return ClusterError(f"the job ended with {type(last).__name__}: {line}")
