@@ -1,1 +1,82 @@
-"""taskprompt: multi-task prompts for video transformers."""
+"""taskprompt: multi-task prompts for video transformers.
+
+Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
+
+from taskprompt.api import evaluate, fit, predict, report
+from taskprompt.core.balancer import Balance, Balancer
+from taskprompt.core.errors import (
+    CheckpointError,
+    ClusterError,
+    LayoutError,
+    RecipeError,
+    SampleError,
+    SourceError,
+    SpecError,
+    TaskPromptError,
+)
+from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
+from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import Spec
+from taskprompt.core.task import Array, Task
+from taskprompt.core.types import (
+    Batch,
+    Boxes,
+    Camera,
+    Clip,
+    Dims,
+    Features,
+    Joints,
+    Map,
+    Points,
+    Row,
+    Sample,
+    Vectors,
+)
+from taskprompt.nn.heads import DenseHead, PromptHead
+from taskprompt.train.run import Run
+
+__all__ = [
+    "Array",
+    "Augment",
+    "Backbone",
+    "Balance",
+    "Balancer",
+    "Batch",
+    "Boxes",
+    "Camera",
+    "CheckpointError",
+    "Clip",
+    "ClipSpec",
+    "ClusterError",
+    "DenseHead",
+    "Dims",
+    "Encoder",
+    "Features",
+    "Joints",
+    "LayoutError",
+    "Map",
+    "MultiTaskModel",
+    "Points",
+    "PromptHead",
+    "Prompter",
+    "Recipe",
+    "RecipeError",
+    "Row",
+    "Run",
+    "Runtime",
+    "Sample",
+    "SampleError",
+    "Source",
+    "SourceError",
+    "Spec",
+    "SpecError",
+    "Stage",
+    "Task",
+    "TaskPromptError",
+    "Vectors",
+    "evaluate",
+    "fit",
+    "predict",
+    "report",
+]

@@ -34,6 +34,14 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise _with_hints(cls, error) from None
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema, handler):
+        if not cls.home or "home" not in vars(cls):
+            return handler(core_schema)
+        from taskprompt.core.catalogue import kinds_schema
+
+        return kinds_schema(cls, lambda kind: handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
+
     @model_serializer(mode="plain")
     def _to_dict(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in type(self).model_fields}

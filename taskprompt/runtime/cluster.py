@@ -64,7 +64,8 @@ def connected(recipe: Recipe, address: str):
         have = ray.cluster_resources()
         if have.get("CPU", 0) < cpus or have.get("GPU", 0) < gpus:
             raise ClusterError(
-                f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs. "
+                f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, "
+                f"{have.get('GPU', 0):g} GPUs. "
                 "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
             )
         yield ray

@@ -1,7 +1,6 @@
 """Running a job (training, evaluation) on the workers of a cluster, with Ray Train."""
 
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -94,7 +93,6 @@ class watching:
 
 def worker(config: dict[str, Any]) -> None:
     """What Ray Train runs on each worker."""
-    import ray
     from ray.train import get_context
     from ray.train.torch import get_device, prepare_model
 
@@ -114,8 +112,6 @@ def worker(config: dict[str, Any]) -> None:
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
     )
     config["job"](Path(config["path"]), place)
-    time.sleep(0)
-    ray.train.report({})
 
 
 def plain_error(error: BaseException) -> TaskPromptError:

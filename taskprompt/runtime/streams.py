@@ -22,10 +22,8 @@ def ray_chunks(
     slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
     while count is None or count > 0:
         size = SEGMENT * block if count is None else min(count, SEGMENT * block)
-        for chunk in _segment(slim, table, start, stride, size, block, tasks).iter_batches(
-            batch_size=None, batch_format="numpy", prefetch_batches=1
-        ):
-            yield chunk  # type: ignore[misc]
+        segment = _segment(slim, table, start, stride, size, block, tasks)
+        yield from segment.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)  # type: ignore[misc]
         start += size * stride
         count = None if count is None else count - size
 

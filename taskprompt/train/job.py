@@ -54,7 +54,7 @@ class Job:
         self.board = (
             SummaryWriter(str(run.path / "tensorboard"), purge_step=self.total + 1) if place.rank == 0 else None
         )
-        self.started, self.samples = time.monotonic(), 0
+        self.started, self.samples, self.steps = time.monotonic(), 0, 0
 
     def close(self) -> None:
         """Flush what is written in the background."""
@@ -130,16 +130,17 @@ class Job:
         if self.place.rank:
             return
         self.samples += step.samples
-        rate = self.samples / (time.monotonic() - self.started)
+        seconds = time.monotonic() - self.started
+        self.steps += 1
         losses = {f"loss/{n}": v for n, v in step.losses.items() if v == v}
         record = {"step": self.total, "stage": self.stage_index, "loss": step.total, **losses}
-        record |= {"grad_norm": step.norm, "lr": step.lr, "clips_per_s": round(rate, 2)}
+        record |= {"grad_norm": step.norm, "lr": step.lr, "clips_per_s": round(self.samples / seconds, 2)}
         self.run.append("metrics.jsonl", record)
         for name, value in record.items():
             if self.board and name not in ("step", "stage"):
                 self.board.add_scalar(name, value, self.total)
         left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
-        self.place.notify(record | {"left": left})
+        self.place.notify(record | {"left": left, "steps_per_s": self.steps / seconds})
 
     def _evaluate(self, trainee: Trainee) -> None:
         model = trainee.ema.module if trainee.ema else self.model

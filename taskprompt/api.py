@@ -1,0 +1,92 @@
+"""The verbs in Python: fit, evaluate, predict, report. The command line is a thin layer over these."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from taskprompt.core.recipe import Recipe
+from taskprompt.train.run import Run, check_fits
+
+Watch = Callable[[dict[str, Any]], None]
+
+
+def fit(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    cluster: str | None = "local",
+    resume: bool = False,
+    fresh: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Train a recipe into the folder `out` and return the run.
+
+    cluster: 'local' starts Ray on this machine, an address joins a running cluster, None trains in this very process
+    (a notebook, a debugger): same loop, same data. resume: go on from the newest checkpoint in `out`. fresh: replace
+    what is in `out`. watch: called with each step's facts; None draws a progress bar on a terminal.
+
+    Raises RecipeError, SourceError, CheckpointError, ClusterError; all are TaskPromptErrors."""
+    from taskprompt.train.job import train
+
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    check_fits(recipe)
+    run = Run.start(out, recipe, resume=resume, fresh=fresh)
+    _run_job(train, run, recipe, cluster, watch)
+    return run
+
+
+def evaluate(run: Run | str | Path, *, cluster: str | None = None, watch: Watch | None = None) -> dict[str, Any]:
+    """Measure a run's newest weights on its held-out sources; also written to the run's evaluation.json."""
+    from taskprompt.train.evaluate import evaluate as job
+
+    run = run if isinstance(run, Run) else Run.open(run)
+    run.checkpoint()
+    _run_job(job, run, run.recipe, cluster, watch)
+    return run.read("evaluation.json")
+
+
+def predict(run: Run | str | Path, clip: str | Path, out: str | Path | None = None) -> dict[str, Any]:
+    """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
+    from taskprompt.train.predict import predict as job
+
+    return job(run if isinstance(run, Run) else Run.open(run), Path(clip), None if out is None else Path(out))
+
+
+def report(run: Run | str | Path) -> Path:
+    """Write a run's page, one self-contained html, and return its path."""
+    from taskprompt.report.page import write_page
+
+    return write_page(run if isinstance(run, Run) else Run.open(run))
+
+
+def _run_job(job, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
+    from taskprompt.progress import progress
+
+    with logged(run), progress(recipe, watch) as watcher:
+        if cluster is None:
+            from taskprompt.train.place import this_process
+
+            job(run.path, this_process(recipe.runtime, watcher))
+        else:
+            from taskprompt.runtime.launch import launch
+
+            launch(job, run.path, recipe, cluster, watcher)
+
+
+class logged:
+    """Send taskprompt's log to the run's log.txt while a job runs."""
+
+    def __init__(self, run: Run):
+        self.path = run.path / "log.txt"
+
+    def __enter__(self) -> None:
+        self.handler = logging.FileHandler(self.path, encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.logger = logging.getLogger("taskprompt")
+        self.logger.addHandler(self.handler)
+        self.logger.setLevel(logging.INFO)
+
+    def __exit__(self, *_) -> None:
+        self.logger.removeHandler(self.handler)
+        self.handler.close()

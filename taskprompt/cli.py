@@ -1,0 +1,138 @@
+"""The command line: thin verbs over the Python API. Errors are one line, exit status 2, and no traceback."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from taskprompt.core.errors import TaskPromptError
+
+app = typer.Typer(
+    help="Multi-task prompts for video transformers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="The folder that `fit --out` wrote.", show_default=False)]
+Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
+
+
+@app.command()
+def check(recipe: RecipeFile, overrides: Overrides = None) -> None:
+    """Print the resolved recipe, or every error in it."""
+    from taskprompt.core.loading import dump
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.train.run import check_fits
+
+    loaded = Recipe.load(recipe, overrides or ())
+    check_fits(loaded)
+    print(dump(loaded), end="")
+
+
+@app.command()
+def kinds() -> None:
+    """List everything that a recipe can name, with one line each."""
+    from taskprompt.core.catalogue import interfaces, one_line
+    from taskprompt.core.spec import kinds, resolve
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("interface", "kind", "what it is"):
+        table.add_column(column, overflow="fold" if column == "what it is" else "ignore")
+    for interface in interfaces():
+        for kind in kinds(interface):
+            table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
+    """Write the JSON schema of recipes, for completion and checks in editors."""
+    from taskprompt.core.catalogue import recipe_schema
+
+    text = json.dumps(recipe_schema(), indent=1)
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        print(out)
+
+
+@app.command()
+def fit(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
+    cluster: Cluster = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+) -> None:
+    """Train a recipe."""
+    import taskprompt as tp
+
+    where = None if cluster == "none" else cluster
+    run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+    print(f"trained: {run.path}")
+
+
+@app.command()
+def evaluate(run: RunFolder, cluster: Cluster = "none") -> None:
+    """Measure a run on its held-out sources, beside trivial predictors."""
+    import taskprompt as tp
+    from taskprompt.report.tables import evaluation_rows
+
+    result = tp.evaluate(run, cluster=None if cluster == "none" else cluster)
+    table = Table(box=None, pad_edge=False)
+    for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
+        table.add_column(column)
+    for row in evaluation_rows(result):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    clip: Annotated[Path, typer.Argument(help="A video.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="A folder; beside the video if none is given.")] = None,
+) -> None:
+    """Show what a run's model sees in a video: a json, and a video for each task."""
+    import taskprompt as tp
+
+    print(json.dumps(tp.predict(run, clip, out), indent=1))
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Write a run's page."""
+    import taskprompt as tp
+
+    print(f"open {tp.report(run)}")
+
+
+@app.command()
+def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "local") -> None:
+    """Draw every clip of a recipe's `scenes` sources that have a cache, ahead of training."""
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.runtime.render import render as draw
+
+    for name, (drawn, found, folder) in draw(Recipe.load(recipe, overrides or ()), cluster).items():
+        print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
+
+
+def main() -> None:
+    """The command `taskprompt`."""
+    try:
+        app()
+    except TaskPromptError as error:
+        print(f"taskprompt: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

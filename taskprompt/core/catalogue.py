@@ -1,0 +1,47 @@
+"""What a recipe can name: all kinds with their one-line descriptions, and the JSON schema of a recipe."""
+
+import inspect
+from typing import Any
+
+from taskprompt.core.balancer import Balancer
+from taskprompt.core.model import Backbone, Prompter
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import Source
+from taskprompt.core.spec import Spec, kinds, resolve
+from taskprompt.core.task import Task
+
+
+def interfaces() -> tuple[type[Spec], ...]:
+    """The interfaces that kinds plug into."""
+    return (Task, Source, Backbone, Prompter, Balancer)
+
+
+def one_line(kind: type[Spec]) -> str:
+    """The first sentence of a kind's docstring."""
+    return inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe; where an interface stands, any of its kinds, or a user's own."""
+    return Recipe.model_json_schema() | {
+        "title": "taskprompt recipe",
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    }
+
+
+def kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
+    """any of the interface's kinds, each with its `kind` required; or 'package.module:Class' with any options."""
+    options = []
+    for kind in kinds(interface):
+        schema = dict(generate(resolve(kind, interface)))
+        properties = {"kind": {"const": kind}} | schema.get("properties", {})
+        options.append(
+            schema | {"title": kind, "properties": properties, "required": ["kind", *schema.get("required", [])]}
+        )
+    own = {
+        "type": "object",
+        "properties": {"kind": {"type": "string", "pattern": ":"}},
+        "required": ["kind"],
+        "title": "own",
+    }
+    return {"anyOf": [*options, own]}

@@ -1,0 +1,77 @@
+"""The progress bar: loss, clips a second and time left, on a terminal; a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from taskprompt.core.recipe import Recipe
+
+QUIET_SECONDS = 15  # between lines where there is no terminal
+
+
+@contextmanager
+def progress(
+    recipe: Recipe, watch: Callable[[dict[str, Any]], None] | None
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function to call with every record of a job; the given one, if there is one."""
+    if watch is not None:
+        yield watch
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        yield Bar(bar)
+
+
+class Bar:
+    """One bar for the steps, one a held-out source."""
+
+    def __init__(self, bar: Progress):
+        self.bar = bar
+        self.tasks: dict[str, Any] = {}
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        if "left" in record:
+            task = self._task("fit", record["step"] + record["left"])
+            self.bar.update(task, completed=record["step"], facts=facts(record))
+        elif "evaluated" in record:
+            task = self._task(f"evaluate {record['source']}", record["of"])
+            self.bar.advance(task, record["evaluated"])
+
+    def _task(self, name: str, total: int):
+        if name not in self.tasks:
+            self.tasks[name] = self.bar.add_task(name, total=total, facts="")
+        return self.tasks[name]
+
+
+class Lines:
+    """The same facts as lines, for a log."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.last = -float("inf")
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if "left" in record and (now - self.last >= QUIET_SECONDS or record["left"] == 0):
+            self.last = now
+            of = record["step"] + record["left"]
+            left = record["left"] / max(record["steps_per_s"], 1e-9)
+            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left:.0f} s left", highlight=False)
+        elif "held_out" in record:
+            found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
+            self.console.print(f"step {record['step']}  {found}", highlight=False)
+        sys.stderr.flush()
+
+
+def facts(record: dict[str, Any]) -> str:
+    """Loss and pace in words."""
+    return f"loss {record['loss']:.3f}  {record['clips_per_s']:.1f} clips/s"
