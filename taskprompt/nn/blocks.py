@@ -67,6 +67,6 @@ def init_linear(module: nn.Module) -> None:
 
 
 def paper_levels(depth: int) -> tuple[int, int, int]:
-    """The blocks (from 0) whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, at the same share of `depth`."""
+    """The blocks, from 0, whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, as far in for any depth."""
     early, late, last = (max(round((i + 1) / 16 * depth), 1) - 1 for i in (2, 12, 15))
     return early, late, last

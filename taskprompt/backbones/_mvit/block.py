@@ -1,0 +1,104 @@
+"""The block of MViTv2: pooling attention with relative positions; prefix tokens (CLS, guests) are never pooled."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
+from taskprompt.nn.blocks import Mlp, drop_path
+from taskprompt.nn.positions import RelativePositions
+
+
+class Pool(nn.Module):
+    """A depthwise 3 x 3 x 3 convolution, shared by the heads, and a norm a head."""
+
+    def __init__(self, dim: int, stride: int):
+        super().__init__()
+        self.conv = nn.Conv3d(dim, dim, 3, stride=(1, stride, stride), padding=1, groups=dim, bias=False)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """b (t h w) (g c) -> b t h w g c."""
+        if x.device.type != "cpu":
+            return self._pool(x, grid)
+        # On CPUs the backward pass of a strided depthwise convolution is several times slower in bf16 than in float32.
+        with torch.autocast("cpu", enabled=False):
+            return self._pool(x.float(), grid).to(x.dtype)
+
+    def _pool(self, x: Tensor, grid: Grid) -> Tensor:
+        heads = x.shape[-1] // self.conv.in_channels
+        # Tokens lie channels last, and all heads side by side: as one convolution over g c channels, none is moved.
+        x = rearrange(x, "b (t h w) d -> b d t h w", t=grid[0], h=grid[1])
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        weight = self.conv.weight.repeat(heads, 1, 1, 1, 1)
+        x = F.conv3d(x, weight, None, self.conv.stride, self.conv.padding, groups=len(weight))
+        return self.norm(rearrange(x, "b (g c) t h w -> b t h w g c", g=heads))
+
+
+class PoolingAttention(nn.Module):
+    """Self-attention with pooled queries, keys and values and residual pooling (MViTv2 eq. 2 to 5)."""
+
+    def __init__(self, plan: BlockPlan):
+        super().__init__()
+        self.grid, self.heads = plan.grid_in, plan.heads
+        dim = plan.dim // plan.heads
+        self.qkv = nn.Linear(plan.dim_in, 3 * plan.dim)
+        self.proj = nn.Linear(plan.dim, plan.dim)
+        self.pool_q, self.pool_k, self.pool_v = (Pool(dim, s) for s in (plan.stride, plan.kv_stride, plan.kv_stride))
+        self.positions = RelativePositions(plan.grid, plan.kv_grid, dim)
+
+    def forward(self, x: Tensor, prefix: int) -> Tensor:
+        """b (prefix + patches) d -> b (prefix + pooled patches) d. Prefix tokens bypass pooling and positions."""
+        first, rest = self.qkv(x).split([prefix, x.shape[1] - prefix], 1)
+        pools = (self.pool_q, self.pool_k, self.pool_v)
+        q, k, v = (pool(part, self.grid) for pool, part in zip(pools, rest.chunk(3, -1), strict=True))
+        first = rearrange(first, "b n (three g c) -> three b n g c", three=3, g=self.heads).unbind()
+        q1, k1, v1 = (pool.norm(part) for pool, part in zip(pools, first, strict=True))
+        k, v = torch.cat([k1, k.flatten(1, 3)], 1), torch.cat([v1, v.flatten(1, 3)], 1)
+        y = self._patches(q, k, v, prefix) + q.flatten(1, 3)
+        y = torch.cat([attend(q1, k, v), y], 1)
+        return self.proj(y.flatten(2))
+
+    def _patches(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+        """b t h w g c, b n g c, b n g c -> b (t h w) g c: the queries of patches, with relative positions."""
+        dim = q.shape[-1]
+        columns = F.pad(self.positions.columns, (0, 0, prefix, 0)).to(k.dtype)
+        columns = columns[None, :, None].expand(*k.shape[:3], -1)
+        keys = torch.cat([k * dim**-0.5, columns], -1)  # the scale goes to keys alone: products with tables have none
+        values = F.pad(v, (0, columns.shape[-1]))  # fused kernels want one width
+        return attend(self.positions.extend(q).flatten(1, 3), keys, values, scale=1.0)[..., :dim]
+
+
+class MultiscaleBlock(nn.Module):
+    """b (prefix + patches) d -> the same with the plan's width and grid."""
+
+    def __init__(self, plan: BlockPlan, drop_path: float):
+        super().__init__()
+        self.grid, self.stride, self.drop_path = plan.grid_in, plan.stride, drop_path
+        self.norm1 = nn.LayerNorm(plan.dim_in, eps=1e-6)
+        self.attn = PoolingAttention(plan)
+        self.widen = nn.Linear(plan.dim_in, plan.dim) if plan.dim != plan.dim_in else None
+        self.norm2 = nn.LayerNorm(plan.dim, eps=1e-6)
+        self.mlp = Mlp(plan.dim)
+
+    def forward(self, x: Tensor, prefix: int) -> Tensor:
+        normed = self.norm1(x)
+        skip = x if self.widen is None else self.widen(normed)
+        if self.stride > 1:
+            skip = self._pool(skip, prefix)
+        x = skip + drop_path(self.attn(normed, prefix), self.drop_path, self.training)
+        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+
+    def _pool(self, x: Tensor, prefix: int) -> Tensor:
+        """Patches by their maximum in 3 x 3 windows a frame; prefix tokens as they are."""
+        first, rest = x.split([prefix, x.shape[1] - prefix], 1)
+        rest = rearrange(rest, "b (t h w) d -> (b t) d h w", t=self.grid[0], h=self.grid[1])
+        rest = F.max_pool2d(rest, 3, self.stride, padding=1)
+        return torch.cat([first, rearrange(rest, "(b t) d h w -> b (t h w) d", b=len(x))], 1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+    """b n g c, b m g c, b m g c -> b n g c: softmax attention a head; scale None: c ** -0.5."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)

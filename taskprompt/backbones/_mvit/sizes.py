@@ -1,0 +1,56 @@
+"""The sizes of MViTv2 and what each block of one does to width and grid."""
+
+from dataclasses import dataclass
+
+Grid = tuple[int, int, int]  # t h w
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`widen`: the blocks that double width and heads and halve h and w of the queries."""
+
+    depth: int
+    dim: int  # of the first block, and of each head
+    widen: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """What one block makes of its input; strides are of h and w."""
+
+    dim_in: int
+    dim: int
+    heads: int
+    stride: int  # of queries
+    kv_stride: int
+    grid_in: Grid
+    grid: Grid  # of queries
+    kv_grid: Grid
+
+
+# S and B: tables 3 and A.1 of MViTv2, configs MVITv2_{S_16x4,B_32x3} of SlowFast. tiny is ours, for CPUs.
+SIZES = {
+    "tiny": Size(depth=5, dim=48, widen=(1, 3)),
+    "S": Size(depth=16, dim=96, widen=(1, 3, 14)),
+    "B": Size(depth=24, dim=96, widen=(2, 5, 21)),
+}
+
+
+def strided(grid: Grid, stride: tuple[int, int, int]) -> Grid:
+    """The grid behind a convolution with padding that keeps sizes but for its stride: rounded up."""
+    t, h, w = (-(-n // s) for n, s in zip(grid, stride, strict=True))
+    return t, h, w
+
+
+def block_plans(size: Size, grid: Grid) -> list[BlockPlan]:
+    """One plan a block, for patches on `grid`; keys are pooled so that their grid is the same in every stage."""
+    plans, heads, kv_stride = [], 1, 2 ** len(size.widen)
+    for i in range(size.depth):
+        wider = i in size.widen
+        dim_in, heads = size.dim * heads, heads * (1 + wider)
+        kv_stride //= 1 + wider
+        stride = 1 + wider
+        out, kv = strided(grid, (1, stride, stride)), strided(grid, (1, kv_stride, kv_stride))
+        plans.append(BlockPlan(dim_in, size.dim * heads, heads, stride, kv_stride, grid, out, kv))
+        grid = out
+    return plans
