@@ -34,7 +34,11 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(where, [line for e in error.errors() for line in _lines(e)]) from None
+        errors = error.errors()
+        # A list whose only entry is wrong is also called too short: the deeper of two errors says it all.
+        shadows = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
+        deepest = [e for e in errors if e["loc"] not in shadows or not e["loc"]]
+        raise RecipeError(where, [line for e in deepest for line in _lines(e)]) from None
 
 
 def dump(recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Colour = tuple[int, int, int]
+Path = tuple[Sequence[tuple[float, float]], Colour]  # points x y in pixels
 
 
 def captioned(video: np.ndarray, text: str) -> np.ndarray:
@@ -26,39 +27,43 @@ def captioned(video: np.ndarray, text: str) -> np.ndarray:
 
 
 def ramp(values: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """t h w in 0..1 -> t H W 3 uint8, near warm and far dark; NaN is black."""
+    """t h w in 0..1 -> t H W 3 uint8, near bright and far dark; NaN is black."""
+    values = values.detach().cpu()
     known = torch.isfinite(values)
     levels = _upsample(torch.where(known, values, 1).clamp(0, 1)[..., None], size)[..., 0]
-    colours = _ramp_table()[(levels * 255).round().long().numpy()]
-    return np.where(_cells(known, size)[..., None], colours, 0).astype(np.uint8)
+    coloured = _ramp_table()[(levels * 255).round().long().numpy()]
+    return np.where(_cells(known, size)[..., None], coloured, 0).astype(np.uint8)
 
 
 def directions(vectors: Tensor, size: tuple[int, int]) -> np.ndarray:
     """t h w 3 unit vectors -> t H W 3 uint8: the usual normal map, (x, -y, -z) from -1..1 to 0..255; NaN is black."""
+    vectors = vectors.detach().cpu()
     known = torch.isfinite(vectors).all(-1)
     facing = torch.where(known[..., None], vectors, 0) * torch.tensor([1.0, -1.0, -1.0])
-    colours = ((_upsample(facing, size) + 1) * 127.5).round().clamp(0, 255).numpy()
-    return np.where(_cells(known, size)[..., None], colours, 0).astype(np.uint8)
+    coloured = ((_upsample(facing, size) + 1) * 127.5).round().clamp(0, 255).numpy()
+    return np.where(_cells(known, size)[..., None], coloured, 0).astype(np.uint8)
 
 
 def regions(classes: Tensor, size: tuple[int, int]) -> np.ndarray:
     """t h w integers, 255 where unknown -> t H W 3 uint8: one colour a class; unknown is black."""
-    cells = _cells(classes, size)
-    return np.where((cells == 255)[..., None], 0, palette(255)[np.minimum(cells, 254)]).astype(np.uint8)
+    cells = _cells(classes.detach().cpu(), size)
+    return np.where((cells == 255)[..., None], 0, np.array(colours(255))[np.minimum(cells, 254)]).astype(np.uint8)
 
 
 @lru_cache
-def palette(count: int) -> np.ndarray:
-    """count 3 uint8: colours that differ, the first ones most; hues by the golden ratio, at three brightnesses."""
+def colours(count: int) -> tuple[Colour, ...]:
+    """Colours that differ, the first ones most: hues by the golden ratio, at three brightnesses."""
     index = np.arange(count)
     hue = index * 0.618034 % 1
     value = np.array([1.0, 0.75, 0.55])[index % 3]
     rgb = np.clip(np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-    return (255 * value[:, None] * (0.25 + 0.75 * rgb)).astype(np.uint8)
+    rows = (255 * value[:, None] * (0.25 + 0.75 * rgb)).astype(int).tolist()
+    return tuple((r, g, b) for r, g, b in rows)
 
 
-def lines(frame: np.ndarray, paths: Iterable[tuple[Sequence[tuple[float, float]], Colour]], width: int = 1):
-    """h w 3 uint8 -> the same with each path, points (x, y) in pixels, drawn in its colour."""
+def lines(frame: np.ndarray, paths: Iterable[Path]) -> np.ndarray:
+    """h w 3 uint8 -> the same with each path drawn in its colour."""
+    width = max(1, len(frame) // 100)
     image = Image.fromarray(frame)
     pen = ImageDraw.Draw(image)
     for points, colour in paths:
@@ -68,14 +73,14 @@ def lines(frame: np.ndarray, paths: Iterable[tuple[Sequence[tuple[float, float]]
 
 def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """t h w c -> t H W c, bilinear."""
-    scaled = F.interpolate(maps.float().cpu().movedim(-1, 1), size, mode="bilinear", align_corners=False)
+    scaled = F.interpolate(maps.float().movedim(-1, 1), size, mode="bilinear", align_corners=False)
     return scaled.movedim(1, -1)
 
 
 def _cells(maps: Tensor, size: tuple[int, int]) -> np.ndarray:
     """t h w -> t H W, each pixel the cell that it lies in."""
     rows, columns = (torch.arange(n) * old // n for n, old in zip(size, maps.shape[1:3], strict=True))
-    return maps.cpu()[:, rows[:, None], columns].numpy()
+    return maps[:, rows[:, None], columns].numpy()
 
 
 @lru_cache

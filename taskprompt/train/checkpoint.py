@@ -113,7 +113,7 @@ def load_optimizer(
                 f"optimizer state of {name!r} has no parameter here. Use the recipe that it was made with."
             )
         parameter = by_name[name]
-        optimizer.state[parameter][entry] = value if entry == "step" else value.to(parameter.device)
+        optimizer.state[parameter][entry] = (value if entry == "step" else value.to(parameter.device)).clone()
 
 
 def _flush(path: Path) -> None:

@@ -1,14 +1,16 @@
 """Decode exactly the frames that are shown at given ticks, and little else."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from taskprompt.video.container import base, origin, packets, rate
+from taskprompt.video.container import base, opened, origin, packets, rate
 
 JUMP = 12  # packets that must be saved before a decoder is emptied and started again at a later key frame
 FAR = 10  # seconds between two wanted frames from which seeking beats reading on
@@ -50,7 +52,7 @@ def _run(container: InputContainer, stream: VideoStream, ticks: list[int], keep:
         shown = []
     if shown and found.issuperset(shown):
         return shown, plan.end
-    return _straight(container, stream, ticks, keep)
+    return _straight(container.name, ticks, keep)
 
 
 class _NoTimes(Exception):
@@ -132,7 +134,7 @@ def _decode(decoder, packet: av.Packet | None) -> list[VideoFrame]:
     """The frames that come out; none for a packet that is damaged, as a player would have it."""
     try:
         return decoder.decode(packet)
-    except av.FFmpegError:
+    except FFmpegError:
         return []
 
 
@@ -146,35 +148,32 @@ def _from(container: InputContainer, stream: VideoStream, tick: int) -> Iterator
             break
         try:
             container.seek(target, stream=stream)
-        except av.FFmpegError:
-            break
+        except FFmpegError:  # this file can only be read on
+            return packets(container, stream)
         source = packets(container, stream)
         packet = next(source, None)
         # An index may be wrong, or absent: some demuxers then land late, or between key frames.
         if packet is not None and packet.is_keyframe and packet.pts is not None and packet.pts <= tick:
             return chain([packet], source)
-    return _from_start(container, stream)
-
-
-def _from_start(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    try:
-        container.seek(min(0, origin(container, stream)), stream=stream)
-    except av.FFmpegError:
-        container.seek(0, any_frame=True)
+    with suppress(FFmpegError):
+        container.seek(min(0, first), stream=stream)
     return packets(container, stream)
 
 
-def _straight(
+def _straight(path: str, ticks: list[int], keep: Keep) -> tuple[list[int], int | None]:
+    """The same by decoding every frame in order from the start, for files whose packets do not say enough."""
+    with opened(path) as (container, stream):
+        return _in_order(container, stream, ticks, keep)
+
+
+def _in_order(
     container: InputContainer, stream: VideoStream, ticks: list[int], keep: Keep
 ) -> tuple[list[int], int | None]:
-    """The same by decoding every frame in order from the start, for files whose packets do not say enough."""
-    stream.codec_context.flush_buffers()
-    stream.codec_context.skip_frame = "DEFAULT"
     step = round(1 / rate(stream) / base(stream))
     shown: list[int] = []
     last: VideoFrame | None = None
     count = 0
-    for packet in chain(_from_start(container, stream), [None]):
+    for packet in chain(packets(container, stream), [None]):
         for frame in _decode(stream.codec_context, packet):
             if frame.pts is None:
                 frame.pts = count * step + origin(container, stream)
@@ -183,7 +182,6 @@ def _straight(
                 shown.append(last.pts)  # type: ignore[arg-type]
             last, count = frame, count + 1
             if len(shown) == len(ticks):
-                stream.codec_context.flush_buffers()
                 return shown, None
     if last is None or last.pts is None:
         return [], 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -33,10 +34,9 @@ def probe(path: str | Path) -> Info:
     """What is in a video file; decodes one frame. Raises SampleError where it is missing or no video."""
     with opened(path) as (container, stream):
         duration, frames = length(container, stream), stream.frames or None
-        container.seek(0)
         try:
             first = next(container.decode(stream))
-        except (StopIteration, av.FFmpegError):
+        except (StopIteration, FFmpegError):
             raise SampleError(f"{path}: not one frame can be decoded. Replace the file or remove it.") from None
         turned = abs(first.rotation) % 180 == 90
         height, width = (first.width, first.height) if turned else (first.height, first.width)
@@ -64,7 +64,7 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise SampleError(f"{path}: is empty (0 bytes). Replace it or remove it.")
     try:
         container = av.open(str(path), options={"protocol_whitelist": "file"})
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SampleError(f"{path}: cannot be opened as a video: {reason}. Replace it or remove it.") from None
     with container:
@@ -82,7 +82,7 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packe
     """Packets from here on; ends at the end of the file or where it is cut off."""
     try:
         yield from (p for p in container.demux(stream) if p.size)
-    except av.FFmpegError:
+    except FFmpegError:
         return
 
 
@@ -92,8 +92,8 @@ def length(container: InputContainer, stream: VideoStream) -> float:
         return float(stream.duration * base(stream))
     if container.duration:
         return container.duration / av.time_base
-    container.seek(0)
-    found = [(p.pts, p.duration or 0) for p in packets(container, stream)]
+    with opened(container.name) as (again, same):  # some files that do not say cannot be rewound either
+        found = [(p.pts, p.duration or 0) for p in packets(again, same)]
     ends = [pts + duration for pts, duration in found if pts is not None]
     if not ends:
         return len(found) / float(rate(stream))

@@ -1,0 +1,38 @@
+"""A user's own source, as small as one can be: a bright square slides over a far wall, at an exact depth."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from taskprompt import Clip, Map, Row, Sample, SampleError, Source
+
+SIDES = ("left", "right")
+
+
+class Squares(Source):
+    """A square that moves left or right, nearer than the wall behind it."""
+
+    clips: int = 12
+    broken: tuple[int, ...] = ()  # clips that cannot be read
+    wrong: tuple[int, ...] = ()  # clips whose loading has a mistake in its code
+
+    def offers(self) -> tuple[str, ...]:
+        return ("action", "depth")
+
+    def rows(self) -> Iterator[Row]:
+        return ({"key": f"squares/{i}", "index": i} for i in range(self.clips))
+
+    def load(self, row: Row, clip, rng) -> Sample:
+        if row["index"] in self.broken:
+            raise SampleError(f"{row['key']}: the file is empty. Record it again.")
+        if row["index"] in self.wrong:
+            raise ZeroDivisionError("a mistake")
+        side = row["index"] % 2
+        video = np.full((clip.frames, 32, 32, 3), 40, np.uint8)
+        depth = np.full((clip.frames, 32, 32), 4.0, np.float32)
+        for t in range(clip.frames):
+            x = 8 + 2 * t if side else 16 - 2 * t
+            video[t, 8:20, x : x + 10] = 220
+            depth[t, 8:20, x : x + 10] = 1.0
+        times = np.arange(clip.frames) / (clip.fps or 8.0)
+        return Sample(row["key"], Clip(video, times), {"action": SIDES[side], "depth": Map(depth)}, sided=True)
