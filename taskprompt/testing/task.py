@@ -1,0 +1,185 @@
+"""check_task: what every task promises, on labels that you give it."""
+
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from taskprompt.core.batch import collate, prepare
+from taskprompt.core.task import Task
+from taskprompt.core.types import Clip, Dims, Features, Sample
+
+NAME = "task"  # what the task is called where a name is needed
+Target = dict[str, Tensor]
+
+
+def check_task(task: Task, dims: Dims, *labels: Any) -> None:
+    """Check a task on labels of clips with the frames, height and width of `dims`; two that differ see more than one.
+
+    Raises AssertionError with the promise that is broken, or what the task itself raises."""
+    assert labels, "give check_task at least one label"
+    _check_spec(task)
+    samples = [_sample(task, dims, i, label) for i, label in enumerate((*labels, labels[0]))]
+    target = _check_target(task, dims, samples)
+    output = _check_head(task, dims, target)
+    _check_loss(task, output, target)
+    others = [output, *_constants(task, output, target), *(_noise(output, seed) for seed in range(3))]
+    _check_metrics(task, others, target)
+    _check_perfect(task, others, target)
+    _check_meter(task, output, target)
+    _check_shown(task, output, target, samples[0])
+
+
+def random_features(dims: Dims, count: int, seed: int = 0) -> Features:
+    """Features of `count` samples as a backbone of these sizes would give them, drawn from a normal."""
+    draw = torch.Generator().manual_seed(seed)
+    levels = tuple(torch.randn(count, *size, generator=draw) for size in dims.levels)
+    patches = torch.randn(count, *dims.grid, dims.dim, generator=draw)
+    return Features(torch.randn(count, dims.dim, generator=draw), patches, {}, levels)
+
+
+def _check_spec(task: Task) -> None:
+    again = Task.model_validate(json.loads(json.dumps(task.model_dump(mode="json"))))
+    assert again == task, f"the spec changes on its way through JSON: {task} became {again}"
+    assert pickle.loads(pickle.dumps(task)) == task, "the spec changes when it is pickled"
+
+
+def _sample(task: Task, dims: Dims, seed: int, label: Any) -> Sample:
+    shape = (dims.frames, dims.height, dims.width, 3)
+    video = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    return Sample(f"sample-{seed}", Clip(video, np.arange(dims.frames) / 8), {task.label_name(NAME): label})
+
+
+def _check_target(task: Task, dims: Dims, samples: list[Sample]) -> Target:
+    """The target of all samples, m ..., as a batch would hold it."""
+    assert "present" not in task.layout, "a layout must not name an array 'present': rows carry a flag of that name"
+    bare = Sample("bare", samples[0].clip, {})
+    assert task.checked_target(NAME, bare, dims) is None, "a sample without the label has a target"
+    rows = [prepare(s, {NAME: task}, dims) for s in [*samples, bare]]
+    for key in rows[0]:
+        kinds = {(row[key].shape, row[key].dtype) for row in rows if key != "key"}
+        assert len(kinds) < 2, f"{key} has several shapes or types: {kinds}; one schema must hold all rows"
+    batch = collate([{k: np.stack([r[k] for r in rows]) for k in rows[0]}], {NAME: task})
+    assert batch.rows[NAME].tolist() == list(range(len(samples))), "rows must be those that have the label"
+    return batch.targets[NAME]
+
+
+def _check_head(task: Task, dims: Dims, target: Target) -> Tensor:
+    """The head's output, m ..., with a prompt; it must work without, and all its weights must learn in both cases."""
+    count = _count(target)
+    head = task.head(dims).eval()
+    features = random_features(dims, count)
+    prompt = torch.randn(count, max(1, task.prompts), dims.dim, generator=torch.Generator().manual_seed(1))
+    outputs = [head(prompt, features), head(None, features)]
+    for output, case in zip(outputs, ("with a prompt", "without a prompt"), strict=True):
+        assert output.shape[0] == count, f"{case}: the output is {tuple(output.shape)}, expected {count} samples first"
+        head.zero_grad()
+        task.loss(output, target).sum().backward()
+        for name, weight in head.named_parameters():
+            assert weight.grad is not None, f"{case}: the loss does not reach the head's {name}"
+            assert weight.grad.isfinite().all(), f"{case}: the gradient of the head's {name} is not finite"
+    assert outputs[0].shape == outputs[1].shape, "the output's shape depends on whether there is a prompt"
+    alone = head(prompt[:1], features.select(torch.tensor([0])))
+    assert torch.allclose(alone, outputs[0][:1], atol=1e-4), "a sample's output depends on the other samples"
+    assert any(w.grad is not None and w.grad.any() for w in head.parameters()), "no gradient reaches the head at all"
+    return outputs[0].detach()
+
+
+def _check_loss(task: Task, output: Tensor, target: Target) -> None:
+    loss = task.loss(output, target)
+    assert loss.shape == (len(output),), f"loss has shape {tuple(loss.shape)}, expected ({len(output)},): one a sample"
+    assert loss.isfinite().all(), f"loss is not finite: {loss.tolist()}"
+    _check_apart(lambda o, t: {"loss": task.loss(o, t)}, output, target)
+
+
+def _check_metrics(task: Task, outputs: list[Tensor], target: Target) -> None:
+    for output in outputs:
+        for name, value in task.metrics(output, target).items():
+            assert value.shape == (len(output),), f"metric {name} has shape {tuple(value.shape)}, expected one a sample"
+            assert not value.isinf().any(), f"metric {name} is infinite"
+        _check_apart(task.metrics, output, target)
+
+
+def _check_apart(figures: Callable[[Tensor, Target], Target], output: Tensor, target: Target) -> None:
+    """Each sample's figures are its own: the same in another order, and alone."""
+    whole = figures(output, target)
+    turned = torch.arange(len(output) - 1, -1, -1)
+    other = figures(output[turned], _rows(target, turned))
+    alone = [figures(output[i : i + 1], _rows(target, torch.tensor([i]))) for i in range(len(output))]
+    for name, value in whole.items():
+        assert _close(other[name], value[turned]), f"{name} changes with the order of the samples"
+        assert _close(torch.cat([a[name] for a in alone]), value), f"{name} of a sample depends on the other samples"
+
+
+def _constants(task: Task, output: Tensor, target: Target) -> list[Tensor]:
+    """The trivial output for all m samples, if the task has one."""
+    trivial = task.trivial(target)
+    if trivial is None:
+        return []
+    assert trivial.shape == (1, *output.shape[1:]), (
+        f"trivial has shape {tuple(trivial.shape)}, expected 1 and an output"
+    )
+    assert trivial.isfinite().all(), "trivial is not finite"
+    return [trivial.expand_as(output)]
+
+
+def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
+    """No other output has a lower loss, and every metric of every other lies on one side of the perfect one's."""
+    perfect = task.perfect(target)
+    if perfect is None:
+        return
+    assert perfect.shape == others[0].shape, f"perfect has shape {tuple(perfect.shape)}, not {tuple(others[0].shape)}"
+    best = task.loss(perfect, target)
+    for other in others:
+        assert (task.loss(other, target) >= best - 1e-4).all(), "another output has a lower loss than the perfect one"
+    for name, value in task.metrics(perfect, target).items():
+        gaps = torch.stack([task.metrics(o, target)[name] - value for o in others]).nan_to_num()
+        assert (gaps >= -1e-4).all() or (gaps <= 1e-4).all(), (
+            f"{name} of another output is better than the perfect one's"
+        )
+
+
+def _check_meter(task: Task, output: Tensor, target: Target) -> None:
+    """Fed in two parts, in any order, it says the same as fed at once."""
+    at = torch.arange(len(output))
+    parts = [at[len(at) // 2 :], at[: len(at) // 2]]
+    whole, halves = task.meter(), pickle.loads(pickle.dumps(task.meter()))
+    whole.update(output, target)
+    for part in parts:
+        halves.update(output[part], _rows(target, part))
+    expected, found = whole.compute(), halves.compute()
+    assert set(found) == set(expected), f"the meter's figures depend on the batches: {set(found) ^ set(expected)}"
+    for name, value in expected.items():
+        assert value.numel() == 1, f"the meter's {name} has shape {tuple(value.shape)}, expected a scalar"
+        assert _close(found[name], value), f"the meter's {name} is {found[name]} in two batches, {value} in one"
+
+
+def _check_shown(task: Task, output: Tensor, target: Target, sample: Sample) -> None:
+    perfect = task.perfect(target)
+    for one in (output[0], *(() if perfect is None else (perfect[0],))):
+        picture = task.picture(one, sample.clip.video)
+        if picture is not None:
+            assert picture.dtype == np.uint8, f"the picture is {picture.dtype}, expected uint8"
+            assert picture.ndim == 4, f"the picture has shape {picture.shape}, expected t h w 3"
+            assert picture.shape[::3] == (len(sample.clip.video), 3), f"the picture has shape {picture.shape}"
+    json.dumps(task.answer(output[0]), allow_nan=False)
+
+
+def _noise(output: Tensor, seed: int) -> Tensor:
+    return torch.randn(output.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _rows(target: Target, at: Tensor) -> Target:
+    return {k: v[at] for k, v in target.items()}
+
+
+def _count(target: Target) -> int:
+    return len(next(iter(target.values())))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
