@@ -30,35 +30,46 @@ class DenseHead(nn.Module):
     """A map for every frame from the tokens of several blocks and the task's prompt (PViT, supplement C).
 
     forward(m n d | None, Features) -> m frames height width channels, float32 also under autocast. Each level is
-    brought to the grid (t of the patches, height, width) by a 3D convolution; the levels are dropped out and
-    concatenated with the prompt at every position, and an MLP predicts the frames that the position stands for.
-    Without levels it reads the patches; without a prompt, the summary."""
+    brought to the grid (t of the patches, height, width) by a 3D convolution; the levels, some of their channels
+    dropped, are concatenated with the prompt at every position, and an MLP predicts the frames that the position
+    stands for. Without levels it reads the patches; without a prompt, the summary."""
 
     def __init__(
-        self, dims: Dims, channels: int, height: int, width: int, *, hidden: int = 32, width_mlp: int = 64, dropout=0.1
+        self,
+        dims: Dims,
+        channels: int,
+        height: int,
+        width: int,
+        *,
+        hidden: int = 32,
+        mlp: int = 64,
+        dropout: float = 0.1,
     ):
         super().__init__()
         levels = dims.levels or ((*dims.grid, dims.dim),)
         self.frames = dims.frames
         self.steps = math.ceil(dims.frames / dims.grid[0])  # frames a temporal position
-        self.levels = nn.ModuleList(_Level(level, (dims.grid[0], height, width), hidden) for level in levels)
+        self.levels = nn.ModuleList(Level(level, (dims.grid[0], height, width), hidden) for level in levels)
+        # Whole channels of a clip: what one position loses, its neighbours would tell.
         self.dropout = nn.Dropout(dropout)
         # The first layer of an MLP on [tokens, prompt] is a sum of two, so the prompt's part is computed once a clip.
-        self.of_tokens = nn.Linear(hidden * len(levels), width_mlp)
-        self.of_prompt = nn.Linear(dims.dim, width_mlp, bias=False)
-        self.out = last_linear(width_mlp, self.steps * channels)
+        self.of_tokens = nn.Linear(hidden * len(levels), mlp)
+        self.of_prompt = nn.Linear(dims.dim, mlp, bias=False)
+        self.out = last_linear(mlp, self.steps * channels)
 
     def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
         inputs = features.levels or (features.patches,)
         maps = [level(x) for level, x in zip(self.levels, inputs, strict=True)]
-        tokens = self.of_tokens(self.dropout(torch.cat(maps, -1)))  # m t h w d
+        tokens = torch.cat(maps, -1)  # m t h w d
+        kept = self.dropout(tokens.new_ones(len(tokens), 1, 1, 1, tokens.shape[-1]))
+        tokens = self.of_tokens(tokens * kept if self.training else tokens)
         whole = self.of_prompt(carrier(prompt, features))
         maps = self.out(F.gelu(tokens + rearrange(whole, "m d -> m 1 1 1 d"))).float()
         maps = rearrange(maps, "m t h w (s c) -> m (t s) h w c", s=self.steps)
         return maps if maps.shape[1] == self.frames else _resample_time(maps, self.frames)
 
 
-class _Level(nn.Module):
+class Level(nn.Module):
     """m t h w d -> m T H W hidden: norm, a narrow projection, a transposed 3D convolution whose kernel is its stride.
 
     Such a convolution is a linear layer followed by unfolding its channels into space, which is how it is computed.

@@ -1,4 +1,6 @@
-"""The meter of boxes: mean IoU of the objects that are there, and AP50 over every box of the set."""
+"""The meter of boxes: mean IoU of the objects that are there, and AP50 over every box of the set.
+
+Import it where a meter is made: torchmetrics takes seconds to import, and workers that prepare data never measure."""
 
 from collections.abc import Callable
 

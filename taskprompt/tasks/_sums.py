@@ -1,4 +1,6 @@
-"""Sums: a meter whose parts add up over batches and workers, and whose result is taken at the end."""
+"""Sums: a meter whose parts add up over batches and workers, and whose result is taken at the end.
+
+Import it where a meter is made: torchmetrics takes seconds to import, and workers that prepare data never measure."""
 
 from collections.abc import Callable, Mapping
 

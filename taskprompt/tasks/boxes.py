@@ -14,7 +14,6 @@ from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PromptHead
 from taskprompt.nn.matching import cheapest_pairs, corners, overlap
-from taskprompt.tasks._box_meter import BoxMeter
 from taskprompt.tasks._draw import Path, colours, lines
 from taskprompt.tasks._maps import clip_figure, clip_mean
 
@@ -72,8 +71,12 @@ class Boxes(Task):
         found = self._paired(output, target)[..., :4].sigmoid()
         return {"mean_IoU": clip_figure(overlap(found, target["boxes"])[0], target["seen"] > 0)}
 
-    def meter(self) -> BoxMeter:
+    def meter(self):
         """mean_IoU over all objects, and AP50: classes aside, every slot a detection, ranked by its presence."""
+        from taskprompt.tasks._box_meter import (
+            BoxMeter,
+        )
+
         return BoxMeter(self._read)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:

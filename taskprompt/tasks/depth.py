@@ -10,7 +10,6 @@ from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._draw import ramp
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, nearest_pixels
-from taskprompt.tasks._sums import Sums
 
 NEAREST = 1e-3  # metres; a prediction below it counts as this near
 
@@ -50,8 +49,10 @@ class Depth(Task):
         images, known = self._images(output, target)
         return {name: clip_figure(value, known) for name, value in images.items()}
 
-    def meter(self) -> Sums:
+    def meter(self):
         """AbsRel, RMSE_m and delta1 over all pixels of the set; with `_image` in the name, averaged over its images."""
+        from taskprompt.tasks._sums import Sums
+
         return Sums(
             {name: () for name in ("pixels", "ratio", "square", "near", "images", *_NAMES)}, self._sums, _figures
         )

@@ -11,7 +11,6 @@ from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._draw import directions
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, masked_area_mean
-from taskprompt.tasks._sums import Sums
 
 BINS_A_DEGREE = 100  # of the histogram that the median is read from
 NEAR = 11.25  # degrees, the usual limit of a good normal
@@ -50,8 +49,10 @@ class Normal(Task):
         near = clip_figure((angle < NEAR).float(), known)
         return {"mean_deg": clip_figure(angle, known), "median_deg": median, "within_11.25_deg": near}
 
-    def meter(self) -> Sums:
+    def meter(self):
         """The same over all pixels of the set; the median is exact to a hundredth of a degree."""
+        from taskprompt.tasks._sums import Sums
+
         return Sums({"pixels": (), "angle": (), "near": (), "histogram": (180 * BINS_A_DEGREE,)}, _sums, _figures)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:

@@ -13,7 +13,6 @@ from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._classes import Classes, read_classes
 from taskprompt.tasks._draw import regions
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, nearest_pixels
-from taskprompt.tasks._sums import Sums
 
 UNKNOWN = 255  # the class of a pixel without a label
 SURE = 20.0  # a logit so far above 0 that its class has all the probability
@@ -74,8 +73,10 @@ class Segmentation(Task):
         mean_iou = torch.stack([_mean_iou(m) for m in matrices]).to(output.dtype)
         return {"mIoU": mean_iou, "pixel_accuracy": clip_figure(right.float(), target["index"] != UNKNOWN)}
 
-    def meter(self) -> Sums:
+    def meter(self):
         """The same from one confusion matrix of the whole set."""
+        from taskprompt.tasks._sums import Sums
+
         return Sums({"confusion": (len(self.names), len(self.names))}, _sums, _figures)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
