@@ -1,0 +1,87 @@
+"""Scenes: clips drawn on the CPU, with every label exact. A person in a room does one of eleven things."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import nearest
+from taskprompt.core.types import Row, Sample
+from taskprompt.sources._scenes.draw import draw
+from taskprompt.sources._scenes.looks import Look
+from taskprompt.sources._scenes.plan import ACTIONS
+from taskprompt.sources._scenes.world import SEGMENTS as SEGMENTS  # the classes of the label `segmentation`
+from taskprompt.video.store import read_sample, write_sample
+
+EDITION = "scenes1"  # to be changed with whatever changes a drawing, so that no older clip is taken from a cache
+
+LABELS = (
+    "action",  # str, one of `actions`
+    "depth",  # Map t h w, metres along the camera's z
+    "normal",  # Vectors t h w 3, towards the camera
+    "segmentation",  # Map t h w, classes of SEGMENTS
+    "boxes",  # Boxes t 8 4: the person; table and handled object, if any; other objects, nearest first
+    "pose3d",  # Joints t 25 3, KinectV2 order
+    "joints2d",  # Points t 25 2, NaN where hidden
+    "camera",  # Camera t 3 3
+    "text_category",  # str, true answers to FTP's four questions
+    "text_components",
+    "text_detail",
+    "text_context",
+)
+
+
+class Scenes(Source):
+    """Labelled clips of procedural motion, ray cast by MuJoCo; the same seed gives the same clip everywhere.
+
+    A clip has exactly ClipSpec.frames frames, spread over the whole action (1.6 seconds) whatever ClipSpec.fps says.
+    No sentence or action names left or right, so every clip may be mirrored."""
+
+    clips: int = Field(ge=1)  # how many; actions are balanced over them
+    seed: int = Field(0, ge=0)  # another seed, other clips
+    size: int = Field(112, ge=16)  # pixels of the square frames as they are drawn
+    actions: tuple[str, ...] = ACTIONS
+    look: Look = "clean"  # worn: dim, pale, noisy and soft, with dark corners; the same geometry
+    cache: str | None = None  # folder of drawn clips: read where there is one, written where there is none
+
+    @field_validator("actions")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for action in value:
+            if action not in ACTIONS:
+                raise SpecError(f"no action {action!r}{nearest(action, ACTIONS)} Known: {', '.join(ACTIONS)}.")
+        if not value or len(set(value)) < len(value):
+            raise SpecError(f"found {list(value)}, expected one action or more, each once.")
+        return value
+
+    def offers(self) -> tuple[str, ...]:
+        """Every label, always."""
+        return LABELS
+
+    def rows(self) -> Iterator[Row]:
+        """key, index and action of each clip; every run of len(actions) clips holds each action once."""
+        n = len(self.actions)
+        for start in range(0, self.clips, n):
+            order = np.random.default_rng((self.seed, start)).permutation(n)
+            for i in range(start, min(start + n, self.clips)):
+                key = f"scenes-{self.look}/{self.seed}/{i}"
+                yield {"key": key, "index": i, "action": self.actions[order[i - start]]}
+
+    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+        """The clip of one row, drawn or read from the cache; `rng` plays no part, for a scene is its seed's alone."""
+        name = self.stored_name(row, clip)
+        if self.cache is not None and Path(self.cache, f"{name}.mov").exists():
+            return replace(read_sample(self.cache, name, self.gives()), key=row["key"])
+        sample = draw(row["key"], self.seed, row["index"], row["action"], self.look, clip.frames, self.size)
+        if self.cache is not None:
+            write_sample(self.cache, name, sample)
+        return replace(sample, labels={n: sample.labels[n] for n in self.gives()})
+
+    def stored_name(self, row: Row, clip: ClipSpec) -> str:
+        """The name of a row's clip in the cache: all that the drawing depends on, and the drawing's own edition."""
+        where = f"{EDITION}-{self.look}-{self.seed}-{clip.frames}x{self.size}"
+        return f"{where}/{row['index']:06d}-{row['action']}"
