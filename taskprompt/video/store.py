@@ -70,6 +70,11 @@ def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = 
     return Sample(meta["key"], clip, read_labels(path, meta, at, labels), meta["sided"])
 
 
+def is_stored(file: Path) -> bool:
+    """Is this video the frames of a stored sample?"""
+    return file.suffix == ".mov" and _beside(file.with_suffix(""), ".labels.json").is_file()
+
+
 def read_meta(path: Path) -> dict[str, Any]:
     """What `name.labels.json` says; path: folder / name."""
     file = _beside(path, ".labels.json")
@@ -104,7 +109,7 @@ def read_labels(
             arrays = {n: archive[n] for n in wanted}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SampleError(f"{file}: cannot be read: {' '.join(str(error).split())}. Render it again.") from None
-    every = len(meta["times"]) == len(at)
+    every = np.array_equal(at, np.arange(len(meta["times"])))
     for name, values in arrays.items():
         form = dict(meta["arrays"][name])
         kind = form.pop("form")

@@ -1,0 +1,147 @@
+"""Folder: your own videos, one sub-folder a class or listed in a csv file, with any label files beside them."""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import field_validator, model_validator
+
+from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.types import Clip, Row, Sample
+from taskprompt.sources._folder.labels import LabelFile, read_label
+from taskprompt.sources._folder.listing import Columns, by_csv, by_folder, header, place, readable, unique
+from taskprompt.video.decode import SLACK, read_clip
+from taskprompt.video.sampling import sample_times
+from taskprompt.video.store import is_stored, read_frames, read_labels, read_meta
+
+
+class Folder(Source):
+    """Videos of any container below a folder; also the samples that `taskprompt render` wrote, without declaration.
+
+    A video that carries no label file is scaled down while it is read, to twice the larger side of the clip."""
+
+    path: str  # the folder
+    csv: str | None = None  # file with a line a clip, from `path`; null: class/clip.mp4, the folder names the class
+    columns: Columns = Columns()  # of the csv
+    file: str = "{clip}"  # csv: the video's path from what its column holds, such as "videos/{clip}.mp4"
+    label: str = "action"  # the name of the label that holds the class
+    texts: dict[str, str] = {}  # label -> csv column, read as text
+    numbers: dict[str, str] = {}  # label -> csv column, read as a number
+    labels: dict[str, LabelFile] = {}  # label -> the file beside each clip that holds it
+    split: str | None = None  # csv: the lines whose split column holds this; null: all
+    share: tuple[float, float] = (0.0, 1.0)  # clips whose name falls here, 0 to 1 by hash: (0, 0.8) and (0.8, 1) part
+    sided: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
+
+    @field_validator("share")
+    @classmethod
+    def _ordered(cls, value):
+        if not 0 <= value[0] < value[1] <= 1:
+            raise SpecError(f"found {value}, expected two numbers with 0 <= low < high <= 1.")
+        return value
+
+    @field_validator("file")
+    @classmethod
+    def _is_pattern(cls, value):
+        try:
+            value.format(clip="a")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise SpecError(f"found {value!r}, expected a path with {{clip}} in it.") from None
+        return value
+
+    @model_validator(mode="after")
+    def _agrees(self):
+        for field in ("texts", "numbers", "split"):
+            if getattr(self, field) and self.csv is None:
+                raise SpecError(f"`{field}` has no meaning without `csv`.")
+        names = [self.label, *self.texts, *self.numbers, *self.labels]
+        if len(set(names)) < len(names):
+            raise SpecError(
+                f"a label is declared twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}."
+            )
+        return self
+
+    def offers(self) -> tuple[str, ...]:
+        """The declared labels, the class where there is one, and what the first stored sample of each folder holds."""
+        folder = readable(self.path)
+        if self.csv is None:
+            named = any(not entry.name.startswith(".") and entry.is_dir() for entry in folder.iterdir())
+        else:
+            named = self.columns.label in header(folder, self.csv)
+        names = [self.label] * named + [*self.texts, *self.numbers, *self.labels, *_stored_names(folder)]
+        return tuple(dict.fromkeys(names))
+
+    def rows(self) -> Iterator[Row]:
+        """A row a clip, or a line of the csv, in the order of names or lines. Raises SourceError where none is."""
+        folder = readable(self.path)
+        values = {n: (c, False) for n, c in self.texts.items()} | {n: (c, True) for n, c in self.numbers.items()}
+        listed = (
+            by_folder(folder)
+            if self.csv is None
+            else by_csv(folder, self.csv, self.columns, self.file, self.split, values)
+        )
+        low, high = self.share
+        empty = True
+        for row in unique(row for row in listed if low <= place(row["name"]) < high):
+            empty = False
+            yield row
+        if empty:
+            raise SourceError(
+                f"path {self.path!r}: no video is there to read. Check `path`, `csv`, `split` and `share`."
+            )
+
+    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+        """One clip of a row; frames outside the row's span are never shown."""
+        video = Path(row["clip"])
+        end = None if math.isnan(row["end"]) else row["end"]
+        if is_stored(video):
+            sample = self._load_stored(row, video, clip, rng, end)
+        else:
+            small = None if self.labels else 2 * max(clip.height, clip.width)
+            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small))
+        labels = self._row_labels(row)
+        # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
+        labels = sample.labels | labels if self.csv else labels | sample.labels
+        for name, spec in self.labels.items():
+            if self._wants(name) and (label := read_label(spec, video, sample.clip)) is not None:
+                labels[name] = label
+        sided = sample.sided or row["class"] in self.sided or labels.get(self.label) in self.sided
+        return Sample(row["key"], sample.clip, labels, sided)
+
+    def _wants(self, name: str) -> bool:
+        return self.only is None or name in self.only
+
+    def _row_labels(self, row: Row) -> dict[str, Any]:
+        labels: dict[str, Any] = {self.label: row["class"]} if row["class"] else {}
+        labels |= {n: row[f"value {n}"] for n in self.texts if row[f"value {n}"]}
+        labels |= {n: row[f"value {n}"] for n in self.numbers if not math.isnan(row[f"value {n}"])}
+        return {n: v for n, v in labels.items() if self._wants(n)}
+
+    def _load_stored(self, row: Row, video: Path, clip: ClipSpec, rng, end: float | None) -> Sample:
+        path = video.with_suffix("")
+        meta = read_meta(path)
+        times = np.asarray(meta["times"])
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        stop = times[-1] + step if end is None else min(end, times[-1] + step)
+        wanted = sample_times(clip, max(row["start"], times[0]), stop, rng)
+        at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
+        shown = Clip(read_frames(path, meta, at), times[at])
+        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta["sided"])
+
+
+def _stored_names(folder: Path) -> list[str]:
+    """Labels of the first stored sample of the folder and of each one below it."""
+    parts = (folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    return [name for part in parts for name in _first_names(part, part.stat().st_mtime_ns)]
+
+
+@lru_cache(maxsize=4096)  # a recipe's checks ask many times; a folder's time changes with the files in it
+def _first_names(part: Path, changed: int) -> tuple[str, ...]:
+    first = min(part.glob("*.labels.json"), default=None)
+    if first is None:
+        return ()
+    meta = read_meta(first.with_name(first.name.removesuffix(".labels.json")))
+    return (*meta["labels"], *meta["arrays"])

@@ -1,0 +1,3 @@
+"""Checks for kinds, your own too: each raises AssertionError with one line that says what is wrong."""
+
+from taskprompt.testing.source import check_source as check_source

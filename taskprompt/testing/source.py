@@ -1,0 +1,78 @@
+"""check_source: does a source keep the promises of its interface?"""
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+
+from taskprompt.core.errors import SampleError
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.types import Form, Sample
+from taskprompt.video.geometry import check_labels
+
+
+def check_source(source: Source, clip: ClipSpec | None = None, samples: int = 3) -> None:
+    """Lists all rows of a source and loads the first few; raises AssertionError, one line, for what is wrong."""
+    clip = clip or ClipSpec(frames=4, height=32, width=32, fps=4)
+    name = type(source).__name__
+    assert type(source).model_validate(json.loads(source.model_dump_json())) == source, f"{name}: lost in JSON"
+    assert pickle.loads(pickle.dumps(source)) == source, f"{name}: lost in pickling"
+    offered = source.offers()
+    assert len(set(offered)) == len(offered), f"{name}.offers: a name stands twice in {offered}"
+    assert set(source.gives()) <= set(offered), f"{name}: `only` names labels that are not offered"
+    rows = list(source.rows())
+    assert rows, f"{name}.rows: there is none"
+    assert _same(rows, list(source.rows())), f"{name}.rows: two listings differ"
+    keys = [row.get("key") for row in rows]
+    assert all(isinstance(k, str) and k for k in keys), f"{name}.rows: each row needs a `key` of text"
+    assert len(set(keys)) == len(keys), f"{name}.rows: a key stands twice, such as {max(keys, key=keys.count)!r}"
+    for row in rows:
+        flat = all(isinstance(v, str | int | float | bool | np.generic | None) for v in row.values())
+        assert flat, f"{name}.rows: {row['key']!r} holds more than text and numbers"
+        assert set(row) == set(rows[0]), f"{name}.rows: {row['key']!r} has other fields than {keys[0]!r}"
+    for row in rows[:samples]:
+        _check_loading(source, row, clip, name)
+
+
+def _check_loading(source: Source, row: dict[str, Any], clip: ClipSpec, name: str) -> None:
+    where, before = f"{name}.load({row['key']!r})", dict(row)
+    for seed in (None, 0, 1):
+        first, again = (source.load(row, clip, None if seed is None else np.random.default_rng(seed)) for _ in "ab")
+        assert _same(first, again), f"{where}: rng {seed} gave two different samples"
+        _check_sample(source, first, row, clip, where)
+    assert _same(row, before), f"{where}: the row was changed"
+
+
+def _check_sample(source: Source, sample: Sample, row: dict[str, Any], clip: ClipSpec, where: str) -> None:
+    video, times = sample.clip.video, sample.clip.times
+    assert sample.key == row["key"], f"{where}: the sample's key is {sample.key!r}"
+    assert isinstance(video, np.ndarray), f"{where}: the video is a {type(video).__name__}, expected an array"
+    assert video.dtype == np.uint8, f"{where}: the video is {video.dtype}, expected uint8"
+    assert video.ndim == 4, f"{where}: the video is {video.shape}, expected t h w 3"
+    assert video.shape[-1] == 3, f"{where}: the video is {video.shape}, expected t h w 3"
+    assert len(video) == clip.frames, f"{where}: {len(video)} frames, expected {clip.frames}"
+    assert times.shape == (clip.frames,), f"{where}: times are {times.shape}, expected {(clip.frames,)}"
+    assert (np.diff(times) >= 0).all(), f"{where}: times do not ascend: {times}"
+    extra = sorted(set(sample.labels) - set(source.gives()))
+    assert not extra, f"{where}: gives {extra}, which `gives` does not name"
+    assert not any(v is None for v in sample.labels.values()), f"{where}: a label is None; leave its name out"
+    try:
+        check_labels(sample)
+    except SampleError as error:
+        raise AssertionError(f"{where}: {error}") from None
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal in type, shape and value, NaN equal to NaN."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, Form | Sample) or hasattr(a, "__dataclass_fields__"):
+        return all(_same(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
+    return a == b or (isinstance(a, float) and a != a and b != b)

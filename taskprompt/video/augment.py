@@ -1,0 +1,85 @@
+"""Sample -> Sample of the clip's height and width; labels move with the pixels, one set of parameters a clip."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from taskprompt.core.errors import LayoutError
+from taskprompt.core.recipe import Augment
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.types import Sample
+from taskprompt.video.geometry import View, check_labels, move_labels
+
+
+def augment(
+    sample: Sample,
+    clip: ClipSpec,
+    spec: Augment | None = None,
+    rng: np.random.Generator | None = None,
+    mirror: bool = True,
+) -> Sample:
+    """Crop, scale, mirror and colour a sample at random; without spec or rng: the largest crop at the middle.
+
+    A clip is mirrored only where `mirror` (the source) and the sample (`sided` False) allow it. Colour changes and
+    noise act on pixels alone. Raises SampleError for a label that does not go with the frames, LayoutError where
+    the source gave another number of frames than the clip has."""
+    frames, height, width = sample.clip.video.shape[:3]
+    if frames != clip.frames:
+        raise LayoutError(f"{sample.key}: the source gave {frames} frames, the clip has {clip.frames}. Fix its `load`.")
+    check_labels(sample)
+    view = largest(height, width, clip.height, clip.width)
+    if spec is not None and rng is not None:
+        view = drawn(view, height, width, spec, rng, mirror and not sample.sided)
+    video = look(sample.clip.video, view)
+    if spec is not None and rng is not None:
+        video = _noisy(_coloured(video, spec, rng), spec, rng)
+    pixels = np.ascontiguousarray(video.permute(0, 2, 3, 1).numpy())
+    return replace(sample, clip=replace(sample.clip, video=pixels), labels=move_labels(sample.labels, view))
+
+
+def largest(height: int, width: int, out_height: int, out_width: int) -> View:
+    """The largest window of the new picture's proportions that fits into the old one, at its middle."""
+    scale = min(height / out_height, width / out_width)
+    tall, wide = max(1, round(out_height * scale)), max(1, round(out_width * scale))
+    return View((width - wide) // 2, (height - tall) // 2, wide, tall, out_width, out_height)
+
+
+def drawn(view: View, height: int, width: int, spec: Augment, rng: np.random.Generator, mirror: bool) -> View:
+    """A window of a random size, place and side; as many draws whatever comes of them."""
+    scale, across, down, coin = rng.uniform(*spec.scale), rng.random(), rng.random(), rng.random()
+    wide, tall = max(1, round(view.width * scale)), max(1, round(view.height * scale))
+    left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
+    return View(left, top, wide, tall, view.out_width, view.out_height, mirror and bool(coin < spec.flip))
+
+
+def look(video: np.ndarray, view: View) -> Tensor:
+    """t h w 3 uint8 -> t 3 h w, as the view shows it: cropped before it is scaled, with anti-aliasing."""
+    part = video[:, view.top : view.top + view.height, view.left : view.left + view.width]
+    pixels = torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2)
+    pixels = F.resize(pixels, [view.out_height, view.out_width], antialias=True)
+    return F.horizontal_flip(pixels) if view.flip else pixels
+
+
+def _coloured(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
+    for change, amount in (
+        (F.adjust_brightness, spec.brightness),
+        (F.adjust_contrast, spec.contrast),
+        (F.adjust_saturation, spec.saturation),
+    ):
+        if amount:
+            video = change(video, max(0.0, rng.uniform(1 - amount, 1 + amount)))
+    if spec.hue:
+        video = F.adjust_hue(video, rng.uniform(-spec.hue, spec.hue))
+    if spec.grey and rng.random() < spec.grey:
+        video = F.rgb_to_grayscale(video, num_output_channels=3)
+    return video
+
+
+def _noisy(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
+    if not spec.noise:
+        return video
+    grain = torch.from_numpy(rng.standard_normal(video.shape, np.float32)) * rng.uniform(0, spec.noise)
+    return (video + grain).round_().clamp_(0, 255).to(torch.uint8)
