@@ -1,0 +1,145 @@
+"""What a run was: recipe in words, how long it took, what it had to skip, and with which versions."""
+
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from taskprompt.core.model import MultiTaskModel
+from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.core.source import Source
+from taskprompt.core.spec import kind_of
+from taskprompt.train import checkpoint
+from taskprompt.train.run import Run
+
+PACKAGES = ("taskprompt", "torch", "torchvision", "ray", "torchmetrics", "numpy", "av", "mujoco-core")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One line of the table of sources."""
+
+    name: str
+    kind: str
+    quota: int  # clips a batch; 0: held out
+    tasks: tuple[str, ...]  # whose labels it gives
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How far a run came, when, and how fast."""
+
+    steps: int
+    planned: int
+    finished: datetime | None  # of the newest checkpoint
+    clips: int  # trained on, with repetition
+    clips_per_s: float
+
+    @property
+    def took(self) -> str:
+        """All clips at the measured speed: what the run took, also where it was resumed."""
+        seconds = round(self.clips / self.clips_per_s)
+        hours, minutes = seconds // 3600, seconds % 3600 // 60
+        if hours:
+            return f"{hours} h {minutes} min"
+        return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Skips:
+    """The clips of one source that were skipped for one reason."""
+
+    source: str
+    reason: str
+    keys: tuple[str, ...]
+
+
+def source_facts(recipe: Recipe) -> list[SourceFacts]:
+    """The sources that a run trains on, then those that it is measured on."""
+
+    def facts(name: str, source: Source, quota: int) -> SourceFacts:
+        return SourceFacts(name, kind_of(type(source)), quota, tuple(recipe.tasks_of(source)))
+
+    trained = [facts(n, s, s.quota) for n, s in recipe.sources.items()]
+    return trained + [facts(n, s, 0) for n, s in recipe.held_out.items()]
+
+
+def speed(run: Run, recipe: Recipe) -> Speed | None:
+    """How a run went, from metrics.jsonl; None before its first step."""
+    records = run.lines("metrics.jsonl")
+    if not records:
+        return None
+    steps, left, clips = records[-1]["step"], records[-1]["step"], 0
+    for stage in recipe.stages:
+        done = min(left, stage.steps)
+        clips += done * clips_a_step(recipe, stage)
+        left -= done
+    newest = checkpoint.latest(run.checkpoints)
+    finished = datetime.fromtimestamp(newest.stat().st_mtime) if newest else None
+    planned = sum(s.steps for s in recipe.stages)
+    return Speed(steps, planned, finished, clips, records[-1]["clips_per_s"])
+
+
+def clips_a_step(recipe: Recipe, stage: Stage) -> int:
+    """The clips that one optimizer step of a stage sees."""
+    return stage.accumulate * sum(s.quota for s in recipe.stage_sources(stage).values())
+
+
+def parameters(recipe: Recipe) -> tuple[int, int]:
+    """(all parameters, those that remain where the heads are dropped), counted without making one."""
+    with torch.device("meta"):
+        model = MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+    heads = sum(p.numel() for p in model.heads.parameters())
+    every = sum(p.numel() for p in model.parameters())
+    return every, every - heads
+
+
+def short(number: float) -> str:
+    """38200000 -> '38.2 M'."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g}\u00a0{letter}"
+    return f"{number:g}"
+
+
+def skips(run: Run, evaluation: Mapping[str, Any] | None) -> list[Skips]:
+    """Skipped clips of training and evaluation, grouped by source and by what went wrong, the most first."""
+    records = [(r["source"], r["key"], r["reason"]) for r in run.lines("skipped.jsonl")]
+    for source, part in (evaluation or {"sources": {}})["sources"].items():
+        records += [(source, key, reason) for key, reason in part["skipped"].items()]
+    return grouped(records)
+
+
+def grouped(records: Iterable[tuple[str, str, str]]) -> list[Skips]:
+    """(source, key, reason) -> groups whose reasons differ only in names of files and in numbers."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for source, key, reason in records:
+        groups.setdefault((source, alike(key, reason)), {})[key] = reason
+    found = [
+        Skips(source, next(iter(keys.values())) if len(keys) == 1 else same, tuple(keys))
+        for (source, same), keys in groups.items()
+    ]
+    return sorted(found, key=lambda s: -len(s.keys))
+
+
+def alike(key: str, reason: str) -> str:
+    """A reason without what differs from clip to clip: the file or key it starts with, and numbers."""
+    head, colon, tail = reason.partition(": ")
+    text = tail if colon and ("/" in head or "\\" in head or key in head) else reason
+    return re.sub(r"\d+(\.\d+)?", "…", text.replace(key, "…"))
+
+
+def versions() -> dict[str, str]:
+    """What wrote this page: Python and the packages that matter, as they are installed now."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

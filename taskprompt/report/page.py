@@ -1,0 +1,111 @@
+"""The page of a run: one html file that needs nothing else."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from taskprompt.core.errors import SourceError
+from taskprompt.core.loading import dump
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.spec import kind_of
+from taskprompt.report import facts, plots
+from taskprompt.report.strips import Strip, strips
+from taskprompt.report.tables import Line, evaluation_lines
+from taskprompt.train import checkpoint
+from taskprompt.train.evaluate import evaluate
+from taskprompt.train.place import Place
+from taskprompt.train.run import Run
+
+
+def write_page(run: Run) -> Path:
+    """Write run.path/report.html: recipe, measurements, curves, predictions and skipped clips; returns its path.
+
+    A run without an evaluation of its newest weights is measured first, in this process. What a run lacks (held-out
+    sources, a checkpoint, pictures) is left out; a held-out source that is gone is named with its error."""
+    recipe = run.recipe
+    missing: list[str] = []
+    evaluation, pictures = None, []
+    if checkpoint.latest(run.checkpoints) is None:
+        missing.append("This run has no checkpoint yet, so nothing could be measured or predicted.")
+    elif not recipe.held_out:
+        missing.append("The recipe holds no clips out, so nothing was measured. Name sources under held_out.")
+    else:
+        device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
+        try:
+            evaluation = current_evaluation(run, Place(device=device))
+            pictures = strips(run.model().to(device), recipe, device)
+        except SourceError as error:
+            missing.append(f"A held-out source could not be read. {error}")
+    page = environment().get_template("page.html.jinja").render(context(run, recipe, evaluation, pictures, missing))
+    draft = run.page.with_suffix(".html.part")
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(run.page)
+    return run.page
+
+
+def current_evaluation(run: Run, place: Place) -> dict[str, Any]:
+    """evaluation.json of the run's newest weights; measured now where it is missing or of older ones."""
+    found = run.read("evaluation.json")
+    if found is None or found["checkpoint"] != run.checkpoint().name:
+        evaluate(run.path, place)
+        found = run.read("evaluation.json")
+    return found
+
+
+def environment() -> Environment:
+    """Templates of this package; every value is escaped, and a name that is not given is an error."""
+    loader = FileSystemLoader(Path(__file__).parent)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def context(
+    run: Run, recipe: Recipe, evaluation: Mapping[str, Any] | None, pictures: list[Strip], missing: list[str]
+) -> dict[str, Any]:
+    """All that the template shows."""
+    steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
+    sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out)
+    every, kept = facts.parameters(recipe)
+    lines = evaluation_lines(evaluation) if evaluation else []
+    return {
+        "name": run.path.name,
+        "recipe": recipe,
+        "yaml": dump(recipe),
+        "backbone": kind_of(type(recipe.backbone)),
+        "prompter": kind_of(type(recipe.prompter)),
+        "prompted": [n for n, t in recipe.tasks.items() if t.prompts],
+        "parameters": facts.short(every),
+        "kept": facts.short(kept),
+        "batch": facts.clips_a_step(recipe, recipe.stages[-1]),
+        "speed": facts.speed(run, recipe),
+        "sources": sources,
+        "quotas": [f"{s.quota} {s.name}" for s in sources if s.quota],
+        "checkpoint": evaluation["checkpoint"] if evaluation else "",
+        "tables": nested(lines),
+        "losses": inline(plots.loss_panels(steps)),
+        "rates": inline(plots.rate_panel(steps)),
+        "progress": inline([p for p in grown if p.first]),
+        "more_progress": inline([p for p in grown if not p.first]),
+        "colours": plots.source_colours(held_out),
+        "strips": {source: list(group) for source, group in groupby(pictures, lambda s: s.source)},
+        "skips": facts.skips(run, evaluation),
+        "versions": facts.versions(),
+        "missing": missing,
+    }
+
+
+def nested(lines: list[Line]) -> dict[str, dict[str, list[Line]]]:
+    """source -> task -> its lines."""
+    return {
+        source: {task: list(of_task) for task, of_task in groupby(of_source, lambda x: x.task)}
+        for source, of_source in groupby(lines, lambda x: x.source)
+    }
+
+
+def inline(panels: list[plots.Panel]) -> list[dict[str, Any]]:
+    """Panels whose svg goes into the page as it is."""
+    return [{"title": p.title, "note": p.note, "svg": Markup(p.svg)} for p in panels]

@@ -1,0 +1,114 @@
+"""Predict: what a trained model sees in one video, as data and as pictures."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.types import Sample
+from taskprompt.train.loop import autocast
+from taskprompt.train.run import Run
+from taskprompt.video.augment import augment
+from taskprompt.video.decode import read_clip
+
+PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters need room that a small clip lacks
+
+
+@torch.inference_mode()
+def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
+    """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
+
+    Writes, in `out` or beside the video, `<stem>.taskprompt.json` and for every task that can draw its output
+    `<stem>.<task>.mp4` (h264, at the clip's own speed), or a png where a clip is one frame. Returns what the json
+    holds: clip, run, checkpoint, times (seconds of the frames seen), answers (task -> Task.answer, for tasks that have
+    one) and files (what -> path).
+
+    Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, TaskPromptError
+    where the results cannot be written."""
+    recipe = run.recipe
+    sample = middle_clip(recipe, clip)
+    outputs = predict_clip(run, recipe, sample.clip.video)
+    folder = clip.absolute().parent if out is None else out.absolute()
+    answers, files = {}, {"json": str(folder / f"{clip.stem}.taskprompt.json")}
+    large, rate = enlarged(sample.clip.video), frame_rate(recipe.clip, sample.clip.times)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, output in outputs.items():
+            answer = recipe.tasks[name].answer(output)
+            if answer is not None:
+                answers[name] = answer
+            picture = recipe.tasks[name].picture(output, large)
+            if picture is not None:
+                files[name] = str(write_picture(folder / f"{clip.stem}.{name}", picture, rate))
+        result = {
+            "clip": str(clip),
+            "run": str(run.path),
+            "checkpoint": run.checkpoint().name,
+            "times": [round(float(t), 4) for t in sample.clip.times],
+            "answers": answers,
+            "files": files,
+        }
+        Path(files["json"]).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise TaskPromptError(
+            f"{folder}: cannot be written: {error.strerror or error}. Choose another folder with --out."
+        ) from error
+    return result
+
+
+def middle_clip(recipe: Recipe, path: Path) -> Sample:
+    """The middle of a video as the recipe's model takes it. Raises SampleError where it cannot be read."""
+    # Twice the model's size is all that the resize can use; a large video is scaled down while it is decoded.
+    clip = read_clip(path, recipe.clip, short_side=2 * max(recipe.clip.height, recipe.clip.width))
+    return augment(Sample(path.name, clip), recipe.clip, None, None)
+
+
+def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
+    """t h w c uint8 -> task -> that clip's output, float32 on the CPU: where a GPU is asked for and found, it works."""
+    device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
+    model = run.model().to(device)
+    with autocast(device, recipe.runtime.precision):
+        outputs = model(torch.from_numpy(np.ascontiguousarray(video)).to(device)[None])
+    return {name: output[0].float().cpu() for name, output in outputs.items()}
+
+
+def enlarged(video: np.ndarray, side: int = PICTURE) -> np.ndarray:
+    """t h w c -> the same frames with a shorter side of `side` pixels or more, height and width even as h264 wants."""
+    height, width = video.shape[1:3]
+    scale = max(1.0, side / min(height, width))
+    size = tuple(2 * round(scale * n / 2) for n in (width, height))
+    frames = [Image.fromarray(f).resize(size, Image.Resampling.BICUBIC) for f in video]
+    return np.stack([np.asarray(f) for f in frames])
+
+
+def write_picture(path: Path, picture: np.ndarray, rate: Fraction) -> Path:
+    """Frames t h w c uint8, `rate` a second -> path.mp4, or path.png where there is one; the file written."""
+    if len(picture) == 1:
+        file = path.with_name(path.name + ".png")
+        Image.fromarray(picture[0]).save(file)
+        return file
+    file = path.with_name(path.name + ".mp4")
+    picture = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+        stream.height, stream.width, stream.pix_fmt = *picture.shape[1:3], "yuv420p"
+        for pixels in picture:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file
+
+
+def frame_rate(clip: ClipSpec, times: np.ndarray) -> Fraction:
+    """Frames a second of a clip as it was filmed; one at least, for players stumble over slower ones."""
+    span = float(times[-1] - times[0])
+    rate = clip.fps or ((len(times) - 1) / span if span > 0 else 1.0)
+    return max(Fraction(rate).limit_denominator(1000), Fraction(1))
