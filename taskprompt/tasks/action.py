@@ -21,10 +21,12 @@ class Action(Task):
     """One class a clip, by cross-entropy on the summary (PViT eq. 8). Output: m classes, logits."""
 
     layout = {"index": Array("", "int64")}
-    prompts: int = Field(0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
+    prompts: int = Field(default=0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
-    dropout: float = Field(0.5, ge=0, lt=1)  # before the linear layer
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of the target spread evenly over all classes; training only
+    dropout: float = Field(default=0.5, ge=0, lt=1)  # before the linear layer
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # share of the target spread evenly over all classes; training only
 
     @field_validator("classes")
     @classmethod

@@ -21,10 +21,10 @@ class Depth(Task):
     prediction beyond `far` would never learn that its pixel is near. Unknown pixels count nowhere."""
 
     layout = {"depth": Array("frames height width")}  # metres, at most `far`; NaN where unknown
-    height: int = Field(28, ge=1)  # of the map; the label is downsampled to it, nearest pixel
-    width: int = Field(28, ge=1)
-    far: float = Field(10.0, gt=0)  # metres
-    dropout: float = Field(0.1, ge=0, lt=1)  # of the upsampled tokens
+    height: int = Field(default=28, ge=1)  # of the map; the label is downsampled to it, nearest pixel
+    width: int = Field(default=28, ge=1)
+    far: float = Field(default=10.0, gt=0)  # metres
+    dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     def target(self, label, sample):
         """t h w metres -> frames height width metres; 0 and less are unknown. Raises SampleError for a wrong shape."""

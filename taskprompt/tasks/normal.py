@@ -23,9 +23,9 @@ class Normal(Task):
     the world's axes, and a mirror image only negates x here. Unknown pixels count nowhere."""
 
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
-    height: int = Field(28, ge=1)  # of the map; the label is averaged over the known pixels of a cell
-    width: int = Field(28, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)  # of the upsampled tokens
+    height: int = Field(default=28, ge=1)  # of the map; the label is averaged over the known pixels of a cell
+    width: int = Field(default=28, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     def target(self, label, sample):
         """t h w 3 -> frames height width 3, of length 1 again after averaging. Raises SampleError for a wrong shape."""

@@ -44,7 +44,7 @@ class Pose3d(Task):
     counts nowhere, nor does a frame whose pelvis has none."""
 
     layout = {"joints": Array("frames 25 3")}  # metres from the pelvis, NaN where unknown
-    dropout: float = Field(0.0, ge=0, lt=1)  # of the prompt
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # of the prompt
 
     def target(self, label, sample):
         """t 25 3 metres in camera axes -> the same from the pelvis. Raises SampleError for another shape."""
