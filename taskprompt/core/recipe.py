@@ -16,13 +16,13 @@ class Augment(Spec):
     """What is done to training clips; labels move with the pixels. Held-out clips are resized and centre-cropped."""
 
     scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
-    flip: float = Field(0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
-    brightness: float = Field(0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
-    contrast: float = Field(0.0, ge=0)
-    saturation: float = Field(0.0, ge=0)
-    hue: float = Field(0.0, ge=0, le=0.5)  # turns of the colour circle
-    grey: float = Field(0.0, ge=0, le=1)  # chance of losing all colour
-    noise: float = Field(0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
+    flip: float = Field(default=0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
+    brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
+    contrast: float = Field(default=0.0, ge=0)
+    saturation: float = Field(default=0.0, ge=0)
+    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle
+    grey: float = Field(default=0.0, ge=0, le=1)  # chance of losing all colour
+    noise: float = Field(default=0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
 
     @field_validator("scale")
     @classmethod
@@ -42,34 +42,34 @@ class Stage(Spec):
         str, ...
     ] = ()  # parts left as they are, in eval mode: encoder, prompter, heads.depth, encoder.blocks.0
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
-    final_lr: float = Field(0.0, ge=0)
-    warmup: int = Field(0, ge=0)  # steps of linear rise from 0
-    weight_decay: float = Field(0.05, ge=0)  # not on biases, norms and prompts
+    lr: float = Field(default=1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
+    final_lr: float = Field(default=0.0, ge=0)
+    warmup: int = Field(default=0, ge=0)  # steps of linear rise from 0
+    weight_decay: float = Field(default=0.05, ge=0)  # not on biases, norms and prompts
     betas: tuple[float, float] = (0.9, 0.999)  # the first is SGD's momentum
-    clip_norm: float | None = Field(1.0, gt=0)  # gradient norm; null: unclipped
-    accumulate: int = Field(1, ge=1)  # batches an optimizer step
-    ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights, which are then what is evaluated
+    clip_norm: float | None = Field(default=1.0, gt=0)  # gradient norm; null: unclipped
+    accumulate: int = Field(default=1, ge=1)  # batches an optimizer step
+    ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the averaged weights, which are then evaluated
 
 
 class Runtime(Spec):
     """Where and how it runs; changes speed, never the result beyond rounding."""
 
-    workers: int = Field(1, ge=1)  # training processes; a batch is shared among them
+    workers: int = Field(default=1, ge=1)  # training processes; a batch is shared among them
     gpu: bool = False  # one GPU a worker
-    cpus_per_worker: float = Field(1, gt=0)
-    data_tasks: int = Field(1, ge=1)  # decoding processes a source and worker
-    block: int = Field(16, ge=1)  # clips a block of a stream
+    cpus_per_worker: float = Field(default=1, gt=0)
+    data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
+    block: int = Field(default=16, ge=1)  # clips a block of a stream
     precision: Literal["fp32", "bf16"] = "bf16"
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
-    threads: int | None = Field(None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
+    threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
 
 
 class Recipe(Spec):
     """One yaml a run."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     clip: ClipSpec = ClipSpec()  # type: ignore[call-arg]
     augment: Augment = Augment()  # type: ignore[call-arg]
     sources: dict[str, Source] = Field(min_length=1)
@@ -80,10 +80,10 @@ class Recipe(Spec):
     balancer: Balancer = Field(default_factory=lambda: resolve("fixed", Balancer)())  # type: ignore[arg-type]
     stages: tuple[Stage, ...] = Field(min_length=1)
     runtime: Runtime = Runtime()  # type: ignore[call-arg]
-    evaluate_every: int | None = Field(None, ge=1)  # steps; null: at the end alone
-    save_every: int | None = Field(None, ge=1)  # steps; null: at the end of a stage alone
-    keep: int = Field(2, ge=1)  # checkpoints to keep
-    max_skipped: float = Field(0.1, ge=0, le=1)  # share of samples that may be unusable before the run stops
+    evaluate_every: int | None = Field(default=None, ge=1)  # steps; null: not while training
+    save_every: int | None = Field(default=None, ge=1)  # steps; null: at the end of a stage alone
+    keep: int = Field(default=2, ge=1)  # checkpoints to keep
+    max_skipped: float = Field(default=0.1, ge=0, le=1)  # share of samples that may be unusable before the run stops
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Recipe":

@@ -14,17 +14,17 @@ from taskprompt.core.types import Row, Sample
 class ClipSpec(Spec):
     """How a clip is cut from a video, and what the model sees of it."""
 
-    frames: int = Field(16, ge=1)
-    height: int = Field(224, ge=8)  # pixels
-    width: int = Field(224, ge=8)  # pixels
-    fps: float | None = Field(7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
+    frames: int = Field(default=16, ge=1)
+    height: int = Field(default=224, ge=8)  # pixels
+    width: int = Field(default=224, ge=8)  # pixels
+    fps: float | None = Field(default=7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
 
 
 class Source(Spec):
     """Base of all sources."""
 
     home: ClassVar[str] = "taskprompt.sources"
-    quota: int = Field(1, ge=1)  # samples of this source in every batch
+    quota: int = Field(default=1, ge=1)  # samples of this source in every batch
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
     mirror: bool = True  # may its clips be flipped left to right?
 

@@ -91,7 +91,9 @@ def length(container: InputContainer, stream: VideoStream) -> float:
     if stream.duration:
         return float(stream.duration * base(stream))
     if container.duration:
-        return container.duration / av.time_base
+        # Matroska's header tells when the last frame ends, the others how long the file lasts.
+        early = float(origin(container, stream) * base(stream)) if "matroska" in container.format.name else 0.0
+        return container.duration / av.time_base - early
     with opened(container.name) as (again, same):  # some files that do not say cannot be rewound either
         found = [(p.pts, p.duration or 0) for p in packets(again, same)]
     ends = [pts + duration for pts, duration in found if pts is not None]

@@ -1,6 +1,7 @@
 """Clips that tests make: every frame shows its own number as bars, which any codec keeps readable."""
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -21,7 +22,9 @@ def number(frame: np.ndarray) -> int:
     """The number that a picture shows."""
     height, width = frame.shape[:2]
     middle = frame[height // 4 :].mean((0, 2))
-    bits = [middle[round((i + 0.25) * width / BITS) : round((i + 0.75) * width / BITS)].mean() > 127 for i in range(BITS)]
+    bits = [
+        middle[round((i + 0.25) * width / BITS) : round((i + 0.75) * width / BITS)].mean() > 127 for i in range(BITS)
+    ]
     return sum(bit << (BITS - 1 - i) for i, bit in enumerate(bits))
 
 
@@ -38,16 +41,17 @@ def write(
     size: tuple[int, int] = (64, 96),
     times: list[float] | None = None,
     rotation: int = 0,
-    **options: str,
+    muxer: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """A clip of numbered frames; `times` in seconds make its frame rate vary."""
     tick = Fraction(1, 1000)
     times = [i / fps for i in range(frames)] if times is None else times
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.thread_count = 1
-        if len({round((b - a) * 1000) for a, b in zip(times, times[1:], strict=False)}) > 2:
+        if len({round((b - a) * 1000) for a, b in pairwise(times)}) > 2:
             stream.codec_context.time_base = tick
         else:
             tick = Fraction(1, fps)
