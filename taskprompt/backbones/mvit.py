@@ -13,7 +13,7 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import call, drop_path_rates, init_linear, paper_levels
+from taskprompt.nn.blocks import call, drop_path_rates, init_linear, paper_levels, require_clip
 
 
 class Mvit(Backbone):
@@ -21,7 +21,9 @@ class Mvit(Backbone):
 
     size: Literal["tiny", "S", "B"] = "S"  # S: 34 M parameters, B: 51 M, tiny: 0.7 M, for CPUs
     stride: tuple[int, int, int] = (2, 4, 4)  # frames and pixels between the first tokens, t h w
-    drop_path: float = Field(0.2, ge=0, lt=1)  # chance of skipping the last block; rises linearly from 0 in the first
+    drop_path: float = Field(
+        default=0.2, ge=0, lt=1
+    )  # chance of skipping the last block; rises linearly from 0 in the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     @model_validator(mode="after")
@@ -48,7 +50,7 @@ class Mvit(Backbone):
         """The blocks, from 0, whose patch tokens are Features.levels."""
         return paper_levels(SIZES[self.size].depth) if self.levels is None else self.levels
 
-    def build(self, clip: ClipSpec) -> Encoder:
+    def build(self, clip: ClipSpec) -> "MvitEncoder":
         """The encoder, freshly initialised."""
         return MvitEncoder(self, clip)
 
@@ -59,11 +61,12 @@ class MvitEncoder(Encoder):
     def __init__(self, spec: Mvit, clip: ClipSpec):
         super().__init__()
         plans = spec.plans(clip)
+        self.size = (clip.frames, clip.height, clip.width)
         self.level_blocks = spec.level_blocks()
         self.grids = [p.grid for p in plans]
-        kernel = tuple(2 * s - 1 for s in spec.stride)  # 3 x 7 x 7 for the paper's stride
-        padding = tuple(s - 1 for s in spec.stride)
-        self.stem = nn.Conv3d(3, plans[0].dim_in, kernel, stride=spec.stride, padding=padding)
+        t, h, w = spec.stride
+        kernel = (2 * t - 1, 2 * h - 1, 2 * w - 1)  # 3 x 7 x 7 for the paper's stride
+        self.stem = nn.Conv3d(3, plans[0].dim_in, kernel, stride=spec.stride, padding=(t - 1, h - 1, w - 1))
         self.cls = nn.Parameter(torch.empty(plans[0].dim_in))
         rates = drop_path_rates(spec.drop_path, len(plans))
         self.blocks = nn.ModuleList(MultiscaleBlock(p, rate) for p, rate in zip(plans, rates, strict=True))
@@ -72,6 +75,7 @@ class MvitEncoder(Encoder):
         nn.init.trunc_normal_(self.cls, std=0.02)
 
     def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+        require_clip(video, self.size)
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
         x = torch.cat([cls, patches] if guests is None else [cls, guests, patches], 1)

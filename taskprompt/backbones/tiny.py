@@ -9,17 +9,19 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import Block, call, drop_path_rates, init_linear, paper_levels
+from taskprompt.nn.blocks import Block, call, drop_path_rates, init_linear, paper_levels, require_clip
 
 
 class Tiny(Backbone):
     """A plain video transformer for CPUs: convolutional stem, joint space-time attention, CLS."""
 
     patch: tuple[int, int, int] = (2, 16, 16)  # frames and pixels of a token, t h w; h and w multiples of 4
-    dim: int = Field(128, ge=8)  # width of the tokens
-    depth: int = Field(6, ge=1)  # blocks
-    heads: int = Field(4, ge=1)  # of attention
-    drop_path: float = Field(0.0, ge=0, lt=1)  # chance of skipping the last block; rises linearly from 0 in the first
+    dim: int = Field(default=128, ge=8)  # width of the tokens
+    depth: int = Field(default=6, ge=1)  # blocks
+    heads: int = Field(default=4, ge=1)  # of attention
+    drop_path: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # chance of skipping the last block; rises linearly from 0 in the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: early, late and last
 
     @model_validator(mode="after")
@@ -49,7 +51,7 @@ class Tiny(Backbone):
         """The blocks, from 0, whose patch tokens are Features.levels."""
         return paper_levels(self.depth) if self.levels is None else self.levels
 
-    def build(self, clip: ClipSpec) -> Encoder:
+    def build(self, clip: ClipSpec) -> "TinyEncoder":
         """The encoder, freshly initialised."""
         return TinyEncoder(self, self.dims(clip))
 
@@ -59,6 +61,7 @@ class TinyEncoder(Encoder):
 
     def __init__(self, spec: Tiny, dims: Dims):
         super().__init__()
+        self.size = (dims.frames, dims.height, dims.width)
         self.level_blocks = spec.level_blocks()
         self.stem = Stem(spec.patch, spec.dim)
         self.cls = nn.Parameter(torch.empty(spec.dim))
@@ -74,6 +77,7 @@ class TinyEncoder(Encoder):
             nn.init.trunc_normal_(weight, std=0.02)
 
     def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+        require_clip(video, self.size)
         patches = self.stem(video) + self.time + self.place
         b, t, h, w, _ = patches.shape
         parts = [repeat(self.cls, "d -> b 1 d", b=b), rearrange(patches, "b t h w d -> b (t h w) d")]

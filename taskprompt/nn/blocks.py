@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from taskprompt.core.errors import LayoutError
 from taskprompt.nn.attention import Attention
 
 
@@ -70,3 +71,13 @@ def paper_levels(depth: int) -> tuple[int, int, int]:
     """The blocks, from 0, whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, as far in for any depth."""
     early, late, last = (max(round((i + 1) / 16 * depth), 1) - 1 for i in (2, 12, 15))
     return early, late, last
+
+
+def require_clip(video: Tensor, size: tuple[int, int, int]) -> None:
+    """Raises LayoutError where video, b t h w c, has not the frames, height and width that an encoder was built for."""
+    expected = (*size, 3)
+    if tuple(video.shape[1:]) != expected:
+        raise LayoutError(
+            f"the encoder was built for clips of {expected} (frames, height, width, channels), found "
+            f"{tuple(video.shape[1:])}. Resize the clips, or build the encoder with their ClipSpec."
+        )

@@ -9,7 +9,7 @@ from taskprompt.core.types import Dims, Features
 class NoPrompts(Prompter):
     """No prompts: every head reads the encoder's own features, the baseline "MT" of PViT."""
 
-    def build(self, dims: Dims) -> nn.Module:
+    def build(self, dims: Dims) -> "Plain":
         """A module without parameters."""
         return Plain()
 

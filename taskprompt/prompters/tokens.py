@@ -14,9 +14,9 @@ from taskprompt.core.types import Dims, Features
 class Tokens(Prompter):
     """Learned tokens that pass through the encoder beside CLS and the patches (PViT eq. 2)."""
 
-    scale: float = Field(0.02, gt=0)  # standard deviation of the initial tokens
+    scale: float = Field(default=0.02, gt=0)  # standard deviation of the initial tokens
 
-    def build(self, dims: Dims) -> nn.Module:
+    def build(self, dims: Dims) -> "TaskTokens":
         """Tokens of width dims.token_dim for every task that owns prompts."""
         return TaskTokens(dims, self.scale)
 

@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
+from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
 from taskprompt.nn.positions import RelativePositions
 
@@ -20,7 +21,7 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """b (t h w) (g c) -> b t h w g c."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or x.dtype != torch.bfloat16:
             return self._pool(x, grid)
         # On CPUs the backward pass of a strided depthwise convolution is several times slower in bf16 than in float32.
         with torch.autocast("cpu", enabled=False):
@@ -62,12 +63,12 @@ class PoolingAttention(nn.Module):
 
     def _patches(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
         """b t h w g c, b n g c, b n g c -> b (t h w) g c: the queries of patches, with relative positions."""
-        dim = q.shape[-1]
         columns = F.pad(self.positions.columns, (0, 0, prefix, 0)).to(k.dtype)
         columns = columns[None, :, None].expand(*k.shape[:3], -1)
-        keys = torch.cat([k * dim**-0.5, columns], -1)  # the scale goes to keys alone: products with tables have none
-        values = F.pad(v, (0, columns.shape[-1]))  # fused kernels want one width
-        return attend(self.positions.extend(q).flatten(1, 3), keys, values, scale=1.0)[..., :dim]
+        keys = torch.cat(
+            [k * k.shape[-1] ** -0.5, columns], -1
+        )  # the scale goes to keys alone: products with tables have none
+        return attend(self.positions.extend(q).flatten(1, 3), keys, v, scale=1.0)
 
 
 class MultiscaleBlock(nn.Module):
@@ -96,9 +97,3 @@ class MultiscaleBlock(nn.Module):
         rest = rearrange(rest, "b (t h w) d -> (b t) d h w", t=self.grid[0], h=self.grid[1])
         rest = F.max_pool2d(rest, 3, self.stride, padding=1)
         return torch.cat([first, rearrange(rest, "(b t) d h w -> b (t h w) d", b=len(x))], 1)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """b n g c, b m g c, b m g c -> b n g c: softmax attention a head; scale None: c ** -0.5."""
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)

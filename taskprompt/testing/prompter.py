@@ -1,0 +1,57 @@
+"""check_prompter: what every prompter promises, on a backbone, a clip shape and numbers of prompts that you give it."""
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Mapping
+
+import torch
+
+from taskprompt.core.model import Backbone, Prompter
+from taskprompt.core.source import ClipSpec
+from taskprompt.testing.backbone import seeded_encoder
+
+BATCH = 2
+
+
+def check_prompter(prompter: Prompter, backbone: Backbone, clip: ClipSpec, prompts: Mapping[str, int]) -> None:
+    """Check a prompter for tasks that own so many prompts each. It fills all that are owned, or none at all.
+
+    Raises AssertionError with the promise that is broken, or what the prompter itself raises."""
+    again = Prompter.model_validate(json.loads(json.dumps(prompter.model_dump(mode="json"))))
+    assert again == prompter, f"the spec changes on its way through JSON: {prompter} became {again}"
+    assert pickle.loads(pickle.dumps(prompter)) == prompter, "the spec changes when it is pickled"
+    assert any(prompts.values()), "give check_prompter at least one task that owns a prompt"
+    _check_filled(prompter, backbone, clip, dict(prompts))
+    _check_filled(prompter, backbone, clip, dict.fromkeys(prompts, 0))
+
+
+def _check_filled(prompter: Prompter, backbone: Backbone, clip: ClipSpec, prompts: dict[str, int]) -> None:
+    dims = dataclasses.replace(backbone.dims(clip), prompts=prompts)
+    encoder, module = seeded_encoder(backbone, clip).requires_grad_(False), prompter.build(dims).eval()
+    draw = torch.Generator().manual_seed(1)
+    video = torch.randn(BATCH, clip.frames, clip.height, clip.width, 3, generator=draw)
+    features = module(encoder, video)
+    assert features.summary.shape == (BATCH, dims.dim), f"the summary is {tuple(features.summary.shape)}"
+    assert features.patches.shape == (BATCH, *dims.grid, dims.dim), f"patches are {tuple(features.patches.shape)}"
+    found = {name: tuple(p.shape) for name, p in features.prompts.items()}
+    owned = {name: (BATCH, count, dims.dim) for name, count in prompts.items() if count}
+    assert found in (owned, {}), f"prompts are {found}, expected {owned}, or none at all"
+    alone = module(encoder, video[:1]).prompts
+    for name, prompt in features.prompts.items():
+        gap = (prompt[:1] - alone[name]).abs().max()
+        assert gap < 1e-4, f"the prompts of {name!r} depend on the other samples of the batch, by {gap:.2g}"
+        assert (prompt[0] - prompt[1]).abs().max() > 0, f"the prompts of {name!r} are the same for two clips"
+    _check_learns(dict(module.named_parameters()), [features.summary, *features.prompts.values()])
+
+
+def _check_learns(parameters: Mapping[str, torch.Tensor], outputs: list[torch.Tensor]) -> None:
+    """Gradients of the outputs reach every parameter of the prompter, with the encoder frozen."""
+    if not parameters:
+        return
+    draw = torch.Generator().manual_seed(2)
+    torch.stack([(x * torch.rand(x.shape, generator=draw)).sum() for x in outputs]).sum().backward()
+    for name, parameter in parameters.items():
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
+        assert parameter.grad.abs().max() > 0, f"the gradient of {name} is zero"

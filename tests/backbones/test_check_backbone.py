@@ -1,0 +1,62 @@
+"""check_backbone finds encoders that break a promise."""
+
+import pytest
+import torch
+
+from taskprompt.backbones.tiny import Tiny, TinyEncoder
+from taskprompt.core.model import Encoder
+from taskprompt.core.source import ClipSpec
+from taskprompt.testing.backbone import check_backbone
+
+CLIP = ClipSpec(frames=2, height=16, width=16, fps=None)
+SMALL = {"patch": (2, 8, 8), "dim": 16, "depth": 1, "heads": 1}
+
+
+class Broken(TinyEncoder):
+    """Breaks one promise, named by `how`."""
+
+    how = ""
+
+    def forward(self, video, guests=None):
+        if self.how == "the batch leaks":
+            video = video + video.mean(0)
+        features, out = super().forward(video, guests)
+        if guests is None:
+            return features, out
+        if self.how == "guests are not seen":
+            features, _ = super().forward(video)
+        if self.how == "guests do not see":
+            out = self.norm(guests)
+        if self.how == "guests are lost":
+            out = guests[:, 1:]
+        return features, out
+
+
+class BrokenTiny(Tiny):
+    how: str
+
+    def build(self, clip) -> Encoder:
+        encoder = Broken(self, self.dims(clip))
+        encoder.how = self.how
+        if self.how == "a weight idles":
+            encoder.idle = torch.nn.Parameter(torch.zeros(1))
+        return encoder
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("the batch leaks", "a sample depends on its batch"),
+        ("guests are not seen", "guest 0 does not reach"),
+        ("guests do not see", "guest 0 does not"),
+        ("guests are lost", "with guests the shapes are"),
+        ("a weight idles", "no gradient reaches idle"),
+    ],
+)
+def test_finds(how, message):
+    with pytest.raises(AssertionError, match=message):
+        check_backbone(BrokenTiny(how=how, **SMALL), CLIP)
+
+
+def test_passes_a_users_own():
+    check_backbone(BrokenTiny(how="", **SMALL), CLIP)
