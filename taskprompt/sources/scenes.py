@@ -75,11 +75,19 @@ class Scenes(Source):
         """The clip of one row, drawn or read from the cache; `rng` plays no part, for a scene is its seed's alone."""
         name = self.stored_name(row, clip)
         if self.cache is not None and Path(self.cache, f"{name}.mov").exists():
-            return replace(read_sample(self.cache, name, self.gives()), key=row["key"])
-        sample = draw(row["key"], self.seed, row["index"], row["action"], self.look, clip.frames, self.size)
-        if self.cache is not None:
-            write_sample(self.cache, name, sample)
-        return replace(sample, labels={n: sample.labels[n] for n in self.gives()})
+            sample = read_sample(self.cache, name, self.gives())
+        else:
+            sample = draw(row["key"], self.seed, row["index"], row["action"], self.look, clip.frames, self.size)
+            if self.cache is not None:
+                write_sample(self.cache, name, sample)
+        return replace(sample, key=row["key"], labels={n: sample.labels[n] for n in self.gives()})
+
+    def draw_once(self, row: Row, clip: ClipSpec) -> bool:
+        """Draw a row into the cache unless it is there; True where it was drawn now."""
+        if self.cache is None or Path(self.cache, f"{self.stored_name(row, clip)}.mov").exists():
+            return False
+        self.load(row, clip, None)
+        return True
 
     def stored_name(self, row: Row, clip: ClipSpec) -> str:
         """The name of a row's clip in the cache: all that the drawing depends on, and the drawing's own edition."""

@@ -131,22 +131,22 @@ def punch(u: float, vigour: float, phase: float) -> Pose:
         "KneeLeft": (-0.4, 0, 0),
         "HipRight": (-0.2, 0, 0),
         "KneeRight": (-0.2, 0, 0),
-        "SpineMid": (0, 0, 0.35 * (right - left)),
+        "SpineMid": (0, 0, 0.35 * vigour * (right - left)),
     }
     for side, out in (("Left", left), ("Right", right)):
-        angles[f"Shoulder{side}"] = (0.5 + 1.0 * vigour * out, 0, 0)
-        angles[f"Elbow{side}"] = (2.2 - 2.1 * out, 0, 0)
+        angles[f"Shoulder{side}"] = (0.5 + 1.0 * out, 0, 0)
+        angles[f"Elbow{side}"] = (2.2 - 1.9 * vigour * out, 0, 0)
     return Pose(angles, lean=0.08)
 
 
 def cartwheel(u: float, vigour: float, phase: float) -> Pose:
     """One full turn about the heading, sideways, arms and legs spread."""
-    spread = 0.55 * min(vigour, 1.0)
+    spread = 0.55
     angles: Angles = {}
     for side, y in (("Left", 1), ("Right", -1)):
         angles[f"Shoulder{side}"] = (0, 2.6 * y, 0)
         angles[f"Hip{side}"] = (0, spread * y, 0)
-    return Pose(angles, aside=-2.4 * (u - 0.5), roll=2 * pi * u)
+    return Pose(angles, aside=-2.4 * vigour * (u - 0.5), roll=2 * pi * u)
 
 
 def squat(u: float, vigour: float, phase: float) -> Pose:

@@ -20,7 +20,7 @@ def develop(light: np.ndarray, look: Look, style: np.random.Generator, grain: np
 
 def _wear(light: np.ndarray, style: np.random.Generator) -> np.ndarray:
     """What a cheap camera in a dim room makes of it: underexposed, pale, with a cast, dark corners, out of focus."""
-    level, pale = style.uniform(0.07, 0.15), style.uniform(0.5, 0.8)
+    level, pale = style.uniform(0.12, 0.24), style.uniform(0.5, 0.8)
     cast = style.uniform(0.85, 1.1, 3).astype(np.float32)
     dark = style.uniform(0.3, 0.6)
     grey = light.mean(2, keepdims=True)

@@ -118,7 +118,7 @@ def _albedo(world: World, geom: np.ndarray, hits: np.ndarray, normal: np.ndarray
     u = (at[rows, first] * scale).astype(np.int32) & (SIDE - 1)
     v = (at[rows, second] * scale).astype(np.int32) & (SIDE - 1)
     tile = world.tile[geom]
-    mean = world.tiles.mean((1, 2))[tile]
+    mean = world.means[tile]
     keep = np.clip(world.finest[geom] / footprint - 0.5, 0, 1)
     return mean + (world.tiles[tile, v, u] - mean) * keep[:, None]
 

@@ -64,6 +64,8 @@ def _detail(plan: Plan) -> str:
     p, target = plan.person, plan.target
     stature = "tall person" if p.scale > TALL else "short person" if p.scale < SHORT else "person"
     manner = " with big movements" if p.vigour > BRISK else " with small movements" if p.vigour < GENTLE else ""
+    if plan.action == "drop":
+        manner = ""  # gravity does the work, whatever the vigour
     deed = DETAIL[plan.action]
     if target is not None:
         deed = deed.format(paint=target.paint, thing=target.shape).replace(" a orange", " an orange")

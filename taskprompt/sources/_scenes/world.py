@@ -29,8 +29,10 @@ _NO_TURN = (0.0, 0.0, 0.0)
 
 
 class World:
-    """One scene that can be posed at any phase. `model` and `data` are MuJoCo's; per geom: `segment`, `instance`,
-    `tile` (which of `tiles`, k h w 3), `tile_size` metres, `finest` detail in metres, `gloss`."""
+    """One scene that can be posed at any phase. `model` and `data` are MuJoCo's.
+
+    Per geom: `segment`, `instance`, `tile` (which of `tiles`, k h w 3, and of their `means`, k 3), `tile_size` and
+    `finest` detail in metres, `gloss`."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -140,6 +142,7 @@ class World:
         self.tile = np.array(columns[2])
         self.tile_size, self.finest, self.gloss = (np.array(c, np.float32) for c in columns[3:])
         self.tiles = np.stack(self._tiles)
+        self.means = self.tiles.mean((1, 2))
         self._joint_bodies = np.array([self.model.body(j).id for j in JOINTS])
         self._address = {b.joint: self.model.joint(b.joint).qposadr[0] for b in BONES if not b.joint.startswith(RIGID)}
         self._root = self._address.pop("SpineBase")
