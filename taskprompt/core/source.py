@@ -40,7 +40,8 @@ class Source(Spec):
     def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
         """One row as a Sample; pure: same row and rng, same sample. rng None: the middle of the video.
 
-        The frames keep their own size. Raises SampleError where the row cannot be read."""
+        The frames keep their own size, or are scaled down whole where they are much larger than the clip, labels
+        with them. Raises SampleError where the row cannot be read."""
 
     def gives(self) -> tuple[str, ...]:
         """The labels that it offers and that `only` keeps."""

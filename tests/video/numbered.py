@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 BITS = 8
 
@@ -49,6 +50,7 @@ def write(
     times = [i / fps for i in range(frames)] if times is None else times
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.thread_count = 1
         if len({round((b - a) * 1000) for a, b in pairwise(times)}) > 2:
