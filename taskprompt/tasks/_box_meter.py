@@ -35,12 +35,14 @@ class BoxMeter(Metric):
         assert isinstance(self.scores, list)  # concatenated only by a reduction, after the last update
         assert isinstance(self.hits, list)
         self.scores.append(scores.flatten())
-        self.hits.append(hits(iou, scores, present, 0.5).flatten())
-        self.objects += present.sum()
-        self.iou += torch.where(present, paired, 0).double().sum()
+        self.hits.append(
+            hits(iou, scores, present, 0.5).flatten().float()
+        )  # a worker without samples sends float32 too
+        self.objects = self.objects + present.sum()
+        self.iou = self.iou + torch.where(present, paired, 0).double().sum()
 
     def compute(self) -> dict[str, Tensor]:
         """mean_IoU in 0..1 over the objects and AP50 in 0..1; NaN without objects."""
         scores, found = (dim_zero_cat(x) if len(x) else self.iou.new_zeros(0) for x in (self.scores, self.hits))
-        precision = average_precision(scores, found, self.objects)
+        precision = average_precision(scores, found > 0, self.objects)
         return {"mean_IoU": self.iou / self.objects, "AP50": precision}
