@@ -1,3 +1,4 @@
 """Checks for kinds, your own too: each raises AssertionError with one line that says what is wrong."""
 
 from taskprompt.testing.source import check_source as check_source
+from taskprompt.testing.task import check_task as check_task
