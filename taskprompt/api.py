@@ -55,7 +55,7 @@ def predict(run: Run | str | Path, clip: str | Path, out: str | Path | None = No
 
 def report(run: Run | str | Path) -> Path:
     """Write a run's page, one self-contained html, and return its path."""
-    from taskprompt.report.page import write_page
+    from taskprompt.reporting.page import write_page
 
     return write_page(run if isinstance(run, Run) else Run.open(run))
 

@@ -84,7 +84,7 @@ def fit(
 def evaluate(run: RunFolder, cluster: Cluster = "none") -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
     import taskprompt as tp
-    from taskprompt.report.tables import evaluation_rows
+    from taskprompt.reporting.tables import evaluation_rows
 
     result = tp.evaluate(run, cluster=None if cluster == "none" else cluster)
     table = Table(box=None, pad_edge=False)

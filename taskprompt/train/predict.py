@@ -23,7 +23,6 @@ from taskprompt.video.decode import read_clip
 PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters need room that a small clip lacks
 
 
-@torch.inference_mode()
 def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
 
@@ -72,6 +71,7 @@ def middle_clip(recipe: Recipe, path: Path) -> Sample:
     return augment(Sample(path.name, clip), recipe.clip, None, None)
 
 
+@torch.inference_mode()
 def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
     """t h w c uint8 -> task -> that clip's output, float32 on the CPU: where a GPU is asked for and found, it works."""
     device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")

@@ -13,13 +13,13 @@ from taskprompt.core.errors import SourceError
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import kind_of
-from taskprompt.report import facts, plots
-from taskprompt.report.strips import Strip, strips
-from taskprompt.report.tables import Line, evaluation_lines
+from taskprompt.reporting import facts, plots
+from taskprompt.reporting.strips import Strip, strips
+from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.train import checkpoint
 from taskprompt.train.evaluate import evaluate
 from taskprompt.train.place import Place
-from taskprompt.train.run import Run
+from taskprompt.train.run import Run, build_model
 
 
 def write_page(run: Run) -> Path:
@@ -69,7 +69,7 @@ def context(
     """All that the template shows."""
     steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
     sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out)
-    every, kept = facts.parameters(recipe)
+    every, kept = facts.parameters(build_model(recipe))
     lines = evaluation_lines(evaluation) if evaluation else []
     return {
         "name": run.path.name,

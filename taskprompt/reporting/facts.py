@@ -8,8 +8,6 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
-
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.core.source import Source
@@ -90,10 +88,8 @@ def clips_a_step(recipe: Recipe, stage: Stage) -> int:
     return stage.accumulate * sum(s.quota for s in recipe.stage_sources(stage).values())
 
 
-def parameters(recipe: Recipe) -> tuple[int, int]:
-    """(all parameters, those that remain where the heads are dropped), counted without making one."""
-    with torch.device("meta"):
-        model = MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+def parameters(model: MultiTaskModel) -> tuple[int, int]:
+    """(all parameters, those that remain where the heads are dropped)."""
     heads = sum(p.numel() for p in model.heads.parameters())
     every = sum(p.numel() for p in model.parameters())
     return every, every - heads
@@ -130,8 +126,9 @@ def grouped(records: Iterable[tuple[str, str, str]]) -> list[Skips]:
 def alike(key: str, reason: str) -> str:
     """A reason without what differs from clip to clip: the file or key it starts with, and numbers."""
     head, colon, tail = reason.partition(": ")
-    text = tail if colon and ("/" in head or "\\" in head or key in head) else reason
-    return re.sub(r"\d+(\.\d+)?", "…", text.replace(key, "…"))
+    text = tail if colon and ("/" in head or "\\" in head or head.endswith(key)) else reason
+    text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
+    return re.sub(r"\d+(\.\d+)?", "…", text)
 
 
 def versions() -> dict[str, str]:
