@@ -11,6 +11,7 @@ from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.types import Sample, plain
 from taskprompt.sources.scenes import ACTIONS, LABELS, SEGMENTS, Scenes
+from taskprompt.testing import check_source
 
 
 def scenes(**options) -> Scenes:
@@ -91,6 +92,10 @@ def test_load_gives_every_label_and_is_pure():
     assert np.all(np.diff(sample.clip.times) > 0)
     assert equal(sample, source.load(row, CLIP, None))
     assert len(SEGMENTS) == 10
+
+
+def test_it_keeps_the_promises_of_a_source():
+    check_source(scenes(clips=3, size=32), CLIP)
 
 
 def test_only_drops_the_other_labels():

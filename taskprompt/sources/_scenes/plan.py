@@ -111,9 +111,10 @@ def plan_scene(seed: int, index: int, action: str) -> Plan:
         size = (0.24 * s, 0.44 * s, 0.03)
         table = Table(rng.uniform(0.8, 0.88) * s, 0.5 * s, size, Paint("brown", str(rng.choice(["plain", "striped"]))))
         shape, radius = str(rng.choice(["box", "cylinder"])), rng.uniform(0.065, 0.085) * s
+        around = {"brown", person.shirt.color, person.trousers.color, room.floor.color, room.wall.color}
         target = Thing(
             shape,
-            _paint(rng, {"brown", person.shirt.color, person.trousers.color}),
+            _paint(rng, around),
             radius,
             radius * (1.2 if shape == "cylinder" else 1),
             (0, 0),

@@ -40,9 +40,9 @@ DETAIL = {
     "punch": "punches the air",
     "cartwheel": "turns a cartwheel",
     "squat": "squats down and stands up",
-    "pick_up": "picks up a {paint} {thing} from the table",
-    "push": "pushes a {paint} {thing} along the table",
-    "drop": "drops a {paint} {thing} to the floor",
+    "pick_up": "picks up {thing} from the table",
+    "push": "pushes {thing} along the table",
+    "drop": "drops {thing} to the floor",
 }
 TALL, SHORT = 1.04, 0.94  # scales of the figure beyond which the words say so
 BRISK, GENTLE = 1.06, 0.93  # vigours likewise
@@ -68,7 +68,7 @@ def _detail(plan: Plan) -> str:
         manner = ""  # gravity does the work, whatever the vigour
     deed = DETAIL[plan.action]
     if target is not None:
-        deed = deed.format(paint=target.paint, thing=target.shape).replace(" a orange", " an orange")
+        deed = deed.format(thing=_a(f"{target.paint} {target.shape}"))
     shirt = _a(f"{p.shirt} shirt")
     return f"A {stature} with {p.hair.color} hair, {shirt}, {p.trousers} trousers and {p.shoes} shoes {deed}{manner}."
 
