@@ -125,6 +125,38 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
 
 
+bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("data")
+def bench_data(workers: int = 2, rounds: int = 3) -> None:
+    """Clips a second: Ray stream, plain PyAV loops, DataLoader."""
+    from taskprompt.runtime.bench import bench_data as measure
+
+    for case, ways in measure(workers, rounds).items():
+        stream = ways["ray stream"]["clips_per_s"]
+        for way, facts in ways.items():
+            spread = f"{facts['low']:.1f} to {facts['high']:.1f}"
+            ratio = f"stream is {stream / facts['clips_per_s']:.2f} of it" if way != "ray stream" else ""
+            print(f"{case}  {way:11} {facts['clips_per_s']:8.1f} clips/s  ({spread})  {ratio}".rstrip())
+
+
+@bench.command("step")
+def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
+    """Seconds of a training step: through Ray Train, and in a plain loop."""
+    import tempfile
+
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.runtime.bench_step import bench_step as measure
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Recipe.load(recipe, overrides or ()), Path(folder), rounds=rounds)
+    print(
+        f"plain loop {found['plain']:.4f} s   through Ray Train {found['ray train']:.4f} s   ratio {found['ratio']:.3f}"
+    )
+
+
 def main() -> None:
     """The command `taskprompt`."""
     try:

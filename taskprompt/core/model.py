@@ -52,6 +52,9 @@ class Prompter(Spec):
 class MultiTaskModel(nn.Module):
     """encoder + prompter + one head a task. Heads run on the rows that carry their label, on all if none are named."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, backbone: Backbone, prompter: Prompter, tasks: Mapping[str, Task], clip: ClipSpec):
         super().__init__()
         self.dims = model_dims(backbone, tasks, clip)

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import ray
 from ray.data import DataContext, Dataset, ExecutionResources, TaskPoolStrategy
 
@@ -29,7 +29,7 @@ def ray_chunks(
 
 
 def _segment(reader: Reader, table, start: int, stride: int, size: int, block: int, tasks: int) -> Dataset:
-    def read(batch: dict[str, np.ndarray]) -> Columns:
+    def read(batch: Any) -> Any:
         whole = dataclasses.replace(reader, table=ray.get(table))
         return whole(batch["id"] * stride + start)
 
@@ -39,4 +39,6 @@ def _segment(reader: Reader, table, start: int, stride: int, size: int, block: i
     context.execution_options.resource_limits = ExecutionResources(cpu=tasks, object_store_memory=AHEAD)
     blocks = -(-size // block)
     numbers = ray.data.range(size, override_num_blocks=blocks)
-    return numbers.map_batches(read, batch_size=None, compute=TaskPoolStrategy(size=tasks), num_cpus=1)
+    return numbers.map_batches(
+        read, batch_format="numpy", batch_size=None, compute=TaskPoolStrategy(size=tasks), num_cpus=1
+    )

@@ -91,7 +91,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
     module.load_state_dict(dict(tensors))
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]) -> dict[str, Tensor]:
     """The optimizer's state as 'parameter|entry' -> tensor."""
     return {
         f"{names[p]}|{entry}": torch.as_tensor(value)
@@ -102,7 +102,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, s
 
 
 def load_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer, names: Mapping[Any, str], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU."""
     by_name = {name: p for p, name in names.items()}

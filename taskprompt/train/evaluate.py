@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,12 @@ def compute(meter: Metric) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def evaluate(run: Run, place: Place) -> dict[str, Any] | None:
-    """Measure a run's newest weights on all its held-out sources and write evaluation.json; rank 0 gets the data.
+def evaluate(path: Path, place: Place) -> None:
+    """Measure a run's newest weights on all its held-out sources and write its evaluation.json.
 
     For every source and task: clips, metrics, the 95 % interval of those that are means over clips, and the
     metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
+    run = Run(path)
     recipe = run.recipe
     model = run.model().to(place.device)
     constants = trivial_outputs(recipe, place)
@@ -111,10 +113,8 @@ def evaluate(run: Run, place: Place) -> dict[str, Any] | None:
                 n: task_report(n, reader.tasks[n], meters[n], values[n], clips[n], n in constants) for n in reader.tasks
             },
         }
-    if place.rank:
-        return None
-    run.write("evaluation.json", result)
-    return result
+    if place.rank == 0:
+        run.write("evaluation.json", result)
 
 
 def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: bool) -> dict[str, Any]:
@@ -127,13 +127,20 @@ def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: 
     for _, part in everyone:
         for metric, numbers in part.items():
             joined.setdefault(metric, []).extend(numbers)
+    measured = compute(meters[0])
     return {
         "kind": type(task).__name__,
         "clips": total,
-        "metrics": compute(meters[0]),
-        "interval": {m: interval(np.asarray(v)) for m, v in joined.items()},
+        "metrics": measured,
+        "interval": {m: interval(np.asarray(v)) for m, v in joined.items() if is_mean(v, measured.get(m, math.nan))},
         "trivial": compute(meters[1]) if has_trivial else {},
     }
+
+
+def is_mean(values: list[float], measured: float) -> bool:
+    """Is a meter's figure the mean over clips, so that its interval is too? mIoU over a set, say, is not."""
+    finite = [v for v in values if math.isfinite(v)]
+    return bool(finite) and math.isclose(sum(finite) / len(finite), measured, rel_tol=1e-4, abs_tol=1e-6)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from taskprompt.train.loop import Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.place import Place, share
 from taskprompt.train.reader import make_reader
-from taskprompt.train.run import Run, build_model
+from taskprompt.train.run import Run, build_model, logged
 from taskprompt.train.stream import Stream
 
 log = logging.getLogger("taskprompt")
@@ -30,8 +30,7 @@ log = logging.getLogger("taskprompt")
 def train(path: Path, place: Place) -> None:
     """Run every stage of the recipe in a run's folder, from its newest checkpoint if it has one."""
     run = Run(path)
-    job = Job(run, run.recipe, place)
-    with closing(job):
+    with logged(path, place.rank), closing(Job(run, run.recipe, place)) as job:
         for index in range(job.stage_index, len(job.recipe.stages)):
             job.run_stage(index)
 
@@ -41,6 +40,7 @@ class Job:
 
     def __init__(self, run: Run, recipe: Recipe, place: Place):
         self.run, self.recipe, self.place = run, recipe, place
+        self.started, self.samples, self.steps = time.monotonic(), 0, 0
         self.model: MultiTaskModel = build_model(recipe).to(place.device)
         self.readers = {n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()}
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every else {}
@@ -54,7 +54,8 @@ class Job:
         self.board = (
             SummaryWriter(str(run.path / "tensorboard"), purge_step=self.total + 1) if place.rank == 0 else None
         )
-        self.started, self.samples, self.steps = time.monotonic(), 0, 0
+        parameters = sum(p.numel() for p in self.model.parameters())
+        log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
 
     def close(self) -> None:
         """Flush what is written in the background."""
@@ -65,7 +66,7 @@ class Job:
         """Train one stage to its end, saving and evaluating when due."""
         stage = self.recipe.stages[index]
         self.stage_index = index
-        trainee = self._trainee(stage)
+        trainee = self.trainee(stage)
         tasks = {n: self.recipe.tasks[n] for n in self.recipe.stage_tasks(stage)}
         steps = fit(
             trainee,
@@ -80,14 +81,17 @@ class Job:
         for step in steps:
             self.step_in_stage, self.total = step.number, self.total + 1
             last = step.number == stage.steps
-            self._note(step, stage)
-            if due(self.recipe.evaluate_every, self.total, last):
+            self.note(step, stage)
+            if step.number == 1 or last:
+                log.info("step %d: %.1f s since the job began", self.total, time.monotonic() - self.started)
+            if self.held_out and due(self.recipe.evaluate_every, self.total, last):
                 self._evaluate(trainee)
             if due(self.recipe.save_every, self.total, last):
                 self._save(trainee, stage_done=last)
         self.step_in_stage = 0
 
-    def _trainee(self, stage: Stage) -> Trainee:
+    def trainee(self, stage: Stage) -> Trainee:
+        """Freeze what the stage freezes; the model as the place wraps it, with the stage's optimizer and balance."""
         recipe, place = self.recipe, self.place
         freeze(self.model, stage, recipe.stage_tasks(stage))
         self.model.encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
@@ -126,7 +130,8 @@ class Job:
             return saved[self.place.rank]
         return max(saved, default=0) + self.place.rank
 
-    def _note(self, step: Step, stage: Stage) -> None:
+    def note(self, step: Step, stage: Stage) -> None:
+        """Write one step's facts to metrics.jsonl and TensorBoard, and tell whoever watches."""
         if self.place.rank:
             return
         self.samples += step.samples
@@ -144,6 +149,7 @@ class Job:
 
     def _evaluate(self, trainee: Trainee) -> None:
         model = trainee.ema.module if trainee.ema else self.model
+        assert isinstance(model, MultiTaskModel)
         was = {name: m.training for name, m in self.model.named_modules()}
         found = measure(model, self.recipe, self.held_out, self.place)
         for name, module in self.model.named_modules():

@@ -38,7 +38,7 @@ class Reader:
 
     def read(self, position: int) -> Columns:
         """One position as a flat row. A sample that cannot be used comes back blank, with the reason in `error`."""
-        epoch, index = locate(position, len(self), self.seed) if self.augment else (0, position)
+        epoch, index = locate(position, len(self), self.seed) if self.augment else divmod(position, len(self))
         row = self.table.slice(index, 1).to_pylist()[0]
         try:
             sample = self.sample(row, epoch)
@@ -59,8 +59,7 @@ class Reader:
         rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
         sample = self.source.load(row, self.clip, rng)
         labels = {n: v for n, v in sample.labels.items() if n in self.source.gives()}
-        sample = dataclasses.replace(sample, labels=labels, sided=sample.sided or not self.source.mirror)
-        return augment(sample, self.clip, self.augment, rng)
+        return augment(dataclasses.replace(sample, labels=labels), self.clip, self.augment, rng, self.source.mirror)
 
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:

@@ -1,8 +1,11 @@
 """Run: the folder of one training: its recipe, checkpoints, metrics, what was skipped, and what came of it."""
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +127,24 @@ class Run:
         """A json file of the run, None where it does not exist."""
         path = self.path / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+@contextmanager
+def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
+    """taskprompt's logger; what rank 0 says goes to the run's log.txt."""
+    log = logging.getLogger("taskprompt")
+    if rank:
+        yield log
+        return
+    handler = logging.FileHandler(path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield log
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def build_model(recipe: Recipe) -> MultiTaskModel:

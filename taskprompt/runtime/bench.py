@@ -1,0 +1,174 @@
+"""Benchmarks: ways of doing one thing, in turn, in one run, so that ratios can be trusted on a noisy machine."""
+
+import itertools
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from taskprompt.core.loading import validate
+from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.streams import ray_chunks
+from taskprompt.train.reader import Reader, make_reader
+
+WARM, TIMED = 32, 96  # clips of a round that are not counted, and that are
+
+Result = dict[str, dict[str, float]]  # way -> facts
+
+
+def bench_data(workers: int = 2, rounds: int = 3, videos: int = 24) -> dict[str, Result]:
+    """Clips a second of the Ray stream, of plain PyAV loops in as many processes, and of a DataLoader with as many
+    workers, on real clips (10 s of 320 x 240 h264, 16 frames at stride 4) and tiny ones (16 x 128 x 128).
+
+    Medians over rounds in which the ways take turns; each round counts only what comes once it is warm."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = {
+            "real": data_recipe(
+                Path(folder, "real"), videos, seconds=10, frames=16, height=240, width=320, workers=workers
+            ),
+            "tiny": data_recipe(
+                Path(folder, "tiny"), videos, seconds=16 / 30, frames=16, height=128, width=128, workers=workers
+            ),
+        }
+        with connected(cases["real"], "local"):
+            return {name: _data_case(recipe, workers, rounds) for name, recipe in cases.items()}
+
+
+def _data_case(recipe: Recipe, workers: int, rounds: int) -> Result:
+    reader = make_reader(recipe, "clips", recipe.sources["clips"], training=False)
+    paths = [row["clip"] for row in reader.table.to_pylist()]
+    ways: dict[str, Callable[[], Iterator[int]]] = {
+        "ray stream": lambda: _from_ray(reader, workers, recipe.runtime.block),
+        "pyav loops": lambda: _from_loops(paths, recipe.clip.frames, workers),
+        "dataloader": lambda: _from_dataloader(reader, workers),
+    }
+    for way in ways.values():  # processes started, files in the page cache
+        _rate(way())
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            rates[name].append(_rate(way()))
+    return {n: {"clips_per_s": median(r), "low": min(r), "high": max(r)} for n, r in rates.items()}
+
+
+def _rate(counts: Iterator[int]) -> float:
+    """Clips a second once WARM clips have come, over TIMED more."""
+    seen = 0
+    while seen < WARM:
+        seen += next(counts)
+    begin, before = time.perf_counter(), seen
+    while seen - before < TIMED:
+        seen += next(counts)
+    rate = (seen - before) / (time.perf_counter() - begin)
+    counts.close()  # type: ignore[attr-defined]
+    return rate
+
+
+def _from_ray(reader: Reader, workers: int, block: int) -> Iterator[int]:
+    for chunk in ray_chunks(reader, 0, 1, 4 * (WARM + TIMED), block=block, tasks=workers):
+        yield len(chunk["key"])
+
+
+def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
+    queue = multiprocessing.get_context("fork").SimpleQueue()
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_loop, args=(paths[i::workers], frames, queue), daemon=True)
+        for i in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        while True:
+            yield queue.get()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _loop(paths: list[str], frames: int, queue) -> None:
+    """What one would write by hand: seek, decode, keep every fourth frame as RGB."""
+    stride = 4
+    for path in itertools.cycle(paths):
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            total = stream.frames
+            if total < stride * frames:
+                stride = 1
+            first = (total - stride * frames) // 2
+            rate, base = float(stream.average_rate or 30), float(stream.time_base or 1)
+            container.seek(round(first / rate / base), stream=stream)
+            clip = []
+            for frame in container.decode(stream):
+                number = round((frame.pts or 0) * base * rate)
+                if number >= first and (number - first) % stride == 0:
+                    clip.append(frame.to_ndarray(format="rgb24"))
+                if len(clip) == frames:
+                    break
+            np.stack(clip)
+        queue.put(1)
+
+
+class _Map(Dataset):
+    def __init__(self, reader: Reader):
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return 4 * (WARM + TIMED)
+
+    def __getitem__(self, index: int):
+        row = self.reader.read(index)
+        return torch.from_numpy(row["video"]), str(row["key"])
+
+
+def _from_dataloader(reader: Reader, workers: int) -> Iterator[int]:
+    loader = DataLoader(_Map(reader), batch_size=8, num_workers=workers)
+    for video, _ in loader:
+        yield len(video)
+
+
+def data_recipe(
+    folder: Path, videos: int, seconds: float, frames: int, height: int, width: int, workers: int
+) -> Recipe:
+    """Write h264 clips with motion and grain, and a recipe that reads them as they are."""
+    for i in range(videos):
+        write_h264(folder / f"class{i % 2}" / f"{i:04d}.mp4", seconds, height, width, seed=i)
+    clip = {"frames": frames, "height": height, "width": width, "fps": 7.5 if seconds > 1 else 30}
+    return validate(
+        {
+            "clip": clip,
+            "sources": {"clips": {"kind": "folder", "path": str(folder)}},
+            "backbone": {"kind": "tiny"},
+            "prompter": {"kind": "none"},
+            "tasks": {"action": {"kind": "action", "classes": ["class0", "class1"]}},
+            "stages": [{"steps": 1}],
+            "runtime": {"data_tasks": workers, "block": 8},
+        },
+        "bench data",
+    )
+
+
+def write_h264(path: Path, seconds: float, height: int, width: int, seed: int) -> None:
+    """A clip at 30 frames a second that costs what real footage costs: a moving texture under grain."""
+    rng = np.random.default_rng(seed)
+    texture = np.kron(rng.integers(0, 255, (height // 8 * 2, width // 8 * 2, 3)), np.ones((8, 8, 1))).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for t in range(round(seconds * 30)):
+            view = texture[t : t + height, 2 * t % width : 2 * t % width + width]
+            noisy = np.clip(view + rng.integers(-12, 13, view.shape, dtype=np.int16), 0, 255).astype(np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)

@@ -1,0 +1,86 @@
+"""A training step through Ray Train against the same step in a plain loop, taking turns in one run."""
+
+import json
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from taskprompt.core.batch import collate
+from taskprompt.core.losses import task_losses
+from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.launch import launch
+from taskprompt.train.job import Job
+from taskprompt.train.loop import autocast, fit
+from taskprompt.train.optim import learning_rate, make_optimizer
+from taskprompt.train.place import Place
+from taskprompt.train.reader import make_reader
+from taskprompt.train.run import Run, build_model
+
+WARM = 3
+
+
+def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -> dict[str, float]:
+    """Seconds a step, medians over all rounds: 'plain' (a loop written by hand, in this process) and 'ray train' (the
+    job's own loop, logging and reporting, on a Ray Train worker), on one and the same batch in memory."""
+    recipe = recipe.model_copy(update={"evaluate_every": None})
+    torch.set_num_threads(recipe.runtime.threads or max(1, int(recipe.runtime.cpus_per_worker)))
+    plain: list[float] = []
+    through: list[float] = []
+    for i in range(rounds):
+        plain += _plain_steps(recipe, steps)
+        run = Run.start(folder / f"round{i}", recipe)
+        launch(timed_job, run.path, recipe, "local", lambda record: None)
+        through += json.loads((run.path / "seconds.json").read_text())
+    return {"plain": median(plain), "ray train": median(through), "ratio": median(through) / median(plain)}
+
+
+def _one_batch(recipe: Recipe):
+    tasks = {n: recipe.tasks[n] for n in recipe.stage_tasks(recipe.stages[0])}
+    sources = recipe.stage_sources(recipe.stages[0])
+    readers = [(make_reader(recipe, n, s, training=True), s.quota) for n, s in sources.items()]
+    return tasks, collate([r(torch.arange(q).numpy()) for r, q in readers], tasks)
+
+
+def _plain_steps(recipe: Recipe, steps: int) -> list[float]:
+    tasks, batch = _one_batch(recipe)
+    stage, device = recipe.stages[0], torch.device("cuda" if recipe.runtime.gpu else "cpu")
+    model = build_model(recipe).to(device).train()
+    balance = recipe.balancer.build(tasks).to(device)
+    optimizer = make_optimizer(model.named_parameters(), stage)
+    counts = {n: float(len(r)) for n, r in batch.rows.items()}
+    seconds = []
+    for step in range(WARM + steps):
+        begin = time.perf_counter()
+        on = batch.to(device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, step)
+        with autocast(device, recipe.runtime.precision):
+            outputs = model(on.video, on.rows)
+        losses = task_losses(tasks, {n: o.float() for n, o in outputs.items()}, on, counts)
+        float(balance.backward(losses, ()))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm or float("inf"))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds.append(time.perf_counter() - begin)
+    return seconds[WARM:]
+
+
+def timed_job(path: Path, place: Place) -> None:
+    """Steps of the real job on one batch, each timed from one `yield` to the next."""
+    run = Run(path)
+    job = Job(run, run.recipe, place)
+    stage = run.recipe.stages[0]
+    tasks, batch = _one_batch(run.recipe)
+    trainee = job.trainee(stage)
+    forever = iter(lambda: batch, None)
+    seconds, last = [], time.perf_counter()
+    for step in fit(trainee, tasks, forever, stage, device=place.device, precision=run.recipe.runtime.precision):
+        job.note(step, stage)
+        seconds.append(time.perf_counter() - last)
+        last = time.perf_counter()
+        if len(seconds) == WARM + 12:
+            break
+    job.close()
+    run.write("seconds.json", seconds[WARM:])
