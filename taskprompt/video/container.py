@@ -63,7 +63,7 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if path.stat().st_size == 0:
         raise SampleError(f"{path}: is empty (0 bytes). Replace it or remove it.")
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SampleError(f"{path}: cannot be opened as a video: {reason}. Replace it or remove it.") from None
@@ -73,6 +73,8 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             held = sorted({s.type for s in container.streams} - {"video"}) or [container.format.name]
             raise SampleError(f"{path}: holds no video, only {', '.join(held)}. Replace it or remove it.")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise SampleError(f"{path}: no decoder is known for its video. Convert it, for instance to H.264.")
         # Many processes decode at once, each a clip: threads inside one decoder only get in their way.
         stream.codec_context.thread_count = 1
         yield container, stream
@@ -80,10 +82,14 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
     """Packets from here on; ends at the end of the file or where it is cut off."""
-    try:
-        yield from (p for p in container.demux(stream) if p.size)
-    except FFmpegError:
-        return
+    while True:
+        try:
+            yield from (p for p in container.demux(stream) if p.size)
+            return
+        except FFmpegError:
+            return
+        except IndexError:  # PyAV's, at the first packet of another stream that begins only later; that one is lost
+            continue
 
 
 def length(container: InputContainer, stream: VideoStream) -> float:

@@ -185,3 +185,23 @@ def test_damage_in_the_middle_is_survived(tmp_path):
     data[middle : middle + 400] = np.random.default_rng(0).bytes(400)
     path.write_bytes(data)
     assert read_times(path, np.arange(0, 4, 0.25)).video.shape == (16, 64, 96, 3)
+
+
+def test_any_damage_gives_a_clip_or_one_line(tmp_path, clips):
+    rng = np.random.default_rng(0)
+    clip_frames, lines = [], []
+    for i in range(300):
+        source = list(clips.values())[i % len(clips)]
+        data = bytearray(source.read_bytes())
+        for _ in range(rng.integers(1, 20)):
+            at, length = int(rng.integers(len(data))), int(rng.integers(1, 60))
+            data[at : at + length] = rng.bytes(length) if rng.random() < 0.5 else b""
+        path = tmp_path / f"damaged{source.suffix}"
+        path.write_bytes(data)
+        try:
+            clip_frames.append(len(read_clip(path, ClipSpec(frames=4, fps=(5, None)[i % 2]), rng).video))
+        except SampleError as error:
+            lines.append(str(error))
+    assert set(clip_frames) == {4}
+    assert min(len(clip_frames), len(lines)) > 30
+    assert not any("\n" in line for line in lines)

@@ -1,0 +1,69 @@
+"""check_source passes a source that keeps its promises, and names each broken one."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.types import Boxes, Clip, Map, Sample
+from taskprompt.testing import check_source
+
+CLIP = ClipSpec(frames=3, height=8, width=8, fps=4)
+
+
+class Grey(Source):
+    """Three grey clips; `fault` names the promise that is broken."""
+
+    fault: str = ""
+    listings: ClassVar[int] = 0
+
+    def offers(self):
+        return ("level",) if self.fault == "offers" else ("level", "boxes")
+
+    def rows(self):
+        type(self).listings += 1
+        for i in range(3):
+            key = "same" if self.fault == "keys" else f"{i}-{self.listings}" if self.fault == "listing" else str(i)
+            yield {"key": key, "level": [i] if self.fault == "flat" else i}
+
+    def load(self, row, clip, rng):
+        level = row["level"] if rng is None else int(rng.integers(255))
+        if self.fault == "pure":
+            level = int(np.random.default_rng().integers(2**31)) % 251
+        shape = (clip.frames + (self.fault == "frames"), 10, 12, 3)
+        video = np.full(shape, level, np.float32 if self.fault == "dtype" else np.uint8)
+        times = np.arange(clip.frames) / 4
+        if self.fault == "times":
+            times = times[::-1]
+        if self.fault == "row":
+            row["seen"] = True
+        boxes = Boxes(np.zeros((clip.frames, 2, 4)))
+        labels = {"level": level, "boxes": Map(np.zeros((clip.frames, 8, 8))) if self.fault == "size" else boxes}
+        return Sample("other" if self.fault == "key" else row["key"], Clip(video, times), labels)
+
+
+def test_a_good_source_passes():
+    check_source(Grey(), CLIP)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("offers", r"gives \['boxes'\], which `gives` does not name"),
+        ("keys", "a key stands twice, such as 'same'"),
+        ("listing", "two listings differ"),
+        ("flat", "holds more than text and numbers"),
+        ("pure", "gave two different samples"),
+        ("frames", "4 frames, expected 3"),
+        ("dtype", "the video is float32, expected uint8"),
+        ("times", "times do not ascend"),
+        ("row", "the row was changed"),
+        ("key", "the sample's key is 'other'"),
+        ("size", r"label 'boxes' is 3 x 8 x 8, expected 3 x 10 x 12"),
+    ],
+)
+def test_a_broken_promise_is_named(fault, words):
+    with pytest.raises(AssertionError, match=words) as caught:
+        check_source(Grey(fault=fault), CLIP)
+    assert str(caught.value).splitlines()[0].startswith("Grey")
