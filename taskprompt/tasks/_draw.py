@@ -63,7 +63,7 @@ def colours(count: int) -> tuple[Colour, ...]:
 
 def lines(frame: np.ndarray, paths: Iterable[Path]) -> np.ndarray:
     """h w 3 uint8 -> the same with each path drawn in its colour."""
-    width = max(1, len(frame) // 100)
+    width = max(1, round(len(frame) / 60))
     image = Image.fromarray(frame)
     pen = ImageDraw.Draw(image)
     for points, colour in paths:

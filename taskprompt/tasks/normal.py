@@ -45,7 +45,7 @@ class Normal(Task):
     def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
         """The angle between normals over the clip's known pixels: its mean, median, and share below 11.25 degrees."""
         angle, known = _degrees(output, target["normal"])
-        median = torch.where(known, angle, torch.nan).flatten(1).nanquantile(0.5, 1)
+        median = torch.where(known, angle, torch.nan).flatten(1).nanmedian(1).values
         near = clip_figure((angle < NEAR).float(), known)
         return {"mean_deg": clip_figure(angle, known), "median_deg": median, "within_11.25_deg": near}
 
