@@ -7,7 +7,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from taskprompt.core.errors import SampleError
+from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip
 from taskprompt.video._pick import pick
@@ -22,7 +22,10 @@ def read_times(path: str | Path, times, short_side: int | None = None) -> Clip:
 
     A frame is shown from its own time until the next begins, and the last one ever after; `Clip.times` are the
     frames' own times. `short_side`: scale larger pictures down to that many pixels. Rotation marks are obeyed.
-    Raises SampleError for a file that is missing, no video, or cut off before half of the times."""
+    Raises SampleError for a file that is missing, no video, or cut off before half of the times, and LayoutError for
+    times that do not ascend."""
+    if (np.diff(times) < 0).any():
+        raise LayoutError(f"times must ascend, found {np.asarray(times).tolist()}. Sort them.")
     with opened(path) as (container, stream):
         clip, missing, end = _read(container, stream, np.asarray(times, float), short_side)
     if missing > len(clip.times) / 2:
