@@ -6,7 +6,7 @@ import pytest
 from numbered import numbers, picture, write
 from PIL import Image
 
-from taskprompt.core.errors import SampleError
+from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.source import ClipSpec
 from taskprompt.video._pick import _from, _NoTimes, _Plan
 from taskprompt.video.container import base, frame_times, opened, origin, probe
@@ -49,7 +49,7 @@ def test_frames_asked_for_are_the_frames_that_come(clips, name):
     gaps = np.diff(np.append(times, times[-1] + 0.03))
     for _ in range(15):
         asked = np.sort(rng.choice(60, rng.integers(1, 12)))
-        clip = read_times(clips[name], times[asked] + rng.random(len(asked)) * 0.9 * gaps[asked])
+        clip = read_times(clips[name], np.sort(times[asked] + rng.random(len(asked)) * 0.9 * gaps[asked]))
         assert numbers(clip.video) == asked.tolist()
         np.testing.assert_allclose(clip.times, times[asked])
 
@@ -205,3 +205,8 @@ def test_any_damage_gives_a_clip_or_one_line(tmp_path, clips):
     assert set(clip_frames) == {4}
     assert min(len(clip_frames), len(lines)) > 30
     assert not any("\n" in line for line in lines)
+
+
+def test_times_must_ascend(clips):
+    with pytest.raises(LayoutError, match="must ascend"):
+        read_times(clips["plain.avi"], [0.5, 0.4])
