@@ -19,11 +19,9 @@ from taskprompt.nn.blocks import call, drop_path_rates, init_linear, paper_level
 class Mvit(Backbone):
     """MViTv2 (arXiv 2112.01526): pooling attention, relative positions, CLS; the backbone of PViT."""
 
-    size: Literal["tiny", "S", "B"] = "S"  # S: 34 M parameters, B: 51 M, tiny: 0.7 M, for CPUs
+    size: Literal["tiny", "S", "B"] = "S"  # S: 34 M parameters, B: 51 M, tiny: 1.1 M, for CPUs
     stride: tuple[int, int, int] = (2, 4, 4)  # frames and pixels between the first tokens, t h w
-    drop_path: float = Field(
-        default=0.2, ge=0, lt=1
-    )  # chance of skipping the last block; rises linearly from 0 in the first
+    drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     @model_validator(mode="after")

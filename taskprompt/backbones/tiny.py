@@ -15,13 +15,11 @@ from taskprompt.nn.blocks import Block, call, drop_path_rates, init_linear, pape
 class Tiny(Backbone):
     """A plain video transformer for CPUs: convolutional stem, joint space-time attention, CLS."""
 
-    patch: tuple[int, int, int] = (2, 16, 16)  # frames and pixels of a token, t h w; h and w multiples of 4
+    patch: tuple[int, int, int] = (2, 8, 8)  # frames and pixels of a token, t h w; h and w multiples of 4
     dim: int = Field(default=128, ge=8)  # width of the tokens
-    depth: int = Field(default=6, ge=1)  # blocks
+    depth: int = Field(default=4, ge=1)  # blocks
     heads: int = Field(default=4, ge=1)  # of attention
-    drop_path: float = Field(
-        default=0.0, ge=0, lt=1
-    )  # chance of skipping the last block; rises linearly from 0 in the first
+    drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: early, late and last
 
     @model_validator(mode="after")

@@ -10,7 +10,10 @@ from taskprompt.testing.backbone import check_backbone
 # A small spec of every kind and clips it must take; odd sizes where the kind promises any.
 CASES = {
     "mvit": [({"size": "tiny"}, (8, 32, 32)), ({"size": "tiny", "stride": (1, 4, 4), "levels": (0, 4)}, (3, 36, 52))],
-    "tiny": [({"patch": (2, 8, 8), "dim": 32, "depth": 2}, (4, 16, 24)), ({"dim": 32, "levels": ()}, (2, 16, 32))],
+    "tiny": [
+        ({"patch": (2, 8, 8), "dim": 32, "depth": 2}, (4, 16, 24)),
+        ({"patch": (1, 16, 8), "dim": 32, "levels": ()}, (2, 32, 16)),
+    ],
 }
 
 
