@@ -12,12 +12,17 @@ from taskprompt.core.types import Batch, Dims, Sample
 Columns = dict[str, np.ndarray]
 
 
+def has(task: str) -> str:
+    """The column that says whether a row carries a task's label; no array of a layout can have this name."""
+    return f"has {task}"
+
+
 def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
-    """One flat row of fixed-shape arrays. An absent label: blanks, and `present` False, for Arrow wants one schema."""
+    """One flat row of fixed-shape arrays. An absent label: blanks, and its `has` column False; the schema stays one."""
     row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
     for name, task in tasks.items():
         target = task.checked_target(name, sample, dims)
-        row[f"{name}/present"] = np.asarray(target is not None)
+        row[has(name)] = np.asarray(target is not None)
         row |= {f"{name}/{k}": v for k, v in (target or task.blank(dims)).items()}
     return row
 
@@ -27,7 +32,7 @@ def blank(tasks: Mapping[str, Task], dims: Dims) -> Columns:
     empty = np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8)
     row: Columns = {"key": np.asarray(""), "video": empty}
     for name, task in tasks.items():
-        row |= {f"{name}/present": np.asarray(False)} | {f"{name}/{k}": v for k, v in task.blank(dims).items()}
+        row |= {has(name): np.asarray(False)} | {f"{name}/{k}": v for k, v in task.blank(dims).items()}
     return row
 
 
@@ -39,11 +44,7 @@ def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
     targets: dict[str, dict[str, Tensor]] = {}
     rows: dict[str, Tensor] = {}
     for name, task in tasks.items():
-        having = [
-            (p, s, np.flatnonzero(p[f"{name}/present"]))
-            for p, s in zip(parts, starts, strict=False)
-            if f"{name}/present" in p
-        ]
+        having = [(p, s, np.flatnonzero(p[has(name)])) for p, s in zip(parts, starts, strict=False) if has(name) in p]
         if not having:
             continue
         rows[name] = torch.from_numpy(np.concatenate([at + start for _, start, at in having]).astype(np.int64))

@@ -70,8 +70,8 @@ class Recipe(Spec):
     """One yaml a run."""
 
     seed: int = Field(default=0, ge=0)
-    clip: ClipSpec = ClipSpec()  # type: ignore[call-arg]
-    augment: Augment = Augment()  # type: ignore[call-arg]
+    clip: ClipSpec = ClipSpec()
+    augment: Augment = Augment()
     sources: dict[str, Source] = Field(min_length=1)
     held_out: dict[str, Source] = {}  # sources to evaluate on; a task is measured where its label is given
     backbone: Backbone
@@ -79,7 +79,7 @@ class Recipe(Spec):
     tasks: dict[str, Task] = Field(min_length=1)
     balancer: Balancer = Field(default_factory=lambda: resolve("fixed", Balancer)())  # type: ignore[arg-type]
     stages: tuple[Stage, ...] = Field(min_length=1)
-    runtime: Runtime = Runtime()  # type: ignore[call-arg]
+    runtime: Runtime = Runtime()
     evaluate_every: int | None = Field(default=None, ge=1)  # steps; null: not while training
     save_every: int | None = Field(default=None, ge=1)  # steps; null: at the end of a stage alone
     keep: int = Field(default=2, ge=1)  # checkpoints to keep

@@ -83,7 +83,10 @@ class watching:
             last = self.ended.is_set()
             try:
                 for record in self.ray.get(self.board.fetch.remote(), timeout=10):
-                    self.watch(record)
+                    if record:
+                        self.watch(record)
+            except self.ray.exceptions.GetTimeoutError:
+                continue  # its process is still starting, or the machine is busy
             except self.ray.exceptions.RayError:
                 return
             if last:
@@ -93,6 +96,7 @@ class watching:
 
 def worker(config: dict[str, Any]) -> None:
     """What Ray Train runs on each worker."""
+    import ray
     from ray.train import get_context
     from ray.train.torch import get_device, prepare_model
 
@@ -112,6 +116,7 @@ def worker(config: dict[str, Any]) -> None:
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
     )
     config["job"](Path(config["path"]), place)
+    ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
 
 
 def plain_error(error: BaseException) -> TaskPromptError:

@@ -1,0 +1,123 @@
+"""Ray for real: streams equal the plain loop, training through Ray Train equals training here, errors come through."""
+
+import os
+
+import numpy as np
+import pytest
+
+import taskprompt as tp
+from taskprompt.core.loading import validate
+from taskprompt.train import checkpoint
+from taskprompt.train.reader import make_reader, plain_chunks
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster of this machine with room for two workers, their streams, and the tests' own kinds on its path."""
+    import ray
+
+    from taskprompt.runtime.cluster import QUIET
+
+    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=256 << 20,
+        runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
+    )
+    yield ray
+    ray.shutdown()
+
+
+def silent(record):
+    pass
+
+
+def test_a_ray_stream_is_the_plain_stream(cluster, squares):
+    from taskprompt.runtime.streams import ray_chunks
+
+    recipe = validate(
+        squares | {"sources": squares["sources"] | {"labelled": squares["sources"]["labelled"] | {"broken": [3]}}}, "r"
+    )
+    reader = make_reader(recipe, "labelled", recipe.sources["labelled"], training=True)
+    for start, stride, count in ((0, 1, 30), (7, 2, 20)):
+        plain = list(plain_chunks(reader, start, stride, count))
+        through = list(ray_chunks(reader, start, stride, count, block=4, tasks=2))
+        for column in plain[0]:
+            a = np.concatenate([c[column] for c in plain])
+            b = np.concatenate([c[column] for c in through])
+            assert np.array_equal(a, b), column
+
+
+def test_one_worker_on_ray_is_this_process(cluster, squares, tmp_path):
+    recipe = validate(squares, "r")
+    here = tp.fit(recipe, tmp_path / "here", cluster=None, watch=silent)
+    seen = []
+    there = tp.fit(recipe, tmp_path / "there", cluster="local", watch=seen.append)
+    a, b = (checkpoint.read_tensors(r.checkpoint(), "model") for r in (here, there))
+    assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a)
+    assert [r["step"] for r in seen if "left" in r] == [1, 2, 3, 4, 5, 6]
+    both = [tp.evaluate(r, cluster=c, watch=silent) for r, c in ((here, None), (there, "local"))]
+    assert both[0]["sources"] == both[1]["sources"]
+
+
+def test_two_workers_are_one(cluster, squares, tmp_path):
+    squares["augment"] = {"scale": [1, 1]}
+    for task in squares["tasks"].values():
+        task["dropout"] = 0.0
+    one = tp.fit(validate(squares, "r"), tmp_path / "one", cluster=None, watch=silent)
+    squares["runtime"] |= {"workers": 2}
+    two = tp.fit(validate(squares, "r"), tmp_path / "two", cluster="local", watch=silent)
+    pairs = list(zip(one.lines("metrics.jsonl"), two.lines("metrics.jsonl"), strict=True))
+    assert len(pairs) == 6
+    for a, b in pairs:
+        for name in ("loss", "loss/action", "loss/depth", "grad_norm"):
+            assert a[name] == pytest.approx(b[name], abs=1e-5), (name, a["step"])
+    a = tp.evaluate(one, watch=silent)["sources"]["test"]["tasks"]
+    b = tp.evaluate(two, cluster="local", watch=silent)["sources"]["test"]["tasks"]
+    assert a["depth"]["clips"] == b["depth"]["clips"] == 6
+    assert a["depth"]["metrics"]["AbsRel"] == pytest.approx(b["depth"]["metrics"]["AbsRel"], abs=1e-5)
+
+
+def test_what_a_worker_raises_is_one_line_here(cluster, squares, tmp_path):
+    squares["sources"]["rendered"]["wrong"] = [3]
+    with pytest.raises(tp.SourceError, match="source 'rendered', sample 'squares/3': ZeroDivisionError: a mistake"):
+        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+
+
+def test_more_than_the_cluster_has_is_refused_with_the_arithmetic(cluster, squares, tmp_path):
+    squares["runtime"] |= {"workers": 2, "data_tasks": 4}
+    expected = r"2 workers x 1 CPUs \+ 2 workers x 2 sources x 4 data tasks = 18 CPUs; the cluster has 8 CPUs"
+    with pytest.raises(tp.ClusterError, match=expected):
+        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+
+
+def test_a_quota_that_does_not_divide_is_refused(cluster, squares, tmp_path):
+    squares["runtime"] |= {"workers": 2}
+    squares["sources"]["rendered"]["quota"] = 3
+    with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 3 clips cannot be shared by 2 workers"):
+        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+
+
+def test_render_draws_once(cluster, tmp_path):
+    from taskprompt.runtime.render import render
+
+    scenes = {"kind": "scenes", "clips": 6, "size": 32, "cache": str(tmp_path / "cache")}
+    data = {
+        "clip": {"frames": 2, "height": 32, "width": 32},
+        "sources": {"drawn": scenes},
+        "backbone": {"kind": "tiny"},
+        "prompter": {"kind": "none"},
+        "tasks": {"depth": {"kind": "depth"}},
+        "stages": [{"steps": 1}],
+    }
+    assert render(validate(data, "r"))["drawn"][:2] == (6, 0)
+    assert render(validate(data, "r"))["drawn"][:2] == (0, 6)
+    stored = {"kind": "folder", "path": str(tmp_path / "cache")}
+    recipe = validate(data | {"sources": {"drawn": stored}}, "r")
+    reader = make_reader(recipe, "drawn", recipe.sources["drawn"], training=False)
+    assert len(reader) == 6
+    assert reader(np.arange(6))["has depth"].all()
