@@ -92,9 +92,9 @@ def reading(metric: str) -> Reading:
     """The reading of a metric's name.
 
     A known name gives its direction, and a name of the form `<known error>_<unit>` its unit. Of any other name nothing
-    is said but the unit: whether higher is better cannot be guessed. `_image` at the end means a mean over frames."""
+    is said but the unit: whether higher is better cannot be guessed. `_image` at the end: a mean over single frames."""
     stem = metric.removesuffix("_image")
-    frames = ", mean of frames" if stem != metric else ""
+    frames = ", by frame" if stem != metric else ""
     for pattern, name in SHARES.items():
         if found := re.fullmatch(pattern, stem):
             return Reading(found.expand(name) + frames, "%", 1)

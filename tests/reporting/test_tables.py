@@ -19,7 +19,7 @@ NAN = math.nan
         ("AP50", "AP50", "%", 1),
         ("AbsRel", "AbsRel", "", -1),
         ("RMSE_m", "RMSE", "m", -1),
-        ("RMSE_m_image", "RMSE, mean of frames", "m", -1),
+        ("RMSE_m_image", "RMSE, by frame", "m", -1),
         ("median_deg", "median angle", "°", -1),
         ("PA_MPJPE_mm", "PA-MPJPE", "mm", -1),
         ("MAE_s", "MAE", "s", -1),
