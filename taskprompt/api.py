@@ -1,6 +1,5 @@
 """The verbs in Python: fit, evaluate, predict, report. The command line is a thin layer over these."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def report(run: Run | str | Path) -> Path:
 def _run_job(job, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
     from taskprompt.progress import progress
 
-    with logged(run), progress(recipe, watch) as watcher:
+    with progress(watch) as watcher:
         if cluster is None:
             from taskprompt.train.place import this_process
 
@@ -72,21 +71,3 @@ def _run_job(job, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | 
             from taskprompt.runtime.launch import launch
 
             launch(job, run.path, recipe, cluster, watcher)
-
-
-class logged:
-    """Send taskprompt's log to the run's log.txt while a job runs."""
-
-    def __init__(self, run: Run):
-        self.path = run.path / "log.txt"
-
-    def __enter__(self) -> None:
-        self.handler = logging.FileHandler(self.path, encoding="utf-8")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self.logger = logging.getLogger("taskprompt")
-        self.logger.addHandler(self.handler)
-        self.logger.setLevel(logging.INFO)
-
-    def __exit__(self, *_) -> None:
-        self.logger.removeHandler(self.handler)
-        self.handler.close()

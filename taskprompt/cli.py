@@ -119,9 +119,13 @@ def report(run: RunFolder) -> None:
 def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "local") -> None:
     """Draw every clip of a recipe's `scenes` sources that have a cache, ahead of training."""
     from taskprompt.core.recipe import Recipe
+    from taskprompt.progress import progress
     from taskprompt.runtime.render import render as draw
 
-    for name, (drawn, found, folder) in draw(Recipe.load(recipe, overrides or ()), cluster).items():
+    loaded = Recipe.load(recipe, overrides or ())
+    with progress(None) as watch:
+        done = draw(loaded, cluster, watch)
+    for name, (drawn, found, folder) in done.items():
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
 
 

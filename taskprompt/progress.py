@@ -9,15 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from taskprompt.core.recipe import Recipe
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
 
 
 @contextmanager
-def progress(
-    recipe: Recipe, watch: Callable[[dict[str, Any]], None] | None
-) -> Iterator[Callable[[dict[str, Any]], None]]:
+def progress(watch: Callable[[dict[str, Any]], None] | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function to call with every record of a job; the given one, if there is one."""
     if watch is not None:
         yield watch
@@ -42,9 +39,9 @@ class Bar:
         if "left" in record:
             task = self._task("fit", record["step"] + record["left"])
             self.bar.update(task, completed=record["step"], facts=facts(record))
-        elif "evaluated" in record:
-            task = self._task(f"evaluate {record['source']}", record["of"])
-            self.bar.advance(task, record["evaluated"])
+        for verb in ("evaluated", "drawn"):
+            if verb in record:
+                self.bar.advance(self._task(f"{verb} {record['source']}", record["of"]), record[verb])
 
     def _task(self, name: str, total: int):
         if name not in self.tasks:

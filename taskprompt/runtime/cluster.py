@@ -41,6 +41,9 @@ def connected(recipe: Recipe, address: str):
     import ray
     from ray.data import DataContext
 
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
     cpus, gpus, words = needs(recipe)
     mine = not ray.is_initialized()
     if mine:

@@ -1,40 +1,42 @@
 """Draw what a recipe will need before it trains: every clip of sources that keep what they draw."""
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.recipe import Recipe
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import ClipSpec
 from taskprompt.runtime.cluster import connected
 
-BLOCK = 4  # clips a task: drawing takes long, so small blocks keep all cores busy to the end
+BLOCK = 8  # clips a task: drawing takes long, so small blocks keep all cores busy to the end
 
 
-def render(recipe: Recipe, address: str = "local") -> dict[str, tuple[int, int, str]]:
-    """source name -> (clips drawn now, clips found drawn, folder), through Ray on all cores of the cluster.
+def render(recipe: Recipe, address: str = "local", watch: Callable[[dict[str, Any]], None] = lambda r: None) -> dict:
+    """'sources.name' -> (clips drawn now, clips found drawn, folder), through Ray on all cores of the cluster.
 
     Raises SpecError where no source of the recipe draws into a folder."""
-    found = {n: s for n, s in (recipe.sources | recipe.held_out).items() if getattr(s, "cache", None)}
+    groups = {"sources": recipe.sources, "held_out": recipe.held_out}
+    found = {f"{g}.{n}": s for g, part in groups.items() for n, s in part.items() if getattr(s, "cache", None)}
     if not found:
-        raise SpecError(
-            "render: no source of this recipe has a `cache` to draw into. Set it, for example sources.real.cache."
-        )
+        raise SpecError("render: no source here has a `cache` to draw into. Set one, such as sources.real.cache.")
     with connected(recipe, address) as ray:
-        cores = int(ray.cluster_resources()["CPU"])
-        return {name: (*_draw(ray, source, recipe.clip, cores), str(source.cache)) for name, source in found.items()}  # type: ignore[attr-defined]
+        return {name: _draw(ray, name, source, recipe.clip, watch) for name, source in found.items()}
 
 
-def _draw(ray, source: Source, clip: ClipSpec, cores: int) -> tuple[int, int]:
+def _draw(ray, name: str, source: Any, clip: ClipSpec, watch) -> tuple[int, int, str]:
     rows = list(source.rows())
     shared = ray.put(rows)
 
     def draw(batch: Any) -> Any:
         mine = ray.get(shared)
-        return {"drawn": np.asarray([source.draw_once(mine[int(i)], clip) for i in batch["id"]])}  # type: ignore[attr-defined]
+        return {"drawn": np.asarray([source.draw_once(mine[int(i)], clip) for i in batch["id"]])}
 
-    data = ray.data.range(len(rows), override_num_blocks=max(1, len(rows) // BLOCK)).map_batches(draw, batch_size=None)
-    counts = Counter(bool(r["drawn"]) for r in data.iter_rows())
-    return counts[True], counts[False]
+    blocks = max(1, len(rows) // BLOCK)
+    data = ray.data.range(len(rows), override_num_blocks=blocks).map_batches(draw, batch_size=None, num_cpus=1)
+    drawn = done = 0
+    for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
+        drawn, done = drawn + int(batch["drawn"].sum()), done + len(batch["drawn"])
+        watch({"drawn": len(batch["drawn"]), "source": name, "of": len(rows)})
+    return drawn, done - drawn, str(source.cache)

@@ -114,8 +114,8 @@ def test_render_draws_once(cluster, tmp_path):
         "tasks": {"depth": {"kind": "depth"}},
         "stages": [{"steps": 1}],
     }
-    assert render(validate(data, "r"))["drawn"][:2] == (6, 0)
-    assert render(validate(data, "r"))["drawn"][:2] == (0, 6)
+    assert render(validate(data, "r"))["sources.drawn"][:2] == (6, 0)
+    assert render(validate(data, "r"))["sources.drawn"][:2] == (0, 6)
     stored = {"kind": "folder", "path": str(tmp_path / "cache")}
     recipe = validate(data | {"sources": {"drawn": stored}}, "r")
     reader = make_reader(recipe, "drawn", recipe.sources["drawn"], training=False)

@@ -80,7 +80,11 @@ def test_optimizer_state_comes_back(kind):
             optimizer.zero_grad()
 
     def make(module):
-        return kind(module.parameters(), 0.1) if kind is torch.optim.AdamW else kind(module.parameters(), 0.01, momentum=0.9)
+        return (
+            kind(module.parameters(), 0.1)
+            if kind is torch.optim.AdamW
+            else kind(module.parameters(), 0.01, momentum=0.9)
+        )
 
     torch.manual_seed(0)
     whole = nn.Linear(3, 2)

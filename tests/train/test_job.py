@@ -30,7 +30,7 @@ def test_it_learns_both_tasks_and_beats_the_trivial_predictor(squares, tmp_path)
     assert found["action"]["trivial"]["top1"] == 0.5
     assert found["action"]["clips"] == 6
     assert found["action"]["interval"]["top1"][0] == pytest.approx(6 / (6 + 1.959964**2))  # Wilson, six of six
-    assert found["depth"]["metrics"]["AbsRel"] < found["depth"]["trivial"]["AbsRel"]
+    assert found["depth"]["metrics"]["RMSE_m"] < found["depth"]["trivial"]["RMSE_m"]
 
 
 def test_a_resumed_run_ends_with_the_same_weights(squares, tmp_path):

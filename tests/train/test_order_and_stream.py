@@ -55,7 +55,9 @@ def test_the_end_gives_what_is_left_then_none():
 
 def test_too_many_bad_clips_stop_the_run_and_say_why():
     stream = Stream("real", chunks([20], bad=set(range(5))), 0, 1, 20, 0.2)
-    with pytest.raises(SourceError, match=r"'real': 5 of 20 clips cannot be used, more than max_skipped 0\.2.*k0: broken"):
+    with pytest.raises(
+        SourceError, match=r"'real': 5 of 20 clips cannot be used, more than max_skipped 0\.2.*k0: broken"
+    ):
         stream.take(20)
 
 
