@@ -18,7 +18,10 @@ SQUARES = {
     "held_out": {"test": {"kind": "squares:Squares", "clips": 6}},
     "backbone": {"kind": "tiny", "dim": 32, "depth": 2, "heads": 2},
     "prompter": {"kind": "tokens"},
-    "tasks": {"action": {"kind": "action", "classes": ["left", "right"]}, "depth": {"kind": "depth", "height": 8, "width": 8}},
+    "tasks": {
+        "action": {"kind": "action", "classes": ["left", "right"]},
+        "depth": {"kind": "depth", "height": 8, "width": 8},
+    },
     "stages": [{"steps": 6, "lr": 1e-3}],
     "runtime": {"precision": "fp32"},
 }

@@ -1,4 +1,4 @@
-"""The whole job in one process: it learns, resumes to the same weights, skips what is broken, and says what is wrong."""
+"""The whole job in one process: it learns, resumes exactly, skips what is broken, and says what is wrong."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_broken_clips_are_skipped_counted_and_listed(squares, tmp_path):
     assert {r["key"] for r in listed} == {"squares/2", "squares/5"}
     assert all(r["source"] == "labelled" and "the file is empty" in r["reason"] for r in listed)
     squares["max_skipped"] = 0.1
-    with pytest.raises(tp.SourceError, match="2 of 12 clips cannot be used, more than max_skipped 0.1"):
+    with pytest.raises(tp.SourceError, match=r"2 of 12 clips cannot be used, more than max_skipped 0\.1"):
         run(squares, tmp_path / "again")
 
 
@@ -102,7 +102,7 @@ def test_a_class_that_is_not_in_the_list_is_skipped_with_its_name(squares, tmp_p
 def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
     out = tmp_path / "run"
     run(squares, out)
-    with pytest.raises(tp.CheckpointError, match="holds a run already. Add --resume"):
+    with pytest.raises(tp.CheckpointError, match=r"holds a run already\. Add --resume"):
         run(squares, out)
     other = squares | {"backbone": {"kind": "tiny", "dim": 16, "depth": 2, "heads": 2}}
     with pytest.raises(tp.CheckpointError, match="another recipe: backbone differ"):

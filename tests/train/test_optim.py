@@ -44,7 +44,7 @@ def test_freezing_takes_gradients_and_dropout_away(squares):
 
 def test_unknown_parts_and_nothing_left_are_refused(squares):
     model = build_model(validate(squares, "r"))
-    with pytest.raises(SpecError, match="no part 'encodr'. Did you mean 'encoder'?"):
+    with pytest.raises(SpecError, match=r"no part 'encodr'\. Did you mean 'encoder'\?"):
         freeze(model, Stage(steps=1, freeze=("encodr",)), ())
     stage = Stage(steps=1, freeze=("encoder", "prompter", "heads"))
     freeze(model, stage, ("depth",))
