@@ -1,0 +1,136 @@
+"""Write the tables of docs/recipes.md: every field of a recipe and of every kind, from the comments beside the fields.
+
+Run it from the repository's root after a change of a spec: `.venv/bin/python docs/make_fields.py`."""
+
+import ast
+import inspect
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from taskprompt.core.catalogue import interfaces, one_line
+from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import Spec, kinds, resolve
+from taskprompt.core.task import Task
+
+PAGE = Path(__file__).with_name("recipes.md")
+BEGIN, END = "<!-- fields: begin -->", "<!-- fields: end -->"
+PARTS: dict[str, type[Spec]] = {
+    "The recipe": Recipe,
+    "`clip`": ClipSpec,
+    "`augment`": Augment,
+    "`stages`, each": Stage,
+    "`runtime`": Runtime,
+}
+MEANINGS = {  # of the fields that have no comment beside them, since their type says it all
+    (Recipe, "seed"): "of initial weights, order, augmentation and dropout",
+    (Recipe, "clip"): "how clips are cut, and what the model sees of them",
+    (Recipe, "augment"): "what is done to training clips",
+    (Recipe, "sources"): "name -> source to train on",
+    (Recipe, "backbone"): "what turns pixels into features",
+    (Recipe, "prompter"): "how the tasks' prompts come to be",
+    (Recipe, "tasks"): "name -> task; the name is also the label that the task reads unless `label` says another",
+    (Recipe, "balancer"): "how the tasks' losses are joined",
+    (Recipe, "stages"): "one after the other, each with an optimizer of its own",
+    (Recipe, "runtime"): "where and how it runs",
+    (Augment, "contrast"): "factor, as for brightness",
+    (Augment, "saturation"): "factor, as for brightness",
+    (ClipSpec, "frames"): "frames of a clip",
+    (Stage, "optimizer"): "all three take `lr`, `weight_decay` and `betas`",
+    (Stage, "final_lr"): "rate at the end of the cosine",
+    (Runtime, "cpus_per_worker"): "CPUs that a training process asks Ray for",
+    (Runtime, "precision"): "bf16: autocast; weights and losses stay float32",
+    (resolve("depth", Task), "width"): "of the map",
+    (resolve("normal", Task), "width"): "of the map",
+    (resolve("segmentation", Task), "width"): "of the map",
+    (resolve("scenes", Source), "actions"): "those to draw, balanced over the clips",
+}
+
+
+def text() -> str:
+    """All tables, as markdown."""
+    parts = [section(3, title, spec) for title, spec in PARTS.items()]
+    for interface in interfaces():
+        common = tuple(interface.model_fields)
+        parts.append(f"### Kinds of {interface.__name__.lower()}\n")
+        if common:
+            parts.append("Fields of every kind:\n\n" + table(interface, common))
+        for kind in kinds(interface):
+            parts.append(of_kind(kind, resolve(kind, interface), common))
+    return "\n".join(parts)
+
+
+def of_kind(kind: str, spec: type[Spec], common: tuple[str, ...]) -> str:
+    """One kind's own fields, those that it declares anew, and the specs that lie within its fields."""
+    own = tuple(name for name in spec.model_fields if name not in common or name in comments(spec))
+    head = f"#### `kind: {kind}`\n\n{one_line(spec)}\n"
+    inner = [section(5, f"`{name}` of `{kind}`, each", part) for name, part in nested(spec)]
+    return "\n".join([head, table(spec, own) if own else "No fields of its own.\n", *inner])
+
+
+def section(level: int, title: str, spec: type[Spec]) -> str:
+    """A heading, the spec's sentence, and its fields."""
+    return f"{'#' * level} {title}\n\n{one_line(spec)}\n\n{table(spec, tuple(spec.model_fields))}"
+
+
+def table(spec: type[Spec], names: tuple[str, ...]) -> str:
+    """One line a field: name, type, default, meaning. Raises KeyError where a field has neither comment nor meaning."""
+    lines = ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for name in names:
+        owner = next(c for c in spec.__mro__ if name in vars(c).get("__annotations__", {}))
+        annotation, comment = comments(owner)[name]
+        cells = (f"`{name}`", f"`{annotation}`", default(spec, name), comment or MEANINGS[owner, name])
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def default(spec: type[Spec], name: str) -> str:
+    """A field's default as a recipe would write it."""
+    field = spec.model_fields[name]
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, Spec):
+        return "`{kind: fixed}`" if value.home else "its defaults"
+    return f"`{json.dumps(value)}`"
+
+
+@cache
+def comments(spec: type[Spec]) -> dict[str, tuple[str, str]]:
+    """field -> its annotation and the comment behind it, in the spec's own source."""
+    lines = inspect.getsource(inspect.getmodule(spec)).splitlines()  # type: ignore[arg-type]
+    (tree,) = (
+        node
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.ClassDef) and node.name == spec.__name__
+    )
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            behind = lines[(node.end_lineno or 0) - 1][node.end_col_offset or 0 :]
+            comment = re.sub(r"^\s*#\s*(type: ignore\S*\s*)?#?\s*", "", behind)
+            found[node.target.id] = ast.unparse(node.annotation), comment.strip()
+    return found
+
+
+def nested(spec: type[Spec]) -> list[tuple[str, Any]]:
+    """The specs that a kind's fields are made of: Columns, LabelFile."""
+    found = []
+    for name, field in spec.model_fields.items():
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if inspect.isclass(part) and issubclass(part, Spec):
+                found.append((name, part))
+    return found
+
+
+def insert(page: str, tables: str) -> str:
+    """The page with the text between its markers replaced."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), text()), encoding="utf-8")

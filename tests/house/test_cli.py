@@ -1,0 +1,139 @@
+"""The command line: what it prints, and that a mistake is one clear line, exit status 2, and no traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from taskprompt import cli
+from taskprompt.core.catalogue import interfaces
+from taskprompt.core.spec import kinds
+
+QUICKSTART = str(Path(__file__).parents[2] / "recipes" / "quickstart.yaml")
+
+
+@pytest.fixture
+def taskprompt(monkeypatch, capsys):
+    """Run the command in this process: arguments -> exit status, output, errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["taskprompt", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_check_prints_the_resolved_recipe(taskprompt, tmp_path):
+    status, out, err = taskprompt("check", QUICKSTART, "stages.0.steps=7", "tasks.depth.far=4.5")
+    assert (status, err) == (0, "")
+    found = yaml.safe_load(out)
+    assert found["stages"][0]["steps"] == 7
+    assert found["tasks"]["depth"]["far"] == 4.5
+    assert found["stages"][0]["optimizer"] == "adamw"  # a default, written out
+    (tmp_path / "again.yaml").write_text(out)
+    status, again, err = taskprompt("check", str(tmp_path / "again.yaml"))
+    assert (status, err) == (0, "")
+    assert yaml.safe_load(again) == found
+
+
+def test_kinds_lists_them_all(taskprompt):
+    status, out, _ = taskprompt("kinds")
+    lines = [line.split(maxsplit=2) for line in out.splitlines()[1:]]
+    assert status == 0
+    assert [(a, b) for a, b, _ in lines] == [(i.__name__.lower(), k) for i in interfaces() for k in kinds(i)]
+    assert len(lines) == 13
+
+
+def test_schema_holds_every_kind(taskprompt, tmp_path):
+    file = tmp_path / "schema.json"
+    assert taskprompt("schema", str(file))[0] == 0
+    schema = json.loads(file.read_text())
+    named = [o["properties"]["kind"]["const"] for o in options(schema) if "const" in o["properties"]["kind"]]
+    assert set(named) == {k for i in interfaces() for k in kinds(i)}
+    assert json.loads(taskprompt("schema")[1]) == schema
+
+
+def test_schema_accepts_the_quickstart_and_refuses_a_wrong_key(taskprompt):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(taskprompt("schema")[1])
+    recipe = yaml.safe_load(Path(QUICKSTART).read_text())
+    jsonschema.validate(recipe, schema)
+    recipe["tasks"]["depth"]["farr"] = 3
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(recipe, schema)
+
+
+def options(node) -> list[dict]:
+    """Every part of a schema that describes something with a `kind`."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    here = [node] if isinstance(node, dict) and "kind" in (node.get("properties") or {}) else []
+    return here + [o for part in inner for o in options(part)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "nowhere.yaml"], ["nowhere.yaml", "No such file", "Give the path"]),
+        (["check", QUICKSTART, "tasks.depth.farr=2"], ["tasks.depth.farr", "Did you mean 'far'?", "Found: 2"]),
+        (["check", QUICKSTART, "tasks.depth.kind=depht"], ["tasks.depth", "'depht'", "Did you mean 'depth'?"]),
+        (["check", QUICKSTART, "stages.0.lr=-1"], ["stages.0.lr", "greater than 0", "Found: -1"]),
+        (["check", QUICKSTART, "steps"], ["override 'steps'", "expected key=value"]),
+        (["check", QUICKSTART, "stages.9.steps=2"], ["override 'stages.9.steps=2'", "there is no"]),
+        (["check", QUICKSTART, "tasks.own={kind: 'nowhere.own:Own'}"], ["tasks.own", "no module 'nowhere.own'"]),
+        (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "export"]),
+        (["check", QUICKSTART, "backbone={kind: tiny, patch: [3, 8, 8]}"], ["backbone", "multiples of the patch"]),
+        (["fit", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+        (["evaluate", "nowhere"], ["nowhere", "is not a run", "fit --out"]),
+        (["predict", "nowhere", "clip.mp4"], ["nowhere", "is not a run"]),
+        (["report", "nowhere"], ["nowhere", "is not a run"]),
+    ],
+    ids=lambda v: " ".join(v).replace(QUICKSTART, "quickstart") if isinstance(v[0], str) and len(v) < 4 else None,
+)
+def test_a_mistake_is_told_in_a_line(taskprompt, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = taskprompt(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("taskprompt: ")
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2  # where, and the problem
+    assert [w for w in words if w not in err] == []
+
+
+def test_every_problem_is_told_at_once(taskprompt):
+    status, _, err = taskprompt("check", QUICKSTART, "tasks.depth.farr=2", "stages.0.lr=-1", "sources.real.quota=0")
+    assert status == 2
+    assert "3 problems" in err.splitlines()[0]
+    assert [line.split(":")[0].strip() for line in err.splitlines()[1:]] == [
+        "sources.real.quota",
+        "tasks.depth.farr",
+        "stages.0.lr",
+    ]
+
+
+def test_an_unknown_option_is_refused(taskprompt):
+    status, _, err = taskprompt("fit", QUICKSTART, "--owt", "runs/x")
+    assert status == 2
+    assert "No such option" in err
+
+
+def test_a_run_is_never_overwritten(taskprompt, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    status, _, err = taskprompt("fit", QUICKSTART, "--out", str(tmp_path / "run"), "--cluster", "none")
+    assert status == 2
+    assert "is not empty and holds no run" in err
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_the_installed_command_exits_with_2_and_no_traceback(tmp_path):
+    command = [str(Path(sys.executable).parent / "taskprompt"), "check", "nowhere.yaml"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.startswith("taskprompt: ")
+    assert "Traceback" not in found.stderr

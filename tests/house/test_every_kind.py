@@ -1,0 +1,98 @@
+"""Every kind of every room, found by listing, passes the check of its interface, on drawn clips where it reads any."""
+
+import json
+import pickle
+
+import pytest
+import torch
+
+from taskprompt.core.balancer import Balancer
+from taskprompt.core.catalogue import interfaces, one_line
+from taskprompt.core.model import Backbone, Prompter
+from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import kind_of, kinds, resolve
+from taskprompt.core.task import Task
+from taskprompt.core.types import Dims
+from taskprompt.testing import check_backbone, check_prompter, check_source, check_task
+from taskprompt.video.store import write_sample
+
+COUNTS = {Task: 6, Source: 2, Backbone: 2, Prompter: 2, Balancer: 1}
+ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
+CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
+ACTIONS = ["walk", "kick"]
+SCENES = {"kind": "scenes", "clips": 2, "size": 32, "actions": ACTIONS}
+OPTIONS = {  # what a kind cannot do without, or what keeps it small
+    "action": {"classes": ACTIONS},
+    "segmentation": {"classes": 10, "height": 6, "width": 8},
+    "depth": {"height": 6, "width": 8},
+    "normal": {"height": 6, "width": 8},
+    "mvit": {"size": "tiny"},
+    "tiny": {"dim": 32, "depth": 2, "patch": (2, 8, 8)},
+    "fixed": {"weights": {"a": 2.0}},
+}
+
+
+def make(interface, kind, **options):
+    return interface.model_validate({"kind": kind} | OPTIONS.get(kind, {}) | options)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """Two drawn clips, with all labels."""
+    source = Source.model_validate(SCENES)
+    return [source.load(row, CLIP, None) for row in source.rows()]
+
+
+def test_how_many():
+    assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
+    assert len(ALL) == 13
+
+
+@pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])
+def test_a_kind_is_its_module_and_says_what_it_is(interface, kind):
+    found = resolve(kind, interface)
+    assert kind_of(found) == kind
+    assert one_line(found).endswith(".")
+    assert len(one_line(found)) > 20
+
+
+@pytest.mark.parametrize("kind", kinds(Task))
+def test_task(kind, samples):
+    dims = Dims(CLIP.frames, CLIP.height, CLIP.width, (2, 4, 4), 16, ((2, 4, 4, 16),))
+    check_task(make(Task, kind), dims, *(s.labels[kind] for s in samples))
+
+
+@pytest.mark.parametrize("kind", kinds(Source))
+def test_source(kind, samples, tmp_path):
+    for sample in samples:
+        write_sample(tmp_path, f"{sample.labels['action']}/{sample.key.replace('/', '-')}", sample)
+    options = {"scenes": SCENES, "folder": {"kind": "folder", "path": str(tmp_path)}}
+    check_source(Source.model_validate(options[kind]), CLIP)
+
+
+@pytest.mark.parametrize("kind", kinds(Backbone))
+def test_backbone(kind):
+    check_backbone(make(Backbone, kind), CLIP)
+
+
+@pytest.mark.parametrize("kind", kinds(Prompter))
+def test_prompter(kind):
+    check_prompter(make(Prompter, kind), make(Backbone, "tiny"), CLIP, {"action": 0, "depth": 1, "boxes": 2})
+
+
+@pytest.mark.parametrize("kind", kinds(Balancer))
+def test_balancer(kind):
+    """It survives JSON and pickling; it gives every task's parameters a gradient, and the total without one."""
+    spec = make(Balancer, kind)
+    assert Balancer.model_validate(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    shared, own = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    balance = spec.build(["a", "b"])
+    total = balance.backward({"a": shared.square().sum(), "b": own * shared.sum()}, [shared])
+    assert total.isfinite()
+    assert not total.requires_grad
+    assert shared.grad is not None
+    assert own.grad is not None
+    first = own.grad.clone()
+    balance.backward({"a": shared.square().sum(), "b": own * shared.sum()}, [shared])
+    assert own.grad.equal(2 * first) or list(balance.parameters())  # gradients are added, not replaced

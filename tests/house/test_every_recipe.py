@@ -1,0 +1,38 @@
+"""Every recipe in the repository validates, builds on the meta device, survives its dump, and says how to launch it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from taskprompt.core.loading import dump, validate
+from taskprompt.core.recipe import Recipe
+from taskprompt.train.run import check_fits
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+
+
+def test_how_many():
+    assert len(RECIPES) == 1
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_it_builds_and_survives_its_dump(path):
+    recipe = Recipe.load(path)
+    check_fits(recipe)
+    assert validate(yaml.safe_load(dump(recipe)), "again") == recipe
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_its_header_says_how_to_launch_it(path):
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert len(header) >= 2
+    assert any(f"taskprompt fit {path.relative_to(ROOT).as_posix()}" in line for line in header)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_task_is_measured_on_held_out_clips(path):
+    recipe = Recipe.load(path)
+    measured = {task for source in recipe.held_out.values() for task in recipe.tasks_of(source)}
+    assert measured == set(recipe.tasks)

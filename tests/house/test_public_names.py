@@ -1,0 +1,53 @@
+"""The public names: importable, documented, sorted, and no others."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import taskprompt
+import taskprompt.testing
+from taskprompt.core.types import Batch, Boxes, Camera, Clip, Joints, Map, Points, Row, Sample, Vectors
+
+# Records whose fields' comments say it all, and a type alias.
+WITHOUT_DOCSTRING = {"Batch", "Clip", "Row", "Sample"}
+
+
+def test_how_many():
+    assert len(taskprompt.__all__) == 42
+    assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
+
+
+def test_all_is_all_that_is_imported():
+    tree = ast.parse(Path(taskprompt.__file__).read_text(encoding="utf-8"))
+    imported = {alias.asname or alias.name for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    assert imported == set(taskprompt.__all__)
+
+
+@pytest.mark.parametrize("name", taskprompt.__all__)
+def test_a_public_name_is_documented(name):
+    thing = getattr(taskprompt, name)
+    if name in WITHOUT_DOCSTRING:
+        return
+    doc = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
+    assert doc, f"{name} has no docstring"
+    assert not doc.startswith(f"{name}("), f"{name} has the docstring that dataclasses make"
+
+
+@pytest.mark.parametrize("name", ["evaluate", "fit", "predict", "report"])
+def test_public_methods_and_verbs_have_types(name):
+    signature = inspect.signature(getattr(taskprompt, name))
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values())
+
+
+def test_the_checks_for_users():
+    found = {n for n in vars(taskprompt.testing) if n.startswith("check_")}
+    assert found == {"check_task", "check_source", "check_backbone", "check_prompter"}
+    assert all(getattr(taskprompt.testing, n).__doc__ for n in found)
+
+
+def test_the_records_are_those_of_core():
+    records = (Batch, Boxes, Camera, Clip, Joints, Map, Points, Row, Sample, Vectors)
+    assert all(any(getattr(taskprompt, n) is r for n in taskprompt.__all__) for r in records)
