@@ -60,8 +60,9 @@ class Lines:
         if "left" in record and (now - self.last >= QUIET_SECONDS or record["left"] == 0):
             self.last = now
             of = record["step"] + record["left"]
-            left = record["left"] / max(record["steps_per_s"], 1e-9)
-            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left:.0f} s left", highlight=False)
+            pace = record["steps_per_s"]  # 0 for the first step of a job
+            left = f"{record['left'] / pace:.0f} s left" if pace else ""
+            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left}", highlight=False)
         elif "held_out" in record:
             found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
             self.console.print(f"step {record['step']}  {found}", highlight=False)

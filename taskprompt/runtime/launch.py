@@ -26,7 +26,7 @@ def launch(job: JobFunction, path: Path, recipe: Recipe, address: str, watch: Ca
         from ray.train.torch import TorchTrainer
 
         r = recipe.runtime
-        board = ray.remote(num_cpus=0)(Board).remote()
+        board = make_board(ray)
         trainer = TorchTrainer(
             worker,
             train_loop_config={"job": job, "path": str(path), "recipe": recipe, "board": board},
@@ -49,18 +49,21 @@ def launch(job: JobFunction, path: Path, recipe: Recipe, address: str, watch: Ca
                 raise plain_error(error) from error
 
 
-class Board:
+def make_board(ray):
     """An actor that holds what rank 0 notified of until the driver fetches it."""
 
-    def __init__(self):
-        self.records: list[dict[str, Any]] = []
+    class Board:  # in here, so that it travels by value: its process then needs neither taskprompt nor torch, 0.4 GB
+        def __init__(self):
+            self.records: list[dict[str, Any]] = []
 
-    def put(self, record: dict[str, Any]) -> None:
-        self.records.append(record)
+        def put(self, record: dict[str, Any]) -> None:
+            self.records.append(record)
 
-    def fetch(self) -> list[dict[str, Any]]:
-        records, self.records = self.records, []
-        return records
+        def fetch(self) -> list[dict[str, Any]]:
+            records, self.records = self.records, []
+            return records
+
+    return ray.remote(num_cpus=0)(Board).remote()
 
 
 class watching:

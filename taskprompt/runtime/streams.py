@@ -1,17 +1,23 @@
-"""Streams over Ray Data: positions in, decoded columns out, in order, ahead of the consumer."""
+"""Streams over Ray Data: positions in, decoded columns out, in order, ahead of the consumer.
+
+A stream is a chain of short executions, each over a segment of positions and each run to its end. One long execution
+would wait for a slow consumer under back-pressure, and Ray Data's scheduler waits by polling: two such streams were
+seen to take most of two cores from the training step beside them."""
 
 import dataclasses
+import queue
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import ray
-from ray.data import DataContext, Dataset, ExecutionResources, TaskPoolStrategy
+from ray.data import DataContext, Dataset, TaskPoolStrategy
 
-from taskprompt.core.batch import Columns
+from taskprompt.core.batch import Columns, blank
 from taskprompt.train.reader import Reader
 
-SEGMENT = 256  # blocks an execution: planning is slow for thousands of blocks, starting is slow for few
-AHEAD = 192 << 20  # bytes of decoded clips that one stream may hold
+SEGMENT_BYTES = 96 << 20  # of decoded clips; a stream holds two segments at most
 
 
 def ray_chunks(
@@ -20,25 +26,79 @@ def ray_chunks(
     """The same columns as train.reader.plain_chunks gives, a block at a time, read by `tasks` Ray tasks."""
     table = ray.put(reader.table)
     slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
-    while count is None or count > 0:
-        size = SEGMENT * block if count is None else min(count, SEGMENT * block)
-        segment = _segment(slim, table, start, stride, size, block, tasks)
-        yield from segment.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)  # type: ignore[misc]
-        start += size * stride
-        count = None if count is None else count - size
+    size = segment_clips(reader, block, tasks)
+    done = 0
+
+    def following() -> "Segment | None":
+        nonlocal done
+        clips = size if count is None else min(size, count - done)
+        if clips <= 0:
+            return None
+        positions = range(start + done * stride, start + (done + clips) * stride, stride)
+        done += clips
+        return Segment(_dataset(slim, table, positions, block, tasks), -(-clips // block))
+
+    current = ahead = None
+    try:
+        current = following()
+        while current is not None:
+            for i, chunk in enumerate(current):
+                if 2 * (i + 1) >= current.blocks and ahead is None:
+                    ahead = following()
+                yield chunk
+            current, ahead = ahead, None
+    finally:
+        for segment in (current, ahead):
+            if segment is not None:
+                segment.cancel()
 
 
-def _segment(reader: Reader, table, start: int, stride: int, size: int, block: int, tasks: int) -> Dataset:
+def segment_clips(reader: Reader, block: int, tasks: int) -> int:
+    """Clips a segment: SEGMENT_BYTES of them, but enough blocks to keep every task busy."""
+    one = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
+    return max(SEGMENT_BYTES // one // block, 4 * tasks) * block
+
+
+class Segment:
+    """One execution, run by a thread of its own as far as it goes, whether or not anyone takes its chunks."""
+
+    def __init__(self, dataset: Dataset, blocks: int):
+        self.dataset, self.blocks = dataset, blocks
+        self.ready: queue.SimpleQueue = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            # Prefetching none leaves a thread behind for every execution (seen in Ray 2.60); one ends its thread.
+            for chunk in self.dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
+                self.ready.put(chunk)
+                if self.cancelled.is_set():
+                    return
+            self.ready.put(None)
+        except BaseException as error:
+            self.ready.put(error)
+
+    def __iter__(self) -> Iterator[Columns]:
+        while (chunk := self.ready.get()) is not None:
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
+
+    def cancel(self) -> None:
+        """Start nothing more; what is under way ends."""
+        self.cancelled.set()
+
+
+def _dataset(reader: Reader, table: Any, positions: range, block: int, tasks: int) -> Dataset:
     def read(batch: Any) -> Any:
-        whole = dataclasses.replace(reader, table=ray.get(table))
-        return whole(batch["id"] * stride + start)
+        return dataclasses.replace(reader, table=ray.get(table))(batch["position"])
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    context.execution_options.resource_limits = ExecutionResources(cpu=tasks, object_store_memory=AHEAD)
-    blocks = -(-size // block)
-    numbers = ray.data.range(size, override_num_blocks=blocks)
-    return numbers.map_batches(
+    parts = [positions[i : i + block] for i in range(0, len(positions), block)]
+    blocks = ray.data.from_blocks([pa.table({"position": list(p)}) for p in parts])
+    return blocks.map_batches(
         read, batch_format="numpy", batch_size=None, compute=TaskPoolStrategy(size=tasks), num_cpus=1
     )

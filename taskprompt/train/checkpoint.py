@@ -101,9 +101,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
     }
 
 
-def load_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[Any, str], tensors: Mapping[str, Tensor]
-) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Any, str], tensors: Mapping[str, Tensor]) -> None:
     """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU."""
     by_name = {name: p for p, name in names.items()}
     for key, value in tensors.items():

@@ -40,7 +40,8 @@ class Job:
 
     def __init__(self, run: Run, recipe: Recipe, place: Place):
         self.run, self.recipe, self.place = run, recipe, place
-        self.started, self.samples, self.steps = time.monotonic(), 0, 0
+        self.started = self.clock = time.monotonic()
+        self.samples = self.steps = 0
         self.model: MultiTaskModel = build_model(recipe).to(place.device)
         self.readers = {n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()}
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every else {}
@@ -134,9 +135,11 @@ class Job:
         """Write one step's facts to metrics.jsonl and TensorBoard, and tell whoever watches."""
         if self.place.rank:
             return
-        self.samples += step.samples
-        seconds = time.monotonic() - self.started
+        if self.steps == 0:  # the pace is that of steps alone, without start-up
+            self.clock, self.samples = time.monotonic(), 0
         self.steps += 1
+        seconds = max(time.monotonic() - self.clock, 1e-6)
+        self.samples += step.samples if self.steps > 1 else 0
         losses = {f"loss/{n}": v for n, v in step.losses.items() if v == v}
         record = {"step": self.total, "stage": self.stage_index, "loss": step.total, **losses}
         record |= {"grad_norm": step.norm, "lr": step.lr, "clips_per_s": round(self.samples / seconds, 2)}
@@ -145,7 +148,7 @@ class Job:
             if self.board and name not in ("step", "stage"):
                 self.board.add_scalar(name, value, self.total)
         left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
-        self.place.notify(record | {"left": left, "steps_per_s": self.steps / seconds})
+        self.place.notify(record | {"left": left, "steps_per_s": (self.steps - 1) / seconds})
 
     def _evaluate(self, trainee: Trainee) -> None:
         model = trainee.ema.module if trainee.ema else self.model
