@@ -15,6 +15,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
+	$(TASKPROMPT) render recipes/quickstart.yaml
 	$(TASKPROMPT) fit recipes/quickstart.yaml --out runs/quickstart --fresh
 	$(TASKPROMPT) evaluate runs/quickstart
 	$(TASKPROMPT) report runs/quickstart

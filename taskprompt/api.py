@@ -1,5 +1,6 @@
 """The verbs in Python: fit, evaluate, predict, report. The command line is a thin layer over these."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,22 +27,18 @@ def fit(
     what is in `out`. watch: called with each step's facts; None draws a progress bar on a terminal.
 
     Raises RecipeError, SourceError, CheckpointError, ClusterError; all are TaskPromptErrors."""
-    from taskprompt.train.job import train
-
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     check_fits(recipe)
     run = Run.start(out, recipe, resume=resume, fresh=fresh)
-    _run_job(train, run, recipe, cluster, watch)
+    _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
     return run
 
 
 def evaluate(run: Run | str | Path, *, cluster: str | None = None, watch: Watch | None = None) -> dict[str, Any]:
     """Measure a run's newest weights on its held-out sources; also written to the run's evaluation.json."""
-    from taskprompt.train.evaluate import evaluate as job
-
     run = run if isinstance(run, Run) else Run.open(run)
     run.checkpoint()
-    _run_job(job, run, run.recipe, cluster, watch)
+    _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
     return run.read("evaluation.json")
 
 
@@ -59,14 +56,15 @@ def report(run: Run | str | Path) -> Path:
     return write_page(run if isinstance(run, Run) else Run.open(run))
 
 
-def _run_job(job, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
+def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
     from taskprompt.progress import progress
 
     with progress(watch) as watcher:
         if cluster is None:
             from taskprompt.train.place import this_process
 
-            job(run.path, this_process(recipe.runtime, watcher))
+            module, name = job.split(":")
+            getattr(importlib.import_module(module), name)(run.path, this_process(recipe.runtime, watcher))
         else:
             from taskprompt.runtime.launch import launch
 

@@ -1,5 +1,7 @@
 """tiny: a plain video transformer for CPUs: convolutional stem, joint space-time attention, CLS."""
 
+import math
+
 import torch
 from einops import rearrange, repeat
 from pydantic import Field, model_validator
@@ -64,15 +66,17 @@ class TinyEncoder(Encoder):
         self.stem = Stem(spec.patch, spec.dim)
         self.cls = nn.Parameter(torch.empty(spec.dim))
         t, h, w = dims.grid
-        self.time = nn.Parameter(torch.empty(t, 1, 1, spec.dim))
-        self.place = nn.Parameter(torch.empty(h, w, spec.dim))
+        # As large as the tokens they are added to: a short training has no time to let them grow.
+        self.time = nn.Parameter(waves(t, spec.dim)[:, None, None])
+        half = spec.dim // 2
+        rows, columns = waves(h, half)[:, None].expand(h, w, half), waves(w, half)[None].expand(h, w, half)
+        self.place = nn.Parameter(torch.cat([rows, columns], -1))
         self.blocks = nn.ModuleList(
             Block(spec.dim, spec.heads, rate) for rate in drop_path_rates(spec.drop_path, spec.depth)
         )
         self.norm = nn.LayerNorm(spec.dim, eps=1e-6)
         self.apply(init_linear)
-        for weight in (self.cls, self.time, self.place):
-            nn.init.trunc_normal_(weight, std=0.02)
+        nn.init.trunc_normal_(self.cls, std=0.02)
 
     def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
@@ -104,8 +108,17 @@ class Stem(nn.Module):
         )
         kernel = (patch[0], patch[1] // 4, patch[2] // 4)
         self.patch = nn.Conv3d(dim // 2, dim, kernel, stride=kernel)
+        # Three small convolutions shrink what they carry; without a norm all tokens would look alike to the blocks.
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
 
     def forward(self, video: Tensor) -> Tensor:
         x = self.early(rearrange(video, "b t h w c -> (b t) c h w"))
         x = self.patch(rearrange(x, "(b t) d h w -> b d t h w", b=len(video)))
-        return rearrange(x, "b d t h w -> b t h w d")
+        return self.norm(rearrange(x, "b d t h w -> b t h w d"))
+
+
+def waves(count: int, dim: int) -> Tensor:
+    """count dim: sines and cosines of `count` places, wavelengths from 2 places to 2 `count` (Vaswani et al., 2017)."""
+    place = torch.arange(count, dtype=torch.float32)[:, None]
+    rate = torch.pi * torch.logspace(0, -math.log10(max(count, 2)), dim // 2)
+    return torch.cat([torch.sin(place * rate), torch.cos(place * rate)], -1)

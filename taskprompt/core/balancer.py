@@ -24,4 +24,4 @@ class Balancer(Spec):
 
     @abstractmethod
     def build(self, tasks: Iterable[str]) -> Balance:
-        """The balance for these tasks; may have parameters of its own."""
+        """The balance for the recipe's tasks, of which a stage may train some; may have parameters of its own."""

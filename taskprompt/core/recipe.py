@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from taskprompt.core.balancer import Balancer
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
@@ -57,7 +57,7 @@ class Runtime(Spec):
 
     workers: int = Field(default=1, ge=1)  # training processes; a batch is shared among them
     gpu: bool = False  # one GPU a worker
-    cpus_per_worker: float = Field(default=1, gt=0)
+    cpus_per_worker: float = Field(default=1.0, gt=0)
     data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
     block: int = Field(default=16, ge=1)  # clips a block of a stream
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -87,10 +87,20 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Recipe":
-        problems = [*self._stage_problems(), *self._task_problems(), *self._shape_problems()]
+        problems = [*self._source_problems(), *self._shape_problems()]
+        if not problems:  # names can be compared only where all sources say what they offer
+            problems = [*self._stage_problems(), *self._task_problems()]
         if problems:
             raise SpecError("\n".join(problems))
         return self
+
+    def _source_problems(self):
+        for group in ("sources", "held_out"):
+            for name, source in getattr(self, group).items():
+                try:
+                    source.offers()
+                except SourceError as error:
+                    yield f"{group}.{name}: {error}"
 
     def _stage_problems(self):
         for i, stage in enumerate(self.stages):

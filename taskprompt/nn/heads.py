@@ -41,8 +41,8 @@ class DenseHead(nn.Module):
         height: int,
         width: int,
         *,
-        hidden: int = 32,
-        mlp: int = 64,
+        hidden: int = 64,
+        mlp: int = 128,
         dropout: float = 0.1,
     ):
         super().__init__()

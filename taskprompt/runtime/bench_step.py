@@ -31,7 +31,7 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
     for i in range(rounds):
         plain += _plain_steps(recipe, steps)
         run = Run.start(folder / f"round{i}", recipe)
-        launch(timed_job, run.path, recipe, "local", lambda record: None)
+        launch("taskprompt.runtime.bench_step:timed_job", run.path, recipe, "local", lambda record: None)
         through += json.loads((run.path / "seconds.json").read_text())
     return {"plain": median(plain), "ray train": median(through), "ratio": median(through) / median(plain)}
 
@@ -47,7 +47,7 @@ def _plain_steps(recipe: Recipe, steps: int) -> list[float]:
     tasks, batch = _one_batch(recipe)
     stage, device = recipe.stages[0], torch.device("cuda" if recipe.runtime.gpu else "cpu")
     model = build_model(recipe).to(device).train()
-    balance = recipe.balancer.build(tasks).to(device)
+    balance = recipe.balancer.build(recipe.tasks).to(device)
     optimizer = make_optimizer(model.named_parameters(), stage)
     counts = {n: float(len(r)) for n, r in batch.rows.items()}
     seconds = []

@@ -1,5 +1,6 @@
 """Running a job (training, evaluation) on the workers of a cluster, with Ray Train."""
 
+import importlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -10,15 +11,16 @@ from typing import Any
 import torch
 
 from taskprompt.core.errors import ClusterError, TaskPromptError
-from taskprompt.core.recipe import Recipe
+from taskprompt.core.recipe import Recipe, Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.train.place import Place
 
-JobFunction = Callable[[Path, Place], Any]
 
+def launch(job: str, path: Path, recipe: Recipe, address: str, watch: Callable[[dict[str, Any]], None]) -> None:
+    """Run 'module:function', called with (path, place), on every worker that the recipe asks for.
 
-def launch(job: JobFunction, path: Path, recipe: Recipe, address: str, watch: Callable[[dict[str, Any]], None]) -> None:
-    """Run job(path, place) on every worker that the recipe asks for; facts it notifies of reach `watch` here.
+    Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
+    processes, which pass them on, need not import what they name.
 
     Raises what the job raised, and ClusterError where a worker or the cluster was lost."""
     with connected(recipe, address) as ray:
@@ -27,9 +29,12 @@ def launch(job: JobFunction, path: Path, recipe: Recipe, address: str, watch: Ca
 
         r = recipe.runtime
         board = make_board(ray)
+        if address == "local":  # data workers load their modules while Ray Train starts its own processes
+            for _ in range(r.workers * len(recipe.sources) * r.data_tasks):
+                ray.remote(num_cpus=1)(load_reading).remote()
         trainer = TorchTrainer(
             worker,
-            train_loop_config={"job": job, "path": str(path), "recipe": recipe, "board": board},
+            train_loop_config={"job": job, "path": str(path), "runtime": r.model_dump(), "board": board},
             scaling_config=ScalingConfig(
                 num_workers=r.workers,
                 use_gpu=r.gpu,
@@ -105,8 +110,7 @@ def worker(config: dict[str, Any]) -> None:
 
     from taskprompt.runtime.streams import ray_chunks
 
-    recipe: Recipe = config["recipe"]
-    r, context = recipe.runtime, get_context()
+    r, context = Runtime.model_validate(config["runtime"]), get_context()
     if not r.gpu or r.threads:
         torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
     board = config["board"]
@@ -118,8 +122,15 @@ def worker(config: dict[str, Any]) -> None:
         wrap=lambda model: prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True}),
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
     )
-    config["job"](Path(config["path"]), place)
+    module, name = config["job"].split(":")
+    getattr(importlib.import_module(module), name)(Path(config["path"]), place)
     ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
+
+
+def load_reading() -> None:
+    """Import what reading a clip needs, seconds of work, so that the worker process that ran this has it."""
+    importlib.import_module("taskprompt.video.augment")
+    importlib.import_module("taskprompt.train.reader")
 
 
 def plain_error(error: BaseException) -> TaskPromptError:

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from taskprompt.core.batch import collate
-from taskprompt.core.meters import Means
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
@@ -70,8 +68,10 @@ def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[s
     return {n: o.float() for n, o in outputs.items()}
 
 
-def compute(meter: Metric) -> dict[str, float]:
-    """What a meter measured over all workers, as plain numbers."""
+def compute(meter) -> dict[str, float]:
+    """What a meter, a torchmetrics Metric, measured over all workers, as plain numbers."""
+    from taskprompt.core.meters import Means  # torchmetrics takes seconds to load
+
     if isinstance(meter, Means):
         for names in collective.gather(meter.names):
             meter.expect(names)

@@ -96,7 +96,7 @@ class Job:
         recipe, place = self.recipe, self.place
         freeze(self.model, stage, recipe.stage_tasks(stage))
         self.model.encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
-        balance = recipe.balancer.build(recipe.stage_tasks(stage)).to(place.device)
+        balance = recipe.balancer.build(recipe.tasks).to(place.device)
         named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in balance.named_parameters())]
         optimizer = make_optimizer(named, stage)
         ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(stage.ema)) if stage.ema else None

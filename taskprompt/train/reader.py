@@ -13,7 +13,6 @@ from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Sample
 from taskprompt.train.order import locate, sample_rng, source_seed
-from taskprompt.video.augment import augment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,9 @@ class Reader:
 
     def sample(self, row, epoch: int) -> Sample:
         """One row as the model will see it: loaded, cut to the labels kept, augmented."""
+        # Here, since torchvision takes seconds to load, and the training process leaves reading to others.
+        from taskprompt.video.augment import augment
+
         rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
         sample = self.source.load(row, self.clip, rng)
         labels = {n: v for n, v in sample.labels.items() if n in self.source.gives()}

@@ -159,5 +159,6 @@ def check_fits(recipe: Recipe) -> None:
     try:
         with torch.device("meta"):
             MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+            recipe.balancer.build(recipe.tasks)
     except TaskPromptError as error:
         raise RecipeError("recipe", str(error).split("\n")) from error
