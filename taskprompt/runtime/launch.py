@@ -123,7 +123,12 @@ def worker(config: dict[str, Any]) -> None:
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
     )
     module, name = config["job"].split(":")
-    getattr(importlib.import_module(module), name)(Path(config["path"]), place)
+    try:
+        getattr(importlib.import_module(module), name)(Path(config["path"]), place)
+    except Exception as error:
+        if (found := own_error(error)) is not None:
+            raise found from None  # here, for what an error was raised from does not travel
+        raise
     ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
 
 
@@ -134,19 +139,29 @@ def load_reading() -> None:
 
 
 def plain_error(error: BaseException) -> TaskPromptError:
-    """The taskprompt error inside what Ray raised, or a ClusterError with the first line of the cause."""
+    """The taskprompt error inside what Ray raised, or a ClusterError with the last line of the cause."""
+    found = own_error(error)
+    if found is not None:
+        return found
+    last = next((e for e in reversed(inside(error)) if str(e).strip()), error)
+    return ClusterError(f"the job ended with {type(last).__name__}: {str(last).strip().splitlines()[-1]}")
+
+
+def own_error(error: BaseException) -> TaskPromptError | None:
+    """The first taskprompt error among an error and what it came from."""
+    return next((e for e in inside(error) if isinstance(e, TaskPromptError)), None)
+
+
+def inside(error: BaseException) -> list[BaseException]:
+    """An error and all that it came from, nearest first, through Ray's own wrappings."""
     seen: list[BaseException] = []
     queue: list[BaseException] = [error]
     while queue:
         current = queue.pop(0)
-        if current in seen:
+        if any(current is e for e in seen):
             continue
         seen.append(current)
-        if isinstance(current, TaskPromptError):
-            return current
         inner = [getattr(current, "cause", None), current.__cause__, current.__context__]
         inner += list(getattr(current, "worker_failures", {}).values())
         queue += [e for e in inner if isinstance(e, BaseException)]
-    last = next((e for e in reversed(seen) if str(e).strip()), error)
-    line = str(last).strip().splitlines()[-1]
-    return ClusterError(f"the job ended with {type(last).__name__}: {line}")
+    return seen

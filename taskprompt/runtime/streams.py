@@ -10,13 +10,17 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 from ray.data import DataContext, Dataset, TaskPoolStrategy
 
+from taskprompt.core import errors
 from taskprompt.core.batch import Columns, blank
-from taskprompt.train.reader import Reader
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.train.reader import Reader, stack
 
+FATAL = "\x1f"  # marks an error in the column of reasons that is not one sample's
 SEGMENT_BYTES = 96 << 20  # of decoded clips; a stream holds two segments at most
 
 
@@ -45,12 +49,26 @@ def ray_chunks(
             for i, chunk in enumerate(current):
                 if 2 * (i + 1) >= current.blocks and ahead is None:
                     ahead = following()
+                raise_last_words(chunk)
                 yield chunk
             current, ahead = ahead, None
     finally:
         for segment in (current, ahead):
             if segment is not None:
                 segment.cancel()
+
+
+def last_words(reader: Reader, positions: np.ndarray, error: TaskPromptError) -> Columns:
+    """Columns that carry an error that ends the job; as data, for Ray Data keeps but the text of one raised."""
+    note = {"key": np.asarray(""), "error": np.asarray(f"{FATAL}{type(error).__name__}{FATAL}{error}")}
+    return stack([blank(reader.tasks, reader.dims) | note | {"position": np.asarray(p)} for p in positions[:1]])
+
+
+def raise_last_words(chunk: Columns) -> None:
+    """Raise the error that a chunk carries, if it does."""
+    _, *fatal = str(chunk["error"][0]).split(FATAL) if len(chunk["error"]) else [""]
+    if fatal:
+        raise getattr(errors, fatal[0])(fatal[1])
 
 
 def segment_clips(reader: Reader, block: int, tasks: int) -> int:
@@ -92,7 +110,11 @@ class Segment:
 
 def _dataset(reader: Reader, table: Any, positions: range, block: int, tasks: int) -> Dataset:
     def read(batch: Any) -> Any:
-        return dataclasses.replace(reader, table=ray.get(table))(batch["position"])
+        whole = dataclasses.replace(reader, table=ray.get(table))
+        try:
+            return whole(batch["position"])
+        except TaskPromptError as error:
+            return last_words(reader, batch["position"], error)
 
     context = DataContext.get_current()
     context.enable_progress_bars = False

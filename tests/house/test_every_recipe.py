@@ -17,11 +17,13 @@ RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 def data(tmp_path, monkeypatch):
     """Recipes of real clips find a table of them; nothing here reads a video."""
     (tmp_path / "labels.csv").write_text("clip,class\na.mp4,fight\nb.mp4,noFight\n")
-    monkeypatch.setenv("FIGHTS", str(tmp_path))
+    (tmp_path / "Diving").mkdir()
+    for name in ("FIGHTS", "UCF101"):
+        monkeypatch.setenv(name, str(tmp_path))
 
 
 def test_how_many():
-    assert [path.stem for path in RECIPES] == ["fights", "quickstart"]
+    assert [path.stem for path in RECIPES] == ["fights", "quickstart", "ucf101"]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
