@@ -104,7 +104,9 @@ def predict(
     """Show what a run's model sees in a video: a json, and a video for each task."""
     import taskprompt as tp
 
-    print(json.dumps(tp.predict(run, clip, out), indent=1))
+    found = tp.predict(run, clip, out)
+    short = {task: answer for task, answer in found["answers"].items() if len(json.dumps(answer)) < 1000}
+    print(json.dumps({"answers": short, "files": found["files"]}, indent=1))  # the json file holds all of it
 
 
 @app.command()

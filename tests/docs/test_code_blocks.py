@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch, drawn):
     (tmp_path / "recipes" / "quickstart.yaml").write_text(yaml.safe_dump(quickstart))
     rng = np.random.default_rng(0)
     write_picture(tmp_path / "clip", frames(rng, 12), RATE)
-    for i, kind in itertools.product(range(2), ("walk", "jump")):
+    for i, kind in itertools.product(range(2), ("walk", "squat")):
         (tmp_path / "videos" / kind).mkdir(parents=True, exist_ok=True)
         write_picture(tmp_path / "videos" / kind / f"{i}", frames(rng, 12), RATE)
         (tmp_path / "videos" / kind / f"{i}.contact.json").write_text(json.dumps([0] * 6 + [1] * 6))
