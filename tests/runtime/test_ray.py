@@ -1,5 +1,6 @@
 """Ray for real: streams equal the plain loop, training through Ray Train equals training here, errors come through."""
 
+import logging
 import os
 
 import numpy as np
@@ -24,7 +25,7 @@ def cluster(tmp_path_factory):
         num_cpus=8,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         object_store_memory=256 << 20,
         runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
     )
