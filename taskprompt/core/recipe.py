@@ -59,7 +59,7 @@ class Runtime(Spec):
     gpu: bool = False  # one GPU a worker
     cpus_per_worker: float = Field(default=1.0, gt=0)
     data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
-    block: int = Field(default=16, ge=1)  # clips a block of a stream
+    block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 16 MB, 4 to 64
     precision: Literal["fp32", "bf16"] = "bf16"
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time

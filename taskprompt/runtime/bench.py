@@ -19,7 +19,7 @@ from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
 from taskprompt.train.reader import Reader, make_reader
 
-WARM, TIMED = 32, 96  # clips of a round that are not counted, and that are
+WARM, TIMED = 64, 256  # clips of a round that are not counted, and that are
 
 Result = dict[str, dict[str, float]]  # way -> facts
 
@@ -46,7 +46,7 @@ def _data_case(recipe: Recipe, workers: int, rounds: int) -> Result:
     reader = make_reader(recipe, "clips", recipe.sources["clips"], training=False)
     paths = [row["clip"] for row in reader.table.to_pylist()]
     ways: dict[str, Callable[[], Iterator[int]]] = {
-        "ray stream": lambda: _from_ray(reader, workers, recipe.runtime.block),
+        "ray stream": lambda: _from_ray(reader, workers),
         "pyav loops": lambda: _from_loops(paths, recipe.clip.frames, workers),
         "dataloader": lambda: _from_dataloader(reader, workers),
     }
@@ -65,22 +65,23 @@ def _rate(counts: Iterator[int]) -> float:
     while seen < WARM:
         seen += next(counts)
     begin, before = time.perf_counter(), seen
-    while seen - before < TIMED:
+    while seen < WARM + TIMED:
         seen += next(counts)
     rate = (seen - before) / (time.perf_counter() - begin)
     counts.close()  # type: ignore[attr-defined]
     return rate
 
 
-def _from_ray(reader: Reader, workers: int, block: int) -> Iterator[int]:
-    for chunk in ray_chunks(reader, 0, 1, 4 * (WARM + TIMED), block=block, tasks=workers):
+def _from_ray(reader: Reader, workers: int) -> Iterator[int]:
+    # No longer than is timed: a stream cut off ends its worker processes, and the next round would start new ones.
+    for chunk in ray_chunks(reader, 0, 1, WARM + TIMED, block=None, tasks=workers):
         yield len(chunk["key"])
 
 
 def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
-    queue = multiprocessing.get_context("fork").SimpleQueue()
+    queue = multiprocessing.get_context("spawn").SimpleQueue()
     processes = [
-        multiprocessing.get_context("fork").Process(target=_loop, args=(paths[i::workers], frames, queue), daemon=True)
+        multiprocessing.get_context("spawn").Process(target=_loop, args=(paths[i::workers], frames, queue), daemon=True)
         for i in range(workers)
     ]
     for process in processes:
@@ -123,7 +124,7 @@ class _Map(Dataset):
         self.reader = reader
 
     def __len__(self) -> int:
-        return 4 * (WARM + TIMED)
+        return WARM + TIMED
 
     def __getitem__(self, index: int):
         row = self.reader.read(index)
@@ -151,7 +152,7 @@ def data_recipe(
             "prompter": {"kind": "none"},
             "tasks": {"action": {"kind": "action", "classes": ["class0", "class1"]}},
             "stages": [{"steps": 1}],
-            "runtime": {"data_tasks": workers, "block": 8},
+            "runtime": {"data_tasks": workers},
         },
         "bench data",
     )

@@ -21,16 +21,19 @@ from taskprompt.core.errors import TaskPromptError
 from taskprompt.train.reader import Reader, stack
 
 FATAL = "\x1f"  # marks an error in the column of reasons that is not one sample's
+BLOCK_BYTES = 16 << 20  # of decoded clips; starting a task costs as much as reading a few tiny clips
 SEGMENT_BYTES = 96 << 20  # of decoded clips; a stream holds two segments at most
 
 
 def ray_chunks(
-    reader: Reader, start: int, stride: int, count: int | None, *, block: int, tasks: int
+    reader: Reader, start: int, stride: int, count: int | None, *, block: int | None, tasks: int
 ) -> Iterator[Columns]:
     """The same columns as train.reader.plain_chunks gives, a block at a time, read by `tasks` Ray tasks."""
     table = ray.put(reader.table)
     slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
-    size = segment_clips(reader, block, tasks)
+    bytes_a_clip = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
+    block = block or min(max(BLOCK_BYTES // bytes_a_clip, 4), 64)
+    size = max(SEGMENT_BYTES // bytes_a_clip // block, 4 * tasks) * block  # enough blocks to keep every task busy
     done = 0
 
     def following() -> "Segment | None":
@@ -69,12 +72,6 @@ def raise_last_words(chunk: Columns) -> None:
     _, *fatal = str(chunk["error"][0]).split(FATAL) if len(chunk["error"]) else [""]
     if fatal:
         raise getattr(errors, fatal[0])(fatal[1])
-
-
-def segment_clips(reader: Reader, block: int, tasks: int) -> int:
-    """Clips a segment: SEGMENT_BYTES of them, but enough blocks to keep every task busy."""
-    one = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
-    return max(SEGMENT_BYTES // one // block, 4 * tasks) * block
 
 
 class Segment:
