@@ -19,7 +19,7 @@ from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
 from taskprompt.train.reader import Reader, make_reader
 
-WARM, TIMED = 64, 256  # clips of a round that are not counted, and that are
+SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips of a round: not counted, since not warm; all
 
 Result = dict[str, dict[str, float]]  # way -> facts
 
@@ -39,53 +39,55 @@ def bench_data(workers: int = 2, rounds: int = 3, videos: int = 24) -> dict[str,
             ),
         }
         with connected(cases["real"], "local"):
-            return {name: _data_case(recipe, workers, rounds) for name, recipe in cases.items()}
+            return {name: _data_case(recipe, workers, rounds, *SPAN[name]) for name, recipe in cases.items()}
 
 
-def _data_case(recipe: Recipe, workers: int, rounds: int) -> Result:
+def _data_case(recipe: Recipe, workers: int, rounds: int, warm: int, clips: int) -> Result:
     reader = make_reader(recipe, "clips", recipe.sources["clips"], training=False)
     paths = [row["clip"] for row in reader.table.to_pylist()]
     ways: dict[str, Callable[[], Iterator[int]]] = {
-        "ray stream": lambda: _from_ray(reader, workers),
+        "ray stream": lambda: _from_ray(reader, workers, clips),
         "pyav loops": lambda: _from_loops(paths, recipe.clip.frames, workers),
-        "dataloader": lambda: _from_dataloader(reader, workers),
+        "dataloader": lambda: _from_dataloader(reader, workers, clips),
     }
     for way in ways.values():  # processes started, files in the page cache
-        _rate(way())
+        _rate(way(), 0, warm)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            rates[name].append(_rate(way()))
+            rates[name].append(_rate(way(), warm, clips))
     return {n: {"clips_per_s": median(r), "low": min(r), "high": max(r)} for n, r in rates.items()}
 
 
-def _rate(counts: Iterator[int]) -> float:
-    """Clips a second once WARM clips have come, over TIMED more."""
+def _rate(counts: Iterator[int], warm: int, clips: int) -> float:
+    """Clips a second from the first `warm` clips to the last of `clips`."""
     seen = 0
-    while seen < WARM:
+    while seen < warm:
         seen += next(counts)
     begin, before = time.perf_counter(), seen
-    while seen < WARM + TIMED:
+    while seen < clips:
         seen += next(counts)
     rate = (seen - before) / (time.perf_counter() - begin)
     counts.close()  # type: ignore[attr-defined]
     return rate
 
 
-def _from_ray(reader: Reader, workers: int) -> Iterator[int]:
+def _from_ray(reader: Reader, workers: int, clips: int) -> Iterator[int]:
     # No longer than is timed: a stream cut off ends its worker processes, and the next round would start new ones.
-    for chunk in ray_chunks(reader, 0, 1, WARM + TIMED, block=None, tasks=workers):
+    for chunk in ray_chunks(reader, 0, 1, clips, block=None, tasks=workers):
         yield len(chunk["key"])
 
 
 def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
-    queue = multiprocessing.get_context("spawn").SimpleQueue()
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
     processes = [
-        multiprocessing.get_context("spawn").Process(target=_loop, args=(paths[i::workers], frames, queue), daemon=True)
-        for i in range(workers)
+        context.Process(target=_loop, args=(paths[i::workers], frames, queue), daemon=True) for i in range(workers)
     ]
     for process in processes:
         process.start()
+    for _ in processes:
+        queue.get()  # one says that it has loaded its libraries
     try:
         while True:
             yield queue.get()
@@ -98,6 +100,7 @@ def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
 def _loop(paths: list[str], frames: int, queue) -> None:
     """What one would write by hand: seek, decode, keep every fourth frame as RGB."""
     stride = 4
+    queue.put(0)
     for path in itertools.cycle(paths):
         with av.open(path) as container:
             stream = container.streams.video[0]
@@ -120,19 +123,19 @@ def _loop(paths: list[str], frames: int, queue) -> None:
 
 
 class _Map(Dataset):
-    def __init__(self, reader: Reader):
-        self.reader = reader
+    def __init__(self, reader: Reader, clips: int):
+        self.reader, self.clips = reader, clips
 
     def __len__(self) -> int:
-        return WARM + TIMED
+        return self.clips
 
     def __getitem__(self, index: int):
         row = self.reader.read(index)
         return torch.from_numpy(row["video"]), str(row["key"])
 
 
-def _from_dataloader(reader: Reader, workers: int) -> Iterator[int]:
-    loader = DataLoader(_Map(reader), batch_size=8, num_workers=workers)
+def _from_dataloader(reader: Reader, workers: int, clips: int) -> Iterator[int]:
+    loader = DataLoader(_Map(reader, clips), batch_size=8, num_workers=workers)
     for video, _ in loader:
         yield len(video)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
 
-OBJECT_STORE = 1 << 30  # bytes of shared memory for streams, in a local cluster
+BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the pace of reports
@@ -32,6 +32,13 @@ def needs(recipe: Recipe) -> tuple[float, int, str]:
     return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
 
 
+def _store(recipe: Recipe) -> int:
+    """Bytes of shared memory: a stream has two segments of a block a task, and a batch in the making."""
+    r = recipe.runtime
+    streams = r.workers * len(recipe.sources) * 2 * max(r.data_tasks, 2) * BLOCK_BYTES
+    return max(streams + (512 << 20), 1 << 30)
+
+
 @contextmanager
 def connected(recipe: Recipe, address: str):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
@@ -54,7 +61,7 @@ def connected(recipe: Recipe, address: str):
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
                     "num_cpus": max(int(cpus + 0.999) + 1, os.cpu_count() or 1),
-                    "object_store_memory": OBJECT_STORE,
+                    "object_store_memory": _store(recipe),
                 }
                 ray.init(address="local", **size, **options)
             else:

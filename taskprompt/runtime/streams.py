@@ -2,7 +2,8 @@
 
 A stream is a chain of short executions, each over a segment of positions and each run to its end. One long execution
 would wait for a slow consumer under back-pressure, and Ray Data's scheduler waits by polling: two such streams were
-seen to take most of two cores from the training step beside them."""
+seen to take most of two cores from the training step beside them. That scheduler also looks for a finished task only
+every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments overlap."""
 
 import dataclasses
 import queue
@@ -18,11 +19,11 @@ from ray.data import DataContext, Dataset, TaskPoolStrategy
 from taskprompt.core import errors
 from taskprompt.core.batch import Columns, blank
 from taskprompt.core.errors import TaskPromptError
+from taskprompt.runtime.cluster import BLOCK_BYTES
 from taskprompt.train.reader import Reader, stack
 
 FATAL = "\x1f"  # marks an error in the column of reasons that is not one sample's
-BLOCK_BYTES = 16 << 20  # of decoded clips; starting a task costs as much as reading a few tiny clips
-SEGMENT_BYTES = 96 << 20  # of decoded clips; a stream holds two segments at most
+FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
 
 
 def ray_chunks(
@@ -32,18 +33,19 @@ def ray_chunks(
     table = ray.put(reader.table)
     slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
     bytes_a_clip = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
-    block = block or min(max(BLOCK_BYTES // bytes_a_clip, 4), 64)
-    size = max(SEGMENT_BYTES // bytes_a_clip // block, 4 * tasks) * block  # enough blocks to keep every task busy
-    done = 0
+    largest = block or min(max(BLOCK_BYTES // bytes_a_clip, 4), 128)
+    size, done = block or min(FIRST_BLOCK, largest), 0
 
     def following() -> "Segment | None":
-        nonlocal done
-        clips = size if count is None else min(size, count - done)
+        nonlocal size, done
+        clips = size * max(tasks, 2)
+        clips = clips if count is None else min(clips, count - done)
         if clips <= 0:
             return None
         positions = range(start + done * stride, start + (done + clips) * stride, stride)
-        done += clips
-        return Segment(_dataset(slim, table, positions, block, tasks), -(-clips // block))
+        segment = Segment(_dataset(slim, table, positions, size, tasks), -(-clips // size))
+        size, done = min(2 * size, largest), done + clips
+        return segment
 
     current = ahead = None
     try:
@@ -115,9 +117,10 @@ def _dataset(reader: Reader, table: Any, positions: range, block: int, tasks: in
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    context.op_resource_reservation_enabled = False  # it was seen to run one task where two had room
     context.execution_options.preserve_order = True
     parts = [positions[i : i + block] for i in range(0, len(positions), block)]
     blocks = ray.data.from_blocks([pa.table({"position": list(p)}) for p in parts])
     return blocks.map_batches(
-        read, batch_format="numpy", batch_size=None, compute=TaskPoolStrategy(size=tasks), num_cpus=1
+        read, batch_format="numpy", batch_size=None, compute=TaskPoolStrategy(size=min(tasks, len(parts))), num_cpus=1
     )
