@@ -59,8 +59,8 @@ class Runtime(Spec):
     gpu: bool = False  # one GPU a worker
     cpus_per_worker: float = Field(default=1.0, gt=0)
     data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
-    block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 16 MB, 4 to 64
-    precision: Literal["fp32", "bf16"] = "bf16"
+    block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU

@@ -6,9 +6,12 @@ seen to take most of two cores from the training step beside them. That schedule
 every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments overlap."""
 
 import dataclasses
+import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -76,6 +79,19 @@ def raise_last_words(chunk: Columns) -> None:
         raise getattr(errors, fatal[0])(fatal[1])
 
 
+def politely(work: Callable[[np.ndarray], Columns], positions: np.ndarray) -> Columns:
+    """Do the work in a thread that leaves the cores to training where both want them.
+
+    A step waits for the slowest of its threads, so a core that a data task shares for a while is half lost to it."""
+    with ThreadPoolExecutor(1, initializer=_give_way) as pool:
+        return pool.submit(work, positions).result()
+
+
+def _give_way() -> None:
+    with suppress(AttributeError, OSError):  # a thread has a priority of its own on Linux alone
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 class Segment:
     """One execution, run by a thread of its own as far as it goes, whether or not anyone takes its chunks."""
 
@@ -111,7 +127,7 @@ def _dataset(reader: Reader, table: Any, positions: range, block: int, tasks: in
     def read(batch: Any) -> Any:
         whole = dataclasses.replace(reader, table=ray.get(table))
         try:
-            return whole(batch["position"])
+            return politely(whole, batch["position"])
         except TaskPromptError as error:
             return last_words(reader, batch["position"], error)
 

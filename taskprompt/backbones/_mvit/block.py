@@ -30,11 +30,18 @@ class Pool(nn.Module):
     def _pool(self, x: Tensor, grid: Grid) -> Tensor:
         heads = x.shape[-1] // self.conv.in_channels
         # Tokens lie channels last, and all heads side by side: as one convolution over g c channels, none is moved.
-        x = rearrange(x, "b (t h w) d -> b d t h w", t=grid[0], h=grid[1])
-        x = x.contiguous(memory_format=torch.channels_last_3d)
-        weight = self.conv.weight.repeat(heads, 1, 1, 1, 1)
-        x = F.conv3d(x, weight, None, self.conv.stride, self.conv.padding, groups=len(weight))
-        return self.norm(rearrange(x, "b (g c) t h w -> b t h w g c", g=heads))
+        frames = rearrange(x, "b (t h w) d -> (b t) d h w", t=grid[0], h=grid[1])
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        # Its three slices in time, each a convolution of frames: depthwise ones are several times faster in 2D.
+        before, now, after = (self._slice(frames, i, heads, grid[0]) for i in range(3))
+        x = now + F.pad(before[:, :-1], (0, 0) * 3 + (1, 0)) + F.pad(after[:, 1:], (0, 0) * 3 + (0, 1))
+        return self.norm(rearrange(x, "b t h w (g c) -> b t h w g c", g=heads))
+
+    def _slice(self, frames: Tensor, at: int, heads: int, t: int) -> Tensor:
+        """(b t) d h w -> b t h w d, by the weights of one of the three steps in time."""
+        weight = self.conv.weight[:, :, at].repeat(heads, 1, 1, 1)
+        y = F.conv2d(frames, weight, None, self.conv.stride[1:], self.conv.padding[1:], groups=len(weight))
+        return rearrange(y, "(b t) d h w -> b t h w d", t=t)
 
 
 class PoolingAttention(nn.Module):
@@ -95,5 +102,5 @@ class MultiscaleBlock(nn.Module):
         """Patches by their maximum in 3 x 3 windows a frame; prefix tokens as they are."""
         first, rest = x.split([prefix, x.shape[1] - prefix], 1)
         rest = rearrange(rest, "b (t h w) d -> (b t) d h w", t=self.grid[0], h=self.grid[1])
-        rest = F.max_pool2d(rest, 3, self.stride, padding=1)
+        rest = F.max_pool2d(rest.contiguous(memory_format=torch.channels_last), 3, self.stride, padding=1)
         return torch.cat([first, rearrange(rest, "(b t) d h w -> b (t h w) d", b=len(x))], 1)
