@@ -12,9 +12,8 @@ from typing import Any
 
 from taskprompt.core.catalogue import interfaces, one_line
 from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kinds, resolve
-from taskprompt.core.task import Task
 
 PAGE = Path(__file__).with_name("recipes.md")
 BEGIN, END = "<!-- fields: begin -->", "<!-- fields: end -->"
@@ -24,29 +23,6 @@ PARTS: dict[str, type[Spec]] = {
     "`augment`": Augment,
     "`stages`, each": Stage,
     "`runtime`": Runtime,
-}
-MEANINGS = {  # of the fields that have no comment beside them, since their type says it all
-    (Recipe, "seed"): "of initial weights, order, augmentation and dropout",
-    (Recipe, "clip"): "how clips are cut, and what the model sees of them",
-    (Recipe, "augment"): "what is done to training clips",
-    (Recipe, "sources"): "name -> source to train on",
-    (Recipe, "backbone"): "what turns pixels into features",
-    (Recipe, "prompter"): "how the tasks' prompts come to be",
-    (Recipe, "tasks"): "name -> task; the name is also the label that the task reads unless `label` says another",
-    (Recipe, "balancer"): "how the tasks' losses are joined",
-    (Recipe, "stages"): "one after the other, each with an optimizer of its own",
-    (Recipe, "runtime"): "where and how it runs",
-    (Augment, "contrast"): "factor, as for brightness",
-    (Augment, "saturation"): "factor, as for brightness",
-    (ClipSpec, "frames"): "frames of a clip",
-    (Stage, "optimizer"): "all three take `lr`, `weight_decay` and `betas`",
-    (Stage, "final_lr"): "rate at the end of the cosine",
-    (Runtime, "cpus_per_worker"): "CPUs that a training process asks Ray for",
-    (Runtime, "precision"): "bf16: autocast; weights and losses stay float32",
-    (resolve("depth", Task), "width"): "of the map",
-    (resolve("normal", Task), "width"): "of the map",
-    (resolve("segmentation", Task), "width"): "of the map",
-    (resolve("scenes", Source), "actions"): "those to draw, balanced over the clips",
 }
 
 
@@ -77,12 +53,14 @@ def section(level: int, title: str, spec: type[Spec]) -> str:
 
 
 def table(spec: type[Spec], names: tuple[str, ...]) -> str:
-    """One line a field: name, type, default, meaning. Raises KeyError where a field has neither comment nor meaning."""
+    """One line a field: name, type, default, meaning. Raises KeyError where a field has no comment."""
     lines = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name in names:
         owner = next(c for c in spec.__mro__ if name in vars(c).get("__annotations__", {}))
         annotation, comment = comments(owner)[name]
-        cells = (f"`{name}`", f"`{annotation}`", default(spec, name), comment or MEANINGS[owner, name])
+        if not comment:
+            raise KeyError(f"{owner.__name__}.{name} has no comment beside it")
+        cells = (f"`{name}`", f"`{annotation}`", default(spec, name), comment)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

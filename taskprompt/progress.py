@@ -45,6 +45,8 @@ class Bar:
     def _task(self, name: str, total: int):
         if name not in self.tasks:
             self.tasks[name] = self.bar.add_task(name, total=total, facts="")
+        elif self.bar.tasks[self.tasks[name]].finished:  # measured again, while training
+            self.bar.reset(self.tasks[name])
         return self.tasks[name]
 
 

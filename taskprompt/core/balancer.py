@@ -1,6 +1,6 @@
 """Balancer: many losses -> one backward."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from taskprompt.core.spec import Spec
 
 
-class Balance(nn.Module):
+class Balance(nn.Module, ABC):
     """task -> scalar loss; joins them into the gradient of one step."""
 
+    @abstractmethod
     def backward(self, losses: Mapping[str, Tensor], shared: Iterable[Tensor]) -> Tensor:
         """Add gradients to all parameters; returns the total, detached. `shared`: parameters under all tasks."""
-        raise NotImplementedError
 
 
 class Balancer(Spec):

@@ -1,7 +1,7 @@
 """Backbone, Encoder, Prompter, and the model that joins them with the tasks' heads."""
 
 import dataclasses
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -14,13 +14,14 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back."""
 
     checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
 
+    @abstractmethod
     def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
-        raise NotImplementedError
+        """As the class says; without guests it returns None in their place."""
 
 
 class Backbone(Spec):

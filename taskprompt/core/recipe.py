@@ -18,8 +18,8 @@ class Augment(Spec):
     scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
     brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
-    contrast: float = Field(default=0.0, ge=0)
-    saturation: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=0.0, ge=0)  # factor, as for brightness
+    saturation: float = Field(default=0.0, ge=0)  # factor, as for brightness
     hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle
     grey: float = Field(default=0.0, ge=0, le=1)  # chance of losing all colour
     noise: float = Field(default=0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
@@ -41,9 +41,9 @@ class Stage(Spec):
     freeze: tuple[
         str, ...
     ] = ()  # parts left as they are, in eval mode: encoder, prompter, heads.depth, encoder.blocks.0
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # all three take `lr`, `weight_decay` and `betas`
     lr: float = Field(default=1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
-    final_lr: float = Field(default=0.0, ge=0)
+    final_lr: float = Field(default=0.0, ge=0)  # rate at the end of the cosine
     warmup: int = Field(default=0, ge=0)  # steps of linear rise from 0
     weight_decay: float = Field(default=0.05, ge=0)  # not on biases, norms and prompts
     betas: tuple[float, float] = (0.9, 0.999)  # the first is SGD's momentum
@@ -57,7 +57,7 @@ class Runtime(Spec):
 
     workers: int = Field(default=1, ge=1)  # training processes; a batch is shared among them
     gpu: bool = False  # one GPU a worker
-    cpus_per_worker: float = Field(default=1.0, gt=0)
+    cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
     data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
     block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
@@ -66,20 +66,24 @@ class Runtime(Spec):
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
 
 
+def _fixed() -> Balancer:
+    return resolve("fixed", Balancer)()  # type: ignore[return-value]
+
+
 class Recipe(Spec):
     """One yaml a run."""
 
-    seed: int = Field(default=0, ge=0)
-    clip: ClipSpec = ClipSpec()
-    augment: Augment = Augment()
-    sources: dict[str, Source] = Field(min_length=1)
+    seed: int = Field(default=0, ge=0)  # of initial weights, order, augmentation and dropout
+    clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them
+    augment: Augment = Augment()  # what is done to training clips
+    sources: dict[str, Source] = Field(min_length=1)  # name -> source to train on
     held_out: dict[str, Source] = {}  # sources to evaluate on; a task is measured where its label is given
-    backbone: Backbone
-    prompter: Prompter
-    tasks: dict[str, Task] = Field(min_length=1)
-    balancer: Balancer = Field(default_factory=lambda: resolve("fixed", Balancer)())  # type: ignore[arg-type]
-    stages: tuple[Stage, ...] = Field(min_length=1)
-    runtime: Runtime = Runtime()
+    backbone: Backbone  # what turns pixels into features
+    prompter: Prompter  # how the tasks' prompts come to be
+    tasks: dict[str, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
+    balancer: Balancer = Field(default_factory=_fixed)  # how the tasks' losses are joined
+    stages: tuple[Stage, ...] = Field(min_length=1)  # one after the other, each with an optimizer of its own
+    runtime: Runtime = Runtime()  # where and how it runs
     evaluate_every: int | None = Field(default=None, ge=1)  # steps; null: not while training
     save_every: int | None = Field(default=None, ge=1)  # steps; null: at the end of a stage alone
     keep: int = Field(default=2, ge=1)  # checkpoints to keep
@@ -87,7 +91,7 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Recipe":
-        problems = [*self._source_problems(), *self._shape_problems()]
+        problems = [*self._source_problems(), *self._shape_problems(), *self._held_out_problems()]
         if not problems:  # names can be compared only where all sources say what they offer
             problems = [*self._stage_problems(), *self._task_problems()]
         if problems:
@@ -132,6 +136,16 @@ class Recipe(Spec):
                             f"{group}.{name}.only: {label!r} is not a label of this source"
                             f"{nearest(label, source.offers())} Offered: {', '.join(source.offers()) or 'none'}."
                         )
+
+    def _held_out_problems(self):
+        for name, source in self.held_out.items():
+            for field in ("quota", "mirror"):  # of training; recipes that were written out name them with their default
+                value = getattr(source, field)
+                if value != type(source).model_fields[field].default:
+                    yield (
+                        f"held_out.{name}.{field}: found {value!r}, but held-out clips are shown once, as they are. "
+                        "Remove it."
+                    )
 
     def _shape_problems(self):
         try:

@@ -14,7 +14,7 @@ from taskprompt.core.types import Row, Sample
 class ClipSpec(Spec):
     """How a clip is cut from a video, and what the model sees of it."""
 
-    frames: int = Field(default=16, ge=1)
+    frames: int = Field(default=16, ge=1)  # frames of a clip
     height: int = Field(default=224, ge=8)  # pixels
     width: int = Field(default=224, ge=8)  # pixels
     fps: float | None = Field(default=7.5, gt=0)  # frames a second of the clip; null: spread over the whole video

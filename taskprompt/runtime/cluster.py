@@ -58,6 +58,8 @@ def connected(recipe: Recipe, address: str):
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
         try:
             if address == "local":
+                # Nobody warns before this machine goes, and the actor that would listen wakes 100 times a second.
+                os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
                     "num_cpus": max(int(cpus + 0.999) + 1, os.cpu_count() or 1),

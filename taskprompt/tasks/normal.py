@@ -24,7 +24,7 @@ class Normal(Task):
 
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
     height: int = Field(default=28, ge=1)  # of the map; the label is averaged over the known pixels of a cell
-    width: int = Field(default=28, ge=1)
+    width: int = Field(default=28, ge=1)  # of the map
     dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     def target(self, label, sample):

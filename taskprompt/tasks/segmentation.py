@@ -26,7 +26,7 @@ class Segmentation(Task):
     layout = {"index": Array("frames height width", "uint8")}
     classes: Classes  # names, the path of a text file with one a line, or how many
     height: int = Field(default=28, ge=1)  # of the map; the label is downsampled to it, nearest pixel
-    width: int = Field(default=28, ge=1)
+    width: int = Field(default=28, ge=1)  # of the map
     dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     @field_validator("classes")

@@ -52,12 +52,21 @@ def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader]
     table: Table = {}
     for name, reader in readers.items():
         meters = {n: t.meter().to(place.device) for n, t in reader.tasks.items()}
-        for batch in held_out_batches(open_held_out(reader, place, recipe.max_skipped), reader):
-            outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
-            for task, output in outputs.items():
-                meters[task].update(output, {k: v.to(place.device) for k, v in batch.targets[task].items()})
+        stream = open_held_out(reader, place, recipe.max_skipped)
+        for task, output, target in predictions(model, recipe, reader, stream, place):
+            meters[task].update(output, target)
         table[name] = {n: compute(m) for n, m in meters.items()}
     return table
+
+
+def predictions(
+    model: MultiTaskModel, recipe: Recipe, reader: Reader, stream: Stream, place: Place
+) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    """task, output, target of the rows that carry its label, batch by batch; tells how far it is."""
+    for batch in held_out_batches(stream, reader):
+        for task, output in predict_batch(model, batch.to(place.device), recipe.runtime.precision).items():
+            yield task, output, {k: v.to(place.device) for k, v in batch.targets[task].items()}
+        place.notify({"evaluated": len(batch.keys), "source": reader.name, "of": len(reader)})
 
 
 def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:
@@ -94,17 +103,13 @@ def evaluate(path: Path, place: Place) -> None:
         values: dict[str, dict[str, list[float]]] = {n: {} for n in reader.tasks}
         clips = dict.fromkeys(reader.tasks, 0)
         stream = open_held_out(reader, place, recipe.max_skipped)
-        for batch in held_out_batches(stream, reader):
-            outputs = predict_batch(model, batch.to(place.device), recipe.runtime.precision)
-            for task, output in outputs.items():
-                target = {k: v.to(place.device) for k, v in batch.targets[task].items()}
-                meters[task][0].update(output, target)
-                if task in constants:
-                    meters[task][1].update(constants[task].expand_as(output).contiguous(), target)
-                for metric, value in reader.tasks[task].metrics(output, target).items():
-                    values[task].setdefault(metric, []).extend(value.tolist())
-                clips[task] += len(output)
-            place.notify({"evaluated": len(batch.keys), "source": name, "of": len(reader)})
+        for task, output, target in predictions(model, recipe, reader, stream, place):
+            meters[task][0].update(output, target)
+            if task in constants:
+                meters[task][1].update(constants[task].expand_as(output).contiguous(), target)
+            for metric, value in reader.tasks[task].metrics(output, target).items():
+                values[task].setdefault(metric, []).extend(value.tolist())
+            clips[task] += len(output)
         skipped = collective.gather(stream.skipped)
         result["sources"][name] = {
             "rows": len(reader),

@@ -25,10 +25,7 @@ def test_the_tables_of_fields_are_up_to_date(make_fields):
     assert page == make_fields.insert(page, make_fields.text()), "run: .venv/bin/python docs/make_fields.py"
 
 
-def test_every_field_has_one_meaning(make_fields):
-    """The tables hold every field; a meaning in the script is for a field without a comment, or it would be hidden."""
-    for spec, name in make_fields.MEANINGS:
-        assert make_fields.comments(spec)[name][1] == "", f"{spec.__name__}.{name} has a comment: drop its meaning"
+def test_the_tables_hold_every_field(make_fields):
     text = make_fields.text()
     recipe = taskprompt.Recipe.model_fields
     assert len(recipe) == 15
