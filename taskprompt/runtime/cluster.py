@@ -60,6 +60,8 @@ def connected(recipe: Recipe, address: str):
             if address == "local":
                 # Nobody warns before this machine goes, and the actor that would listen wakes 100 times a second.
                 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+                # Not 15, Ray's own: that leaves data tasks no way to stay behind training.
+                os.environ.setdefault("RAY_worker_niceness", "0")
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
                     "num_cpus": max(int(cpus + 0.999) + 1, os.cpu_count() or 1),

@@ -89,7 +89,8 @@ def politely(work: Callable[[np.ndarray], Columns], positions: np.ndarray) -> Co
 
 def _give_way() -> None:
     with suppress(AttributeError, OSError):  # a thread has a priority of its own on Linux alone
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        me = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + 10))
 
 
 class Segment:
