@@ -1,6 +1,7 @@
 """check_backbone: what every backbone promises, on a clip shape that you give it."""
 
 import json
+import pickle
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,6 @@ from torch import Tensor
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.testing.travel import travelled
 
 BATCH, GUESTS = 2, 3
 
@@ -21,7 +21,7 @@ def check_backbone(backbone: Backbone, clip: ClipSpec) -> None:
     Raises AssertionError with the promise that is broken, or what the backbone itself raises."""
     again = Backbone.model_validate(json.loads(json.dumps(backbone.model_dump(mode="json"))))
     assert again == backbone, f"the spec changes on its way through JSON: {backbone} became {again}"
-    assert travelled(backbone) == backbone, "the spec changes when it is pickled"
+    pickle.dumps(backbone)  # raises where it cannot be sent to a worker
     dims, encoder = backbone.dims(clip), seeded_encoder(backbone, clip)
     draw = torch.Generator().manual_seed(1)
     video = torch.randn(BATCH, clip.frames, clip.height, clip.width, 3, generator=draw)

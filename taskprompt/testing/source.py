@@ -1,6 +1,7 @@
 """check_source: does a source keep the promises of its interface?"""
 
 import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from taskprompt.core.errors import SampleError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Form, Sample
-from taskprompt.testing.travel import travelled
 from taskprompt.video.geometry import check_labels
 
 
@@ -17,7 +17,7 @@ def check_source(source: Source, clip: ClipSpec | None = None, samples: int = 3)
     clip = clip or ClipSpec(frames=4, height=32, width=32, fps=4)
     name = type(source).__name__
     assert type(source).model_validate(json.loads(source.model_dump_json())) == source, f"{name}: lost in JSON"
-    assert travelled(source) == source, f"{name}: lost in pickling"
+    pickle.dumps(source)  # raises where it cannot be sent to a worker
     offered = source.offers()
     assert len(set(offered)) == len(offered), f"{name}.offers: a name stands twice in {offered}"
     assert set(source.gives()) <= set(offered), f"{name}: `only` names labels that are not offered"
