@@ -101,3 +101,10 @@ def test_a_stage_without_the_source_of_a_task_is_refused(squares):
 def test_a_clip_that_the_backbone_cannot_cut_is_refused(squares):
     squares["clip"]["height"] = 33
     assert "backbone: " in problems(squares)
+
+
+@pytest.mark.parametrize(("field", "value"), [("quota", 4), ("mirror", False)])
+def test_fields_of_training_are_refused_on_held_out_sources(squares, field, value):
+    name, source = next(iter(squares["sources"].items()))
+    squares["held_out"] = {name: source | {field: value}}
+    assert f"held_out.{name}.{field}: found {value!r}, but held-out clips are shown once" in problems(squares)
