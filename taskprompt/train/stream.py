@@ -56,5 +56,5 @@ class Stream:
 
     def reasons(self) -> str:
         """The first few keys and reasons, for a message."""
-        shown = [f"{key}: {why.rstrip(chr(46))}" for key, why in list(self.skipped.items())[:3]]
+        shown = [f"{key}: {why.rstrip('.')}" for key, why in list(self.skipped.items())[:3]]
         return "For example " + "; ".join(shown) + "." if shown else ""
