@@ -11,7 +11,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "taskprompt needs Python 3.11, 3.12 or 3.13; found %d.%d. Run: make PYTHON=python3.12 setup" % v)'
 	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet "uv>=0.9,<1"; }
-	$(UV) sync --quiet --python $(VENV)/bin/python
+	$(UV) sync --quiet --compile-bytecode --python $(VENV)/bin/python
 	touch $@
 
 demo: setup
@@ -29,7 +29,7 @@ test: lint
 	$(VENV)/bin/pytest
 
 docs: setup
-	$(UV) sync --quiet --group docs --python $(VENV)/bin/python
+	$(UV) sync --quiet --compile-bytecode --group docs --python $(VENV)/bin/python
 	$(VENV)/bin/mkdocs build --strict
 
 clean:

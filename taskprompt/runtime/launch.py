@@ -29,9 +29,6 @@ def launch(job: str, path: Path, recipe: Recipe, address: str, watch: Callable[[
 
         r = recipe.runtime
         board = make_board(ray)
-        if address == "local":  # data workers load their modules while Ray Train starts its own processes
-            for _ in range(r.workers * len(recipe.sources) * r.data_tasks):
-                ray.remote(num_cpus=1)(load_reading).remote()
         trainer = TorchTrainer(
             worker,
             train_loop_config={"job": job, "path": str(path), "runtime": r.model_dump(), "board": board},
@@ -130,12 +127,6 @@ def worker(config: dict[str, Any]) -> None:
             raise found from None  # here, for what an error was raised from does not travel
         raise
     ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
-
-
-def load_reading() -> None:
-    """Import what reading a clip needs, seconds of work, so that the worker process that ran this has it."""
-    importlib.import_module("taskprompt.video.augment")
-    importlib.import_module("taskprompt.train.reader")
 
 
 def plain_error(error: BaseException) -> TaskPromptError:

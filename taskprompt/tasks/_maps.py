@@ -32,9 +32,9 @@ def nearest_pixels(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def masked_area_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """t h w c -> t height width c: the mean over each cell's known pixels, NaN where none is known."""
-    known = torch.from_numpy(np.isfinite(values).all(-1))
-    pixels = torch.from_numpy(np.nan_to_num(values.astype(np.float32))) * known[..., None]
-    joined = torch.cat([pixels, known[..., None]], -1).movedim(-1, 1)
+    pixels = torch.from_numpy(values.astype(np.float32, copy=False)).movedim(-1, 1).contiguous()
+    known = pixels.isfinite().all(1, keepdim=True)
+    joined = torch.cat([pixels.where(known, 0), known], 1)
     pooled = F.adaptive_avg_pool2d(joined, (height, width)).movedim(1, -1)
     return torch.where(pooled[..., -1:] > 0, pooled[..., :-1] / pooled[..., -1:], torch.nan).numpy()
 

@@ -49,9 +49,9 @@ def make_optimizer(named: Iterable[tuple[str, nn.Parameter]], stage: Stage) -> t
     if not groups:
         raise SpecError(f"freeze: {', '.join(stage.freeze)} leaves nothing to train. Take a part out of `freeze`.")
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0)
+        return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0, fused=True)
     make = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
-    return make(groups, stage.lr, betas=stage.betas)
+    return make(groups, stage.lr, betas=stage.betas, fused=True)
 
 
 def learning_rate(stage: Stage, step: int) -> float:

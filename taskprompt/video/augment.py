@@ -35,7 +35,7 @@ def augment(
         view = drawn(view, height, width, spec, rng, mirror and not sample.sided)
     video = look(sample.clip.video, view)
     if spec is not None and rng is not None:
-        video = _noisy(_coloured(video, spec, rng), spec, rng)
+        video = _coloured(video, spec, rng)
     pixels = np.ascontiguousarray(video.permute(0, 2, 3, 1).numpy())
     return replace(sample, clip=replace(sample.clip, video=pixels), labels=move_labels(sample.labels, view))
 
@@ -64,22 +64,23 @@ def look(video: np.ndarray, view: View) -> Tensor:
 
 
 def _coloured(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
+    """t 3 h w uint8 -> the same, with its colours changed and noise added. Rounded once, behind all changes."""
+    if not any((spec.brightness, spec.contrast, spec.saturation, spec.hue, spec.grey, spec.noise)):
+        return video
+    pixels = video.float().div_(255)
     for change, amount in (
         (F.adjust_brightness, spec.brightness),
         (F.adjust_contrast, spec.contrast),
         (F.adjust_saturation, spec.saturation),
     ):
         if amount:
-            video = change(video, max(0.0, rng.uniform(1 - amount, 1 + amount)))
+            pixels = change(pixels, max(0.0, rng.uniform(1 - amount, 1 + amount)))
     if spec.hue:
-        video = F.adjust_hue(video, rng.uniform(-spec.hue, spec.hue))
+        pixels = F.adjust_hue(pixels, rng.uniform(-spec.hue, spec.hue))
     if spec.grey and rng.random() < spec.grey:
-        video = F.rgb_to_grayscale(video, num_output_channels=3)
-    return video
-
-
-def _noisy(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
-    if not spec.noise:
-        return video
-    grain = torch.from_numpy(rng.standard_normal(video.shape, np.float32)) * rng.uniform(0, spec.noise)
-    return (video + grain).round_().clamp_(0, 255).to(torch.uint8)
+        pixels = F.rgb_to_grayscale(pixels, num_output_channels=3)
+    pixels = pixels * 255
+    if spec.noise:
+        normal = torch.Generator().manual_seed(int(rng.integers(1 << 63)))  # three times as fast as NumPy's
+        pixels = pixels.add_(torch.randn(pixels.shape, generator=normal), alpha=rng.uniform(0, spec.noise))
+    return pixels.round_().clamp_(0, 255).to(torch.uint8)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
+from taskprompt.backbones._mvit.sizes import BlockPlan, Grid, strided
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
 from taskprompt.nn.positions import RelativePositions
@@ -31,9 +31,12 @@ class Pool(nn.Module):
         heads = x.shape[-1] // self.conv.in_channels
         # Tokens lie channels last, and all heads side by side: as one convolution over g c channels, none is moved.
         frames = rearrange(x, "b (t h w) d -> (b t) d h w", t=grid[0], h=grid[1])
+        # On a CPU the backward pass is forty times slower for frames narrower than the kernel, so those get a border.
+        frames = F.pad(frames, (0, max(3 - grid[2], 0), 0, max(3 - grid[1], 0)))
         frames = frames.contiguous(memory_format=torch.channels_last)
         # Its three slices in time, each a convolution of frames: depthwise ones are several times faster in 2D.
-        before, now, after = (self._slice(frames, i, heads, grid[0]) for i in range(3))
+        t, h, w = strided(grid, self.conv.stride)
+        before, now, after = (self._slice(frames, i, heads, t)[:, :, :h, :w] for i in range(3))
         x = now + F.pad(before[:, :-1], (0, 0) * 3 + (1, 0)) + F.pad(after[:, 1:], (0, 0) * 3 + (0, 1))
         return self.norm(rearrange(x, "b t h w (g c) -> b t h w g c", g=heads))
 
