@@ -135,7 +135,8 @@ class _Map(Dataset):
 
 
 def _from_dataloader(reader: Reader, workers: int, clips: int) -> Iterator[int]:
-    loader = DataLoader(_Map(reader, clips), batch_size=8, num_workers=workers)
+    # Spawned: a fork of a process that uses Ray was seen to wait for ever, as it collected a handle of an actor.
+    loader = DataLoader(_Map(reader, clips), batch_size=8, num_workers=workers, multiprocessing_context="spawn")
     for video, _ in loader:
         yield len(video)
 

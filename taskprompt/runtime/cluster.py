@@ -1,6 +1,7 @@
 """Reaching a cluster: one on this machine, or one that runs; and refusing what it cannot give."""
 
 import logging
+import math
 import os
 from contextlib import contextmanager
 
@@ -64,7 +65,7 @@ def connected(recipe: Recipe, address: str):
                 os.environ.setdefault("RAY_worker_niceness", "0")
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
-                    "num_cpus": max(int(cpus + 0.999) + 1, os.cpu_count() or 1),
+                    "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
                     "object_store_memory": _store(recipe),
                 }
                 ray.init(address="local", **size, **options)

@@ -3,7 +3,7 @@
 A stream is a chain of short executions, each over a segment of positions and each run to its end. One long execution
 would wait for a slow consumer under back-pressure, and Ray Data's scheduler waits by polling: two such streams were
 seen to take most of two cores from the training step beside them. That scheduler also looks for a finished task only
-every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments overlap."""
+every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments are under way."""
 
 import dataclasses
 import os
@@ -46,7 +46,7 @@ def ray_chunks(
         if clips <= 0:
             return None
         positions = range(start + done * stride, start + (done + clips) * stride, stride)
-        segment = Segment(_dataset(slim, table, positions, size, tasks), -(-clips // size))
+        segment = Segment(_dataset(slim, table, positions, size, tasks))
         size, done = min(2 * size, largest), done + clips
         return segment
 
@@ -54,12 +54,11 @@ def ray_chunks(
     try:
         current = following()
         while current is not None:
-            for i, chunk in enumerate(current):
-                if 2 * (i + 1) >= current.blocks and ahead is None:
-                    ahead = following()
+            ahead = following()
+            for chunk in current:
                 raise_last_words(chunk)
                 yield chunk
-            current, ahead = ahead, None
+            current = ahead
     finally:
         for segment in (current, ahead):
             if segment is not None:
@@ -96,8 +95,8 @@ def _give_way() -> None:
 class Segment:
     """One execution, run by a thread of its own as far as it goes, whether or not anyone takes its chunks."""
 
-    def __init__(self, dataset: Dataset, blocks: int):
-        self.dataset, self.blocks = dataset, blocks
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
         self.ready: queue.SimpleQueue = queue.SimpleQueue()
         self.cancelled = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
