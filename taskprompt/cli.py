@@ -148,6 +148,15 @@ def bench_data(workers: int = 2, rounds: int = 3) -> None:
             print(f"{case}  {way:11} {facts['clips_per_s']:8.1f} clips/s  ({spread})  {ratio}".rstrip())
 
 
+@bench.command("scenes")
+def bench_scenes(size: int = 112, rounds: int = 3) -> None:
+    """Frames a second of the `scenes` source, all labels with them, on one core."""
+    from taskprompt.runtime.bench_scenes import bench_scenes as measure
+
+    for look, rate in measure(size, rounds).items():
+        print(f"{look}  {rate:.1f} frames/s of {size} x {size}")
+
+
 @bench.command("step")
 def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
     """Seconds of a training step: through Ray Train, and in a plain loop."""

@@ -38,9 +38,7 @@ class Stage(Spec):
     steps: int = Field(ge=1)  # optimizer steps
     tasks: tuple[str, ...] | None = None  # null: all of the recipe
     sources: tuple[str, ...] | None = None  # null: all of the recipe
-    freeze: tuple[
-        str, ...
-    ] = ()  # parts left as they are, in eval mode: encoder, prompter, heads.depth, encoder.blocks.0
+    freeze: tuple[str, ...] = ()  # parts kept as they are, in eval mode: encoder, heads.depth, encoder.blocks.0
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # all three take `lr`, `weight_decay` and `betas`
     lr: float = Field(default=1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
     final_lr: float = Field(default=0.0, ge=0)  # rate at the end of the cosine

@@ -24,7 +24,9 @@ SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips of a round: not counted
 Result = dict[str, dict[str, float]]  # way -> facts
 
 
-def bench_data(workers: int = 2, rounds: int = 3, videos: int = 24) -> dict[str, Result]:
+def bench_data(
+    workers: int = 2, rounds: int = 3, videos: int = 24, span: dict[str, tuple[int, int]] = SPAN
+) -> dict[str, Result]:
     """Clips a second of the Ray stream, of plain PyAV loops in as many processes, and of a DataLoader with as many
     workers, on real clips (10 s of 320 x 240 h264, 16 frames at stride 4) and tiny ones (16 x 128 x 128).
 
@@ -39,7 +41,7 @@ def bench_data(workers: int = 2, rounds: int = 3, videos: int = 24) -> dict[str,
             ),
         }
         with connected(cases["real"], "local"):
-            return {name: _data_case(recipe, workers, rounds, *SPAN[name]) for name, recipe in cases.items()}
+            return {name: _data_case(recipe, workers, rounds, *span[name]) for name, recipe in cases.items()}
 
 
 def _data_case(recipe: Recipe, workers: int, rounds: int, warm: int, clips: int) -> Result:

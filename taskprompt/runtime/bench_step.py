@@ -24,7 +24,8 @@ WARM = 3
 def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -> dict[str, float]:
     """Seconds a step, medians over all rounds: 'plain' (a loop written by hand, in this process) and 'ray train' (the
     job's own loop, logging and reporting, on a Ray Train worker), on one and the same batch in memory."""
-    recipe = recipe.model_copy(update={"evaluate_every": None})
+    stage = recipe.stages[0].model_copy(update={"steps": WARM + steps, "warmup": 0})
+    recipe = recipe.model_copy(update={"evaluate_every": None, "stages": (stage,)})
     torch.set_num_threads(recipe.runtime.threads or max(1, int(recipe.runtime.cpus_per_worker)))
     plain: list[float] = []
     through: list[float] = []
@@ -80,7 +81,5 @@ def timed_job(path: Path, place: Place) -> None:
         job.note(step, stage)
         seconds.append(time.perf_counter() - last)
         last = time.perf_counter()
-        if len(seconds) == WARM + 12:
-            break
     job.close()
     run.write("seconds.json", seconds[WARM:])

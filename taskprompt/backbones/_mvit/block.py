@@ -16,7 +16,8 @@ class Pool(nn.Module):
 
     def __init__(self, dim: int, stride: int):
         super().__init__()
-        self.conv = nn.Conv3d(dim, dim, 3, stride=(1, stride, stride), padding=1, groups=dim, bias=False)
+        self.stride = (1, stride, stride)
+        self.conv = nn.Conv3d(dim, dim, 3, stride=self.stride, padding=1, groups=dim, bias=False)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
@@ -35,7 +36,7 @@ class Pool(nn.Module):
         frames = F.pad(frames, (0, max(3 - grid[2], 0), 0, max(3 - grid[1], 0)))
         frames = frames.contiguous(memory_format=torch.channels_last)
         # Its three slices in time, each a convolution of frames: depthwise ones are several times faster in 2D.
-        t, h, w = strided(grid, self.conv.stride)
+        t, h, w = strided(grid, self.stride)
         before, now, after = (self._slice(frames, i, heads, t)[:, :, :h, :w] for i in range(3))
         x = now + F.pad(before[:, :-1], (0, 0) * 3 + (1, 0)) + F.pad(after[:, 1:], (0, 0) * 3 + (0, 1))
         return self.norm(rearrange(x, "b t h w (g c) -> b t h w g c", g=heads))
@@ -43,7 +44,7 @@ class Pool(nn.Module):
     def _slice(self, frames: Tensor, at: int, heads: int, t: int) -> Tensor:
         """(b t) d h w -> b t h w d, by the weights of one of the three steps in time."""
         weight = self.conv.weight[:, :, at].repeat(heads, 1, 1, 1)
-        y = F.conv2d(frames, weight, None, self.conv.stride[1:], self.conv.padding[1:], groups=len(weight))
+        y = F.conv2d(frames, weight, None, self.stride[1:], self.conv.padding[1:], groups=len(weight))
         return rearrange(y, "(b t) d h w -> b t h w d", t=t)
 
 

@@ -1,0 +1,49 @@
+"""How fast the `scenes` source draws on one core."""
+
+import os
+import time
+from contextlib import contextmanager
+from statistics import median
+
+from taskprompt.core.catalogue import resolve
+from taskprompt.core.source import ClipSpec, Source
+
+LOOKS = ("clean", "worn")
+FRAMES = 16
+
+
+def bench_scenes(size: int = 112, rounds: int = 3) -> dict[str, float]:
+    """look -> frames of size x size pixels a second, all labels with them, on one core; a clip of every action a
+    round, the looks in turns, medians over rounds."""
+    clip = ClipSpec(frames=FRAMES, height=size, width=size)
+    sources = {look: _scenes(look, size) for look in LOOKS}
+    rates: dict[str, list[float]] = {look: [] for look in LOOKS}
+    with one_core():
+        for source in sources.values():  # libraries loaded, textures made
+            source.load(next(source.rows()), clip, None)
+        for _ in range(rounds):
+            for look, source in sources.items():
+                rows = list(source.rows())
+                begin = time.perf_counter()
+                for row in rows:
+                    source.load(row, clip, None)
+                rates[look].append(len(rows) * FRAMES / (time.perf_counter() - begin))
+    return {look: median(found) for look, found in rates.items()}
+
+
+def _scenes(look: str, size: int) -> Source:
+    return resolve("scenes", Source)(look=look, clips=11, seed=7, size=size)  # type: ignore[return-value,call-arg]
+
+
+@contextmanager
+def one_core():
+    """Keep this process on one of its cores, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,29 @@
+"""The benchmarks run, each way of theirs, and give figures; how good those are is for people to look at."""
+
+from taskprompt.runtime.bench import bench_data, data_recipe
+from taskprompt.runtime.bench_scenes import bench_scenes
+from taskprompt.runtime.bench_step import bench_step
+
+
+def test_scenes_of_both_looks():
+    found = bench_scenes(size=32, rounds=1)
+    assert list(found) == ["clean", "worn"]
+    assert all(rate > 1 for rate in found.values())
+
+
+def test_data_of_both_sizes_three_ways():
+    found = bench_data(workers=1, rounds=1, videos=2, span={"real": (8, 24), "tiny": (8, 24)})
+    assert {case: list(ways) for case, ways in found.items()} == {
+        "real": ["ray stream", "pyav loops", "dataloader"],
+        "tiny": ["ray stream", "pyav loops", "dataloader"],
+    }
+    for ways in found.values():
+        assert all(0 < w["low"] <= w["clips_per_s"] <= w["high"] for w in ways.values())
+
+
+def test_step_both_ways(tmp_path):
+    recipe = data_recipe(tmp_path / "clips", videos=4, seconds=0.5, frames=4, height=32, width=32, workers=1)
+    found = bench_step(recipe, tmp_path / "runs", steps=2, rounds=1)
+    assert min(found.values()) > 0
+    assert found["ratio"] == found["ray train"] / found["plain"]
+    assert len((tmp_path / "runs" / "round0" / "metrics.jsonl").read_text().splitlines()) == 3 + 2  # three to get warm
