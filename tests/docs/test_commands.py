@@ -26,7 +26,7 @@ def test_the_command_line_parses(page, line):
         assert name
         if isinstance(command, type(group)):  # bench, with verbs of its own
             with command.make_context(name, rest, parent=context) as inner:
-                name, command, rest = command.resolve_command(inner, [*inner._protected_args, *inner.args])
+                name, command, rest = command.resolve_command(inner, [*inner._protected_args, *inner.args])  # type: ignore
         with command.make_context(name, rest, parent=context) as inner:
             assert not inner.args
 
