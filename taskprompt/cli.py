@@ -77,6 +77,7 @@ def fit(
 
     where = None if cluster == "none" else cluster
     run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+    _tell_skipped(run, None)
     print(f"trained: {run.path}")
 
 
@@ -93,6 +94,15 @@ def evaluate(run: RunFolder, cluster: Cluster = "none") -> None:
     for row in evaluation_rows(result):
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+    _tell_skipped(None, result)
+
+
+def _tell_skipped(run, evaluation) -> None:
+    """One line for each reason why clips were left out of a training or of an evaluation."""
+    from taskprompt.reporting.facts import skips
+
+    for group in skips(run, evaluation):
+        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
 
 
 @app.command()

@@ -47,7 +47,7 @@ def dump(recipe: Recipe) -> str:
 
 
 def _lines(error: Any) -> list[str]:
-    path = ".".join(str(p) for p in error["loc"])
+    path = ".".join(str(p) for p in error["loc"] if p != "[key]")
     text = error["msg"].removeprefix("Value error, ")
     if not path:
         return text.split("\n")  # the recipe's own checks say where they look

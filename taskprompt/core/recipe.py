@@ -1,8 +1,9 @@
 """Recipe: all that a run is, in one yaml."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
@@ -64,6 +65,17 @@ class Runtime(Spec):
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
 
 
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise SpecError(
+            f"found the name {name!r}, expected letters, digits, _ and -: modules and files are called by it."
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+
+
 def _fixed() -> Balancer:
     return resolve("fixed", Balancer)()  # type: ignore[return-value]
 
@@ -74,11 +86,11 @@ class Recipe(Spec):
     seed: int = Field(default=0, ge=0)  # of initial weights, order, augmentation and dropout
     clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them
     augment: Augment = Augment()  # what is done to training clips
-    sources: dict[str, Source] = Field(min_length=1)  # name -> source to train on
-    held_out: dict[str, Source] = {}  # sources to evaluate on; a task is measured where its label is given
+    sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
+    held_out: dict[Name, Source] = {}  # sources to evaluate on; a task is measured where its label is given
     backbone: Backbone  # what turns pixels into features
     prompter: Prompter  # how the tasks' prompts come to be
-    tasks: dict[str, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
+    tasks: dict[Name, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
     balancer: Balancer = Field(default_factory=_fixed)  # how the tasks' losses are joined
     stages: tuple[Stage, ...] = Field(min_length=1)  # one after the other, each with an optimizer of its own
     runtime: Runtime = Runtime()  # where and how it runs
@@ -122,9 +134,10 @@ class Recipe(Spec):
             label = task.label_name(name)
             offered = sorted({n for s in self.sources.values() for n in s.gives()})
             if label not in offered:
+                reasons = "".join(f" sources.{n}: {why}." for n, s in self.sources.items() if (why := s.lacks(label)))
                 yield (
                     f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
-                    f"Given: {', '.join(offered) or 'none'}. Set `label`, or let a source give it (`only`)."
+                    f"Given: {', '.join(offered) or 'none'}.{reasons} Set `label`, or let a source give it (`only`)."
                 )
         for group in ("sources", "held_out"):
             for name, source in getattr(self, group).items():

@@ -43,6 +43,10 @@ class Source(Spec):
         The frames keep their own size, or are scaled down whole where they are much larger than the clip, labels
         with them. Raises SampleError where the row cannot be read."""
 
+    def lacks(self, label: str) -> str:
+        """Why it does not offer a label that it could, in a few words for the user; empty where it could not."""
+        return ""
+
     def gives(self) -> tuple[str, ...]:
         """The labels that it offers and that `only` keeps."""
         return tuple(n for n in self.offers() if self.only is None or n in self.only)

@@ -103,9 +103,10 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
-def skips(run: Run, evaluation: Mapping[str, Any] | None) -> list[Skips]:
-    """Skipped clips of training and evaluation, grouped by source and by what went wrong, the most first."""
-    records = [(r["source"], r["key"], r["reason"]) for r in run.lines("skipped.jsonl")]
+def skips(run: Run | None, evaluation: Mapping[str, Any] | None) -> list[Skips]:
+    """Skipped clips of training and of an evaluation, grouped by source and by what went wrong, the most first."""
+    lines = run.lines("skipped.jsonl") if run else []
+    records = [(r["source"], r["key"], r["reason"]) for r in lines]
     for source, part in (evaluation or {"sources": {}})["sources"].items():
         records += [(source, key, reason) for key, reason in part["skipped"].items()]
     return grouped(records)

@@ -1,6 +1,7 @@
 """Running a job (training, evaluation) on the workers of a cluster, with Ray Train."""
 
 import importlib
+import shutil
 import threading
 import uuid
 from collections.abc import Callable
@@ -49,6 +50,8 @@ def launch(job: str, path: Path, recipe: Recipe, address: str, watch: Callable[[
                 trainer.fit()
             except Exception as error:
                 raise plain_error(error) from error
+            finally:  # Ray Train's own notes; nothing of a run is in them
+                shutil.rmtree(path / "ray", ignore_errors=True)
 
 
 def make_board(ray):

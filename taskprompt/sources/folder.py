@@ -74,6 +74,13 @@ class Folder(Source):
         names = [self.label] * named + [*self.texts, *self.numbers, *self.labels, *_stored_names(folder)]
         return tuple(dict.fromkeys(names))
 
+    def lacks(self, label: str) -> str:
+        """A csv without the column of classes."""
+        if self.csv is None or label != self.label or label in self.offers():
+            return ""
+        found = ", ".join(header(readable(self.path), self.csv))
+        return f"{self.csv} has no column {self.columns.label!r} (found: {found}; `columns.label` names another)"
+
     def rows(self) -> Iterator[Row]:
         """A row a clip, or a line of the csv, in the order of names or lines. Raises SourceError where none is."""
         folder = readable(self.path)

@@ -59,8 +59,9 @@ class Job:
         log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
 
     def close(self) -> None:
-        """Flush what is written in the background."""
+        """List what was skipped since the last checkpoint, and flush what is written in the background."""
         if self.board:
+            self._list_skipped([{n: s.skipped for n, s in self.streams.items()}])
             self.board.close()
 
     def run_stage(self, index: int) -> None:

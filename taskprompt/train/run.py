@@ -66,7 +66,7 @@ class Run:
         changed = [part for part in MODEL_PARTS if old[part] != new[part]]
         if changed:
             raise CheckpointError(
-                f"{self.path}: was made with another recipe: {', '.join(changed)} differ. "
+                f"{self.path}: was made with another recipe; other than here: {', '.join(changed)}. "
                 "Resume with the run's own recipe.yaml, or choose another folder for --out."
             )
 

@@ -93,6 +93,14 @@ def test_names_that_do_not_agree(squares):
     assert "tasks.depth: reads the label 'depth', which no source gives" in said
 
 
+def test_names_that_no_file_or_module_can_have_are_refused(squares):
+    squares["tasks"]["near/far"] = squares["tasks"].pop("depth")
+    squares["sources"]["a.b"] = squares["sources"].pop("rendered")
+    said = problems(squares)
+    assert "found the name 'near/far', expected letters, digits, _ and -" in said
+    assert "found the name 'a.b', expected letters" in said
+
+
 def test_a_stage_without_the_source_of_a_task_is_refused(squares):
     squares["stages"][0]["sources"] = ["labelled"]
     assert "stages.0: task 'depth' has no label in this stage's sources" in problems(squares)

@@ -166,6 +166,17 @@ def test_csv_errors_name_what_was_found(classes):
         list(Folder(path=str(classes / "walk"), csv="list.csv").rows())
 
 
+def test_a_csv_without_classes_says_which_columns_it_has(classes):
+    table(classes, "clip,kind\na,b\n")
+    source = Folder(path=str(classes), csv="list.csv")
+    assert source.lacks("action") == (
+        "list.csv has no column 'class' (found: clip, kind; `columns.label` names another)"
+    )
+    assert source.lacks("depth") == ""
+    renamed = Folder.model_validate({"path": str(classes), "csv": "list.csv", "columns": {"label": "kind"}})
+    assert renamed.lacks("action") == ""
+
+
 def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(SourceError, match="cannot be read: No such file or directory"):
         Folder(path=str(tmp_path / "none")).offers()

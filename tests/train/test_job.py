@@ -105,7 +105,7 @@ def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
     with pytest.raises(tp.CheckpointError, match=r"holds a run already\. Add --resume"):
         run(squares, out)
     other = squares | {"backbone": {"kind": "tiny", "dim": 16, "depth": 2, "heads": 2}}
-    with pytest.raises(tp.CheckpointError, match="another recipe: backbone differ"):
+    with pytest.raises(tp.CheckpointError, match="another recipe; other than here: backbone"):
         run(other, out, resume=True)
     run(other, out, fresh=True)
     (tmp_path / "mine").mkdir()
