@@ -38,6 +38,8 @@ class Bar:
         if "left" in record:
             task = self._task("fit", record["step"] + record["left"])
             self.bar.update(task, completed=record["step"], facts=facts(record))
+        if "lost" in record:
+            self.bar.console.print(loss_in_words(record), highlight=False)
         for verb in ("evaluated", "drawn"):
             if verb in record:
                 self.bar.advance(self._task(f"{verb} {record['source']}", record["of"]), record[verb])
@@ -68,7 +70,14 @@ class Lines:
         elif "held_out" in record:
             found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
             self.console.print(f"step {record['step']}  {found}", highlight=False)
+        elif "lost" in record:
+            self.console.print(loss_in_words(record), highlight=False)
         sys.stderr.flush()
+
+
+def loss_in_words(record: dict[str, Any]) -> str:
+    """What was lost, and what happens now."""
+    return f"{record['lost']} Going on from the newest checkpoint; times left to try: {record['left_to_try']}."
 
 
 def facts(record: dict[str, Any]) -> str:

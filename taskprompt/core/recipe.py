@@ -62,6 +62,8 @@ class Runtime(Spec):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
+    max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
+    wait: float = Field(default=300, ge=0)  # seconds for lost nodes to be replaced, before the job ends
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
 
 

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import time
 from contextlib import contextmanager
 
 from taskprompt.core.errors import ClusterError
@@ -53,7 +54,7 @@ def connected(recipe: Recipe, address: str):
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    cpus, gpus, words = needs(recipe)
+    cpus, _, _ = needs(recipe)
     mine = not ray.is_initialized()
     if mine:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -77,14 +78,29 @@ def connected(recipe: Recipe, address: str):
             ) from None
     try:
         DataContext.get_current().enable_progress_bars = False
-        have = ray.cluster_resources()
-        if have.get("CPU", 0) < cpus or have.get("GPU", 0) < gpus:
-            raise ClusterError(
-                f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, "
-                f"{have.get('GPU', 0):g} GPUs. "
-                "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
-            )
+        if (problem := _lack(ray, recipe)) is not None:
+            raise ClusterError(problem)
         yield ray
     finally:
         if mine:
             ray.shutdown()
+
+
+def wait_for_room(ray, recipe: Recipe) -> None:
+    """Until the cluster has again what the recipe asks for. Raises ClusterError after `runtime.wait` seconds."""
+    end = time.monotonic() + recipe.runtime.wait
+    while (problem := _lack(ray, recipe)) is not None:
+        if time.monotonic() > end:
+            raise ClusterError(f"after {recipe.runtime.wait:g} s of waiting for nodes (runtime.wait): {problem}")
+        time.sleep(1)
+
+
+def _lack(ray, recipe: Recipe) -> str | None:
+    cpus, gpus, words = needs(recipe)
+    have = ray.cluster_resources()
+    if have.get("CPU", 0) >= cpus and have.get("GPU", 0) >= gpus:
+        return None
+    return (
+        f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs. "
+        "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+    )

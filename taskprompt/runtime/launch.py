@@ -11,51 +11,68 @@ from typing import Any
 
 import torch
 
-from taskprompt.core.errors import ClusterError, TaskPromptError
 from taskprompt.core.recipe import Recipe, Runtime
-from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.cluster import connected, wait_for_room
+from taskprompt.runtime.failures import lost, own_error, plain_error
 from taskprompt.train.place import Place
+from taskprompt.train.run import logged
 
 
 def launch(job: str, path: Path, recipe: Recipe, address: str, watch: Callable[[dict[str, Any]], None]) -> None:
     """Run 'module:function', called with (path, place), on every worker that the recipe asks for.
 
     Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
-    processes, which pass them on, need not import what they name.
+    processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
+    anew, `runtime.max_failures` times at most, and by itself goes on from what it has saved.
 
-    Raises what the job raised, and ClusterError where a worker or the cluster was lost."""
+    Raises what the job raised, and ClusterError where the cluster was lost, or workers too often."""
     with connected(recipe, address) as ray:
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
-
-        r = recipe.runtime
-        board = make_board(ray)
-        trainer = TorchTrainer(
-            worker,
-            train_loop_config={"job": job, "path": str(path), "runtime": r.model_dump(), "board": board},
-            scaling_config=ScalingConfig(
-                num_workers=r.workers,
-                use_gpu=r.gpu,
-                resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {}),
-            ),
-            # Ray's own name must be unique: one it knows already would be taken up where that one ended.
-            run_config=RunConfig(
-                name=f"{path.name}-{uuid.uuid4().hex[:8]}",
-                storage_path=str(path / "ray"),
-                failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
-            ),
-        )
-        with watching(ray, board, watch):
+        for left in range(recipe.runtime.max_failures, -1, -1):
             try:
-                trainer.fit()
+                _run(ray, job, path, recipe, watch)
+                return
             except Exception as error:
-                raise plain_error(error) from error
-            finally:  # Ray Train's own notes; nothing of a run is in them
-                shutil.rmtree(path / "ray", ignore_errors=True)
+                plain = plain_error(error)
+                if not left or not lost(error):
+                    raise plain from error
+                watch({"lost": str(plain), "left_to_try": left})
+                with logged(path, 0) as log:
+                    log.warning("%s. Started anew; times left: %d", str(plain).rstrip("."), left)
+                wait_for_room(ray, recipe)
+
+
+def _run(ray, job: str, path: Path, recipe: Recipe, watch: Callable[[dict[str, Any]], None]) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    r = recipe.runtime
+    board = make_board(ray)
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config={"job": job, "path": str(path), "runtime": r.model_dump(), "board": board},
+        scaling_config=ScalingConfig(
+            num_workers=r.workers,
+            use_gpu=r.gpu,
+            resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {}),
+        ),
+        # Ray's own name must be unique: one it knows already would be taken up where that one ended.
+        run_config=RunConfig(
+            name=f"{path.name}-{uuid.uuid4().hex[:8]}",
+            storage_path=str(path / "ray"),
+            # Ray Train would try a user's mistake again, too, so trying again is ours.
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+        ),
+    )
+    with watching(ray, board, watch):
+        try:
+            trainer.fit()
+        finally:  # Ray Train's own notes; nothing of a run is in them
+            shutil.rmtree(path / "ray", ignore_errors=True)
 
 
 def make_board(ray):
     """An actor that holds what rank 0 notified of until the driver fetches it."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     class Board:  # in here, so that it travels by value: its process then needs neither taskprompt nor torch, 0.4 GB
         def __init__(self):
@@ -68,7 +85,8 @@ def make_board(ray):
             records, self.records = self.records, []
             return records
 
-    return ray.remote(num_cpus=0)(Board).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # lost with us alone
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
 
 
 class watching:
@@ -130,32 +148,3 @@ def worker(config: dict[str, Any]) -> None:
             raise found from None  # here, for what an error was raised from does not travel
         raise
     ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
-
-
-def plain_error(error: BaseException) -> TaskPromptError:
-    """The taskprompt error inside what Ray raised, or a ClusterError with the last line of the cause."""
-    found = own_error(error)
-    if found is not None:
-        return found
-    last = next((e for e in reversed(inside(error)) if str(e).strip()), error)
-    return ClusterError(f"the job ended with {type(last).__name__}: {str(last).strip().splitlines()[-1]}")
-
-
-def own_error(error: BaseException) -> TaskPromptError | None:
-    """The first taskprompt error among an error and what it came from."""
-    return next((e for e in inside(error) if isinstance(e, TaskPromptError)), None)
-
-
-def inside(error: BaseException) -> list[BaseException]:
-    """An error and all that it came from, nearest first, through Ray's own wrappings."""
-    seen: list[BaseException] = []
-    queue: list[BaseException] = [error]
-    while queue:
-        current = queue.pop(0)
-        if any(current is e for e in seen):
-            continue
-        seen.append(current)
-        inner = [getattr(current, "cause", None), current.__cause__, current.__context__]
-        inner += list(getattr(current, "worker_failures", {}).values())
-        queue += [e for e in inner if isinstance(e, BaseException)]
-    return seen

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from taskprompt.train.loop import Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.place import Place, share
 from taskprompt.train.reader import make_reader
-from taskprompt.train.run import Run, build_model, logged
+from taskprompt.train.run import Run, build_model, logged, owned
 from taskprompt.train.stream import Stream
 
 log = logging.getLogger("taskprompt")
@@ -30,7 +30,8 @@ log = logging.getLogger("taskprompt")
 def train(path: Path, place: Place) -> None:
     """Run every stage of the recipe in a run's folder, from its newest checkpoint if it has one."""
     run = Run(path)
-    with logged(path, place.rank), closing(Job(run, run.recipe, place)) as job:
+    mine = owned(path) if place.rank == 0 else nullcontext()
+    with mine, logged(path, place.rank), closing(Job(run, run.recipe, place)) as job:
         for index in range(job.stage_index, len(job.recipe.stages)):
             job.run_stage(index)
 

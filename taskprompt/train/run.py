@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Run:
         run = cls(Path(path).absolute())
         exists = (run.path / "recipe.yaml").exists()
         if exists and fresh:
-            shutil.rmtree(run.path)
+            with owned(run.path, patience=10):
+                shutil.rmtree(run.path)
         elif exists and not resume:
             raise CheckpointError(
                 f"{run.path}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
@@ -145,6 +147,32 @@ def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def owned(path: Path, patience: float = 60) -> Iterator[None]:
+    """Hold the run's folder: two jobs never write into one. The system lets go of it when the holder dies.
+
+    Raises CheckpointError where another process still holds it after `patience` seconds: a worker whose driver was
+    killed lives on for some."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody looks
+        yield
+        return
+    with open(path / ".lock", "w") as file:
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise CheckpointError(
+                        f"{path}: another job is writing into this run. Stop it, or choose another folder for --out."
+                    ) from None
+                time.sleep(0.2)
+        yield
 
 
 def build_model(recipe: Recipe) -> MultiTaskModel:

@@ -1,8 +1,5 @@
 """Ray for real: streams equal the plain loop, training through Ray Train equals training here, errors come through."""
 
-import logging
-import os
-
 import numpy as np
 import pytest
 
@@ -10,27 +7,6 @@ import taskprompt as tp
 from taskprompt.core.loading import validate
 from taskprompt.train import checkpoint
 from taskprompt.train.reader import make_reader, plain_chunks
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A cluster of this machine with room for two workers, their streams, and the tests' own kinds on its path."""
-    import ray
-
-    from taskprompt.runtime.cluster import QUIET
-
-    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
-    ray.init(
-        address="local",
-        num_cpus=8,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=256 << 20,
-        runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
-    )
-    yield ray
-    ray.shutdown()
 
 
 def silent(record):

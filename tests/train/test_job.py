@@ -8,6 +8,7 @@ import torch
 import taskprompt as tp
 from taskprompt.core.loading import validate
 from taskprompt.train import checkpoint
+from taskprompt.train.run import owned
 
 
 def run(data, out, **options):
@@ -112,6 +113,15 @@ def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(tp.CheckpointError, match="is not empty and holds no run"):
         run(squares, tmp_path / "mine")
+
+
+def test_two_jobs_never_write_into_one_run(squares, tmp_path):
+    done = run(squares, tmp_path / "run")
+    refused = pytest.raises(tp.CheckpointError, match="another job is writing into this run")
+    with owned(done.path), refused, owned(done.path, patience=0.1):
+        pass
+    with owned(done.path):  # free again
+        assert done.checkpoint().exists()
 
 
 def test_held_out_is_measured_on_the_way(squares, tmp_path):

@@ -1,0 +1,62 @@
+"""What went wrong on a cluster: a mistake of recipe, data or code, or a process that was lost."""
+
+from textwrap import shorten
+
+from torch.distributed import DistError
+
+from taskprompt.core.errors import ClusterError, TaskPromptError
+
+GONE = ("gloo", "Connection closed by peer", "Connection reset by peer")  # what gloo says, as a plain RuntimeError
+
+
+def lost(error: BaseException) -> bool:
+    """Did a worker, its node or the way to it vanish? Then the same job may go on; a mistake would come again."""
+    from ray.exceptions import RayError, RayTaskError
+    from ray.train.v2._internal import exceptions as train
+
+    every = inside(error)
+    if own_error(error) is not None:
+        return False
+    vanished = (
+        train.WorkerHealthCheckFailedError,
+        train.WorkerHealthCheckTimeoutError,
+        train.WorkerGroupStartupFailedError,
+        train.WorkerGroupStartupTimeoutError,
+    )
+    return any(
+        isinstance(e, (*vanished, DistError))
+        or (isinstance(e, RayError) and not isinstance(e, RayTaskError))
+        or (isinstance(e, RuntimeError) and any(word in str(e) for word in GONE))
+        for e in every
+    )
+
+
+def plain_error(error: BaseException) -> TaskPromptError:
+    """The taskprompt error inside what Ray raised, or a ClusterError with the last line of the cause."""
+    found = own_error(error)
+    if found is not None:
+        return found
+    last = next((e for e in reversed(inside(error)) if str(e).strip()), error)
+    lines = str(last).strip().splitlines() or [""]
+    what, text = ("a worker or its node was lost", lines[0]) if lost(error) else ("the job ended", lines[-1])
+    return ClusterError(f"{what}: {type(last).__name__}: {shorten(text, 200, placeholder=' ...')}")
+
+
+def own_error(error: BaseException) -> TaskPromptError | None:
+    """The first taskprompt error among an error and what it came from."""
+    return next((e for e in inside(error) if isinstance(e, TaskPromptError)), None)
+
+
+def inside(error: BaseException) -> list[BaseException]:
+    """An error and all that it came from, nearest first, through Ray's own wrappings."""
+    seen: list[BaseException] = []
+    queue: list[BaseException] = [error]
+    while queue:
+        current = queue.pop(0)
+        if any(current is e for e in seen):
+            continue
+        seen.append(current)
+        inner = [getattr(current, "cause", None), current.__cause__, current.__context__]
+        inner += list(getattr(current, "worker_failures", {}).values())
+        queue += [e for e in inner if isinstance(e, BaseException)]
+    return seen

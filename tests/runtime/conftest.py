@@ -1,0 +1,27 @@
+"""One local Ray for all tests of this folder; starting one takes many seconds."""
+
+import logging
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A cluster of this machine with room for two workers, their streams, and the tests' own kinds on its path."""
+    import ray
+
+    from taskprompt.runtime.cluster import QUIET
+
+    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=256 << 20,
+        runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
+    )
+    yield ray
+    ray.shutdown()
