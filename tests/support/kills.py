@@ -1,0 +1,109 @@
+"""Random kills of workers, drivers and nodes of a two-node cluster on this machine, each gone on from to equal weights.
+
+    python tests/support/kills.py 20 /tmp/kills
+
+Takes about a minute a kill, so it is run by hand; tests/runtime/test_failures.py holds one of each kind that is quick."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import yaml
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+HEAD = {"num_cpus": 2, "object_store_memory": 256 << 20}
+NODE = {"num_cpus": 4, "object_store_memory": 256 << 20}  # the larger one, so it gets the training workers
+STEPS = 300
+
+
+def children(root: int) -> dict[int, str]:
+    """pid -> command line of every process below one."""
+    parents, lines = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+    found, grown = {root}, True
+    while grown:
+        more = {p for p, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return {p: lines[p] for p in found if p in lines}
+
+
+def drive(recipe: Path, out: Path, address: str, *more: str) -> subprocess.Popen:
+    command = [Path(sys.executable).with_name("taskprompt"), "fit", recipe, "--out", out, "--cluster", address, *more]
+    return subprocess.Popen(command, stdout=open(out.with_suffix(".txt"), "a"), stderr=subprocess.STDOUT)
+
+
+def steps(out: Path) -> int:
+    file = out / "metrics.jsonl"
+    return file.read_text().count("\n") if file.exists() else 0
+
+
+def ending(out: Path):
+    from taskprompt.train import checkpoint
+    from taskprompt.train.run import Run
+
+    run = Run(out)
+    groups = ("model", "ema")
+    tensors = {f"{g}/{k}": v for g in groups for k, v in checkpoint.read_tensors(run.checkpoint(), g).items()}
+    return tensors, [(r["step"], r["loss"]) for r in run.lines("metrics.jsonl")]
+
+
+def main(count: int, folder: Path) -> None:
+    os.environ["PYTHONPATH"] = str(HERE)
+    from conftest import SQUARES
+    from ray.cluster_utils import Cluster
+
+    from taskprompt.runtime.cluster import QUIET
+
+    os.environ.update(QUIET)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    data = SQUARES | {"stages": [{"steps": STEPS, "lr": 1e-3, "ema": 0.9}], "save_every": 7}
+    data["runtime"] = {"workers": 2, "precision": "fp32", "block": 4}
+    recipe = folder / "r.yaml"
+    recipe.write_text(yaml.safe_dump(data))
+    cluster = Cluster(initialize_head=True, head_node_args=HEAD)
+    second = cluster.add_node(**NODE)
+    address = cluster.address
+    assert drive(recipe, folder / "whole", address).wait() == 0
+    tensors, losses = ending(folder / "whole")
+    assert len(losses) == STEPS
+    dice = random.Random(0)
+    for i in range(count):
+        kind, at, out = ("node", "worker", "driver")[i % 3], dice.randrange(1, STEPS - 5), folder / f"{i:02d}"
+        driver = drive(recipe, out, address)
+        while steps(out) < at and driver.poll() is None:
+            time.sleep(0.01)
+        reached, begin = steps(out), time.monotonic()
+        if kind == "worker":
+            workers = [p for p, line in children(os.getpid()).items() if "RayTrainWorker" in line]
+            os.kill(dice.choice(workers), signal.SIGKILL)
+        elif kind == "node":
+            cluster.remove_node(second, allow_graceful=False)
+            time.sleep(5)
+            second = cluster.add_node(**NODE)
+        else:
+            driver.kill()
+            driver.wait()
+            driver = drive(recipe, out, address, "--resume")
+        code = driver.wait()
+        found, others = ending(out)
+        equal = losses == others and all(torch.equal(tensors[k], found[k]) for k in tensors)
+        seconds = time.monotonic() - begin
+        print(f"{i:2d} {kind:6} killed at step {reached:3d}: exit {code}, equal {equal}, {seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
