@@ -2,7 +2,7 @@
 
     python tests/support/kills.py 20 /tmp/kills
 
-Takes about a minute a kill, so it is run by hand; tests/runtime/test_failures.py holds one of each kind that is quick."""
+Takes about a minute a kill, so it is run by hand; tests/runtime/test_failures.py holds a worker's and a driver's."""
 
 import os
 import random
@@ -41,6 +41,7 @@ def children(root: int) -> dict[int, str]:
 
 
 def drive(recipe: Path, out: Path, address: str, *more: str) -> subprocess.Popen:
+    """A driver of its own, with what it prints beside the run."""
     command = [Path(sys.executable).with_name("taskprompt"), "fit", recipe, "--out", out, "--cluster", address, *more]
     return subprocess.Popen(command, stdout=open(out.with_suffix(".txt"), "a"), stderr=subprocess.STDOUT)
 
@@ -75,8 +76,8 @@ def main(count: int, folder: Path) -> None:
     recipe = folder / "r.yaml"
     recipe.write_text(yaml.safe_dump(data))
     cluster = Cluster(initialize_head=True, head_node_args=HEAD)
-    second = cluster.add_node(**NODE)
-    address = cluster.address
+    second = cluster.add_node(**NODE)  # type: ignore[arg-type]
+    address = str(cluster.address)
     assert drive(recipe, folder / "whole", address).wait() == 0
     tensors, losses = ending(folder / "whole")
     assert len(losses) == STEPS
@@ -93,7 +94,7 @@ def main(count: int, folder: Path) -> None:
         elif kind == "node":
             cluster.remove_node(second, allow_graceful=False)
             time.sleep(5)
-            second = cluster.add_node(**NODE)
+            second = cluster.add_node(**NODE)  # type: ignore[arg-type]
         else:
             driver.kill()
             driver.wait()
