@@ -77,7 +77,7 @@ class Lines:
 
 def loss_in_words(record: dict[str, Any]) -> str:
     """What was lost, and what happens now."""
-    return f"{record['lost']} Going on from the newest checkpoint; times left to try: {record['left_to_try']}."
+    return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
 
 
 def facts(record: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ def nearest_pixels(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def masked_area_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """t h w c -> t height width c: the mean over each cell's known pixels, NaN where none is known."""
-    pixels = torch.from_numpy(values.astype(np.float32, copy=False)).movedim(-1, 1).contiguous()
+    pixels = torch.from_numpy(np.ascontiguousarray(values, np.float32)).movedim(-1, 1).contiguous()
     known = pixels.isfinite().all(1, keepdim=True)
     joined = torch.cat([pixels.where(known, 0), known], 1)
     pooled = F.adaptive_avg_pool2d(joined, (height, width)).movedim(1, -1)

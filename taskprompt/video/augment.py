@@ -82,5 +82,5 @@ def _coloured(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
     pixels = pixels * 255
     if spec.noise:
         normal = torch.Generator().manual_seed(int(rng.integers(1 << 63)))  # three times as fast as NumPy's
-        pixels = pixels.add_(torch.randn(pixels.shape, generator=normal), alpha=rng.uniform(0, spec.noise))
+        pixels.add_(torch.randn(pixels.shape, generator=normal), alpha=rng.uniform(0, spec.noise))
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
