@@ -64,8 +64,9 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
             from taskprompt.train.place import this_process
 
             module, name = job.split(":")
-            getattr(importlib.import_module(module), name)(run.path, this_process(recipe.runtime, watcher))
+            getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
         else:
             from taskprompt.runtime.launch import launch
 
-            launch(job, run.path, recipe, cluster, watcher)
+            launch(job, run, recipe, cluster, watcher)
+            run.pull()

@@ -78,7 +78,7 @@ def fit(
     where = None if cluster == "none" else cluster
     run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
     _tell_skipped(run, None)
-    print(f"trained: {run.path}")
+    print(f"trained: {run.place}")
 
 
 @app.command()

@@ -38,8 +38,8 @@ class Bar:
         if "left" in record:
             task = self._task("fit", record["step"] + record["left"])
             self.bar.update(task, completed=record["step"], facts=facts(record))
-        if "lost" in record:
-            self.bar.console.print(loss_in_words(record), highlight=False)
+        if (words := event_in_words(record)) is not None:
+            self.bar.console.print(words, highlight=False)
         for verb in ("evaluated", "drawn"):
             if verb in record:
                 self.bar.advance(self._task(f"{verb} {record['source']}", record["of"]), record[verb])
@@ -70,14 +70,18 @@ class Lines:
         elif "held_out" in record:
             found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
             self.console.print(f"step {record['step']}  {found}", highlight=False)
-        elif "lost" in record:
-            self.console.print(loss_in_words(record), highlight=False)
+        elif (words := event_in_words(record)) is not None:
+            self.console.print(words, highlight=False)
         sys.stderr.flush()
 
 
-def loss_in_words(record: dict[str, Any]) -> str:
-    """What was lost, and what happens now."""
-    return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
+def event_in_words(record: dict[str, Any]) -> str | None:
+    """What became of the cluster, and what happens now; None for other records."""
+    if "lost" in record:
+        return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
+    if "grows" in record:
+        return f"stopped at a checkpoint with {record['grows']} workers, since there is room for more"
+    return record.get("waiting")
 
 
 def facts(record: dict[str, Any]) -> str:

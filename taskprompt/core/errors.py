@@ -1,5 +1,8 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
 
 class TaskPromptError(Exception):
     """Base of every error that taskprompt raises on purpose; the command line prints it as one line."""
@@ -25,6 +28,10 @@ class LayoutError(TaskPromptError, ValueError):
     """An array does not have the shape that its task declares: a mistake in a task's code, never skipped."""
 
 
+class TaskError(TaskPromptError, RuntimeError):
+    """A task's code failed: its target, head or loss raised, or its loss is not a finite number."""
+
+
 class SampleError(TaskPromptError, ValueError):
     """One sample cannot be used (a broken file, a label that does not fit): it is skipped, counted and listed."""
 
@@ -39,3 +46,25 @@ class CheckpointError(TaskPromptError, ValueError):
 
 class ClusterError(TaskPromptError, RuntimeError):
     """What a recipe asks of the machine or the cluster cannot be had."""
+
+
+@contextmanager
+def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
+    """Around a task's own code: what it raises becomes a TaskError that names task, place and clips."""
+    from torch import OutOfMemoryError
+    from torch.distributed import DistError
+
+    try:
+        yield
+    except (TaskPromptError, OutOfMemoryError, DistError):
+        raise
+    except Exception as error:
+        clips = f", {shown(keys())}" if keys() else ""
+        text = " ".join(str(error).split())
+        raise TaskError(f"task {task!r}{clips}: {type(error).__name__}: {text}. Mend {where}.") from error
+
+
+def shown(keys: Sequence[str], most: int = 3) -> str:
+    """The first few keys, for a message."""
+    listed = ", ".join(repr(k) for k in keys[:most])
+    return f"clip{'s' * (len(keys) > 1)} {listed}{f' and {len(keys) - most} more' if len(keys) > most else ''}"

@@ -1,33 +1,61 @@
 """Losses over the samples that carry a label, normalised by how many there are in the whole step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from taskprompt.core.errors import LayoutError
+from taskprompt.core.errors import LayoutError, mistakes_of
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 
+Pool = Callable[[Tensor], tuple[Tensor, int]]  # m ... -> the rows of all workers, and where one's own begin
+
+
+def alone(part: Tensor) -> tuple[Tensor, int]:
+    """The pool of one worker."""
+    return part, 0
+
+
+class Loss(NamedTuple):
+    """One task's loss on a batch."""
+
+    share: Tensor  # scalar: this batch's share of the mean over the whole step
+    each: Tensor  # m, without a graph: the labelled samples' own
+
 
 def task_losses(
-    tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], batch: Batch, counts: Mapping[str, float]
-) -> dict[str, Tensor]:
-    """task -> scalar: sum over the labelled samples / counts[task], the number in the whole step on all workers.
+    tasks: Mapping[str, Task],
+    outputs: Mapping[str, Tensor],
+    batch: Batch,
+    counts: Mapping[str, float],
+    pool: Pool = alone,
+) -> dict[str, Loss]:
+    """task -> sum over the labelled samples / counts[task], the number in the whole step on all workers.
 
-    A task without a label here gives a zero that has a gradient, so that every worker's graph is the same."""
+    A task without a label here gives a zero that has a gradient, so that every worker's graph is the same. A task that
+    `compares` gets the samples of all workers, and of its losses this worker's own are counted here.
+    Raises TaskError where a task's code fails, LayoutError where it does not return one number a sample."""
     losses = {}
     for name, output in outputs.items():
-        if len(batch.rows[name]) == 0:
-            losses[name] = output.sum() * 0
+        task, target, mine = tasks[name], batch.targets.get(name, {}), len(batch.rows[name])
+        start, idle = 0, 0 if mine else output.sum() * 0
+        if task.compares:
+            output, start = pool(output[:mine])
+            target = {k: pool(v)[0] for k, v in target.items()}
+        if len(output) == 0 or (mine == 0 and not task.compares):
+            losses[name] = Loss(idle, output.new_zeros(0))  # type: ignore[arg-type]
             continue
-        loss = tasks[name].loss(output, batch.targets[name])
-        if loss.shape != batch.rows[name].shape:
+        with mistakes_of(name, f"{type(task).__name__}.loss", lambda name=name: batch.keys_of(name)):
+            loss = task.loss(output, target)
+        if loss.shape != output.shape[:1]:
             raise LayoutError(
-                f"task {name!r}: loss has shape {tuple(loss.shape)}, expected {tuple(batch.rows[name].shape)}: one "
-                f"number a sample. Average over all axes but the first in {type(tasks[name]).__name__}.loss."
+                f"task {name!r}: loss has shape {tuple(loss.shape)}, expected {tuple(output.shape[:1])}: one "
+                f"number a sample. Average over all axes but the first in {type(task).__name__}.loss."
             )
-        losses[name] = loss.float().sum() / max(counts[name], 1)
+        own = loss[start : start + mine].float()
+        losses[name] = Loss(own.sum() / max(counts[name], 1) + idle, own.detach())
     return losses
 
 

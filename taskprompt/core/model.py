@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from taskprompt.core.errors import mistakes_of
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
@@ -83,7 +84,8 @@ class MultiTaskModel(nn.Module):
                     continue
                 at = rows[name]
                 part = features.select(at if len(at) else at.new_zeros(1))
-            outputs[name] = head(part.prompts.get(name), part)
+            with mistakes_of(name, f"the module that its `head` builds, {type(head).__name__}"):
+                outputs[name] = head(part.prompts.get(name), part)
         return outputs
 
 

@@ -51,20 +51,52 @@ class Stage(Spec):
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the averaged weights, which are then evaluated
 
 
+class Best(Spec):
+    """Which checkpoints are the best ones: those are kept beside the last, and named by --checkpoint best."""
+
+    metric: str  # held-out source/task/metric, as in held_out.jsonl: real/action/top1
+    mode: Literal["max", "min"] = "max"  # which way is better
+    keep: int = Field(default=1, ge=1)  # how many
+
+
 class Runtime(Spec):
     """Where and how it runs; changes speed, never the result beyond rounding."""
 
-    workers: int = Field(default=1, ge=1)  # training processes; a batch is shared among them
+    workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # every worker has all weights, or a shard of them (FSDP2)
     gpu: bool = False  # one GPU a worker
     cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
-    data_tasks: int = Field(default=1, ge=1)  # decoding processes a source and worker
+    data_tasks: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
+    data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
+    worker_labels: dict[str, str] = {}  # labels of the nodes to train on, as in `ray start --labels`
+    data_labels: dict[str, str] = {}  # labels of the nodes to decode on
+    autoscale: bool = False  # the cluster adds nodes when asked: ask, and wait for them instead of refusing
     block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
     max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
-    wait: float = Field(default=300, ge=0)  # seconds for lost nodes to be replaced, before the job ends
+    wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or coming
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
+
+    @field_validator("workers")
+    @classmethod
+    def _some(cls, value):
+        least, most = value if isinstance(value, tuple) else (value, value)
+        if not 1 <= least <= most:
+            raise SpecError(f"found {value}, expected a number from 1, or two with 1 <= least <= most.")
+        return value
+
+    @field_validator("data_tasks")
+    @classmethod
+    def _one_at_least(cls, value):
+        if min(value.values() if isinstance(value, dict) else [value], default=1) < 1:
+            raise SpecError(f"found {value}, expected 1 or more.")
+        return value
+
+    def tasks_for(self, source: str) -> int:
+        """Decoding processes of one source, a worker."""
+        return self.data_tasks if isinstance(self.data_tasks, int) else self.data_tasks.get(source, 1)
 
 
 def _plain_name(name: str) -> str:
@@ -98,14 +130,16 @@ class Recipe(Spec):
     runtime: Runtime = Runtime()  # where and how it runs
     evaluate_every: int | None = Field(default=None, ge=1)  # steps; null: not while training
     save_every: int | None = Field(default=None, ge=1)  # steps; null: at the end of a stage alone
-    keep: int = Field(default=2, ge=1)  # checkpoints to keep
+    keep: int = Field(default=2, ge=1)  # newest checkpoints to keep
+    best: Best | None = None  # the best checkpoints to keep too; each evaluation then saves one
+    record_clips: bool = False  # list the keys of every step's clips in the run's clips.jsonl
     max_skipped: float = Field(default=0.1, ge=0, le=1)  # share of samples that may be unusable before the run stops
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Recipe":
         problems = [*self._source_problems(), *self._shape_problems(), *self._held_out_problems()]
         if not problems:  # names can be compared only where all sources say what they offer
-            problems = [*self._stage_problems(), *self._task_problems()]
+            problems = [*self._stage_problems(), *self._task_problems(), *self._run_problems()]
         if problems:
             raise SpecError("\n".join(problems))
         return self
@@ -149,6 +183,23 @@ class Recipe(Spec):
                             f"{group}.{name}.only: {label!r} is not a label of this source"
                             f"{nearest(label, source.offers())} Offered: {', '.join(source.offers()) or 'none'}."
                         )
+
+    def _run_problems(self):
+        if self.best:
+            source, _, rest = self.best.metric.partition("/")
+            task = rest.partition("/")[0]
+            what = f"best.metric: found {self.best.metric!r}"
+            if self.best.metric.count("/") != 2:
+                yield f"{what}, expected source/task/metric, as in real/action/top1."
+            elif source not in self.held_out:
+                known = ", ".join(self.held_out) or "none"
+                yield f"{what}: {source!r} is not held out{nearest(source, self.held_out)} Held out: {known}."
+            elif task not in self.tasks_of(self.held_out[source]):
+                known = ", ".join(self.tasks_of(self.held_out[source])) or "none"
+                yield f"{what}: {task!r} is not measured on {source!r}. Measured there: {known}."
+        for name in self.runtime.data_tasks if isinstance(self.runtime.data_tasks, dict) else ():
+            if name not in self.sources:
+                yield f"runtime.data_tasks: {name!r} is not a source{nearest(name, self.sources)}"
 
     def _held_out_problems(self):
         for name, source in self.held_out.items():

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from taskprompt.core.errors import LayoutError, SampleError
+from taskprompt.core.errors import LayoutError, SampleError, mistakes_of
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Dims, Sample, plain
 
@@ -24,6 +24,7 @@ class Task(Spec):
     home: ClassVar[str] = "taskprompt.tasks"
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     label: str = ""  # the label it reads; default: its name in the recipe
+    compares: ClassVar[bool] = False  # does the loss compare samples? Then it gets those of all workers at once
     prompts: int = 1  # prompt tokens it owns; 0: reads shared features alone
 
     @abstractmethod
@@ -93,7 +94,9 @@ class Task(Spec):
         if label is None:
             return None
         try:
-            target = self.target(plain(label), sample)
+            mend = f"{type(self).__name__}.target, or raise SampleError to skip the clip"
+            with mistakes_of(name, mend, lambda: [sample.key]):
+                target = self.target(plain(label), sample)
         except SampleError as error:
             raise SampleError(f"task {name!r}: {error}") from error
         if set(target) != set(self.layout):

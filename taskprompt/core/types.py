@@ -87,6 +87,10 @@ class Batch:
     targets: dict[str, dict[str, Tensor]]  # task -> array -> m ..., for the m samples that carry its label
     rows: dict[str, Tensor]  # task -> m, where in the batch those samples are
 
+    def keys_of(self, task: str) -> list[str]:
+        """The keys of the samples that carry a task's label."""
+        return [self.keys[i] for i in self.rows[task].tolist()] if task in self.rows else []
+
     def to(self, device) -> "Batch":
         """The batch on `device`; pixels cross as uint8."""
         move = {n: {k: v.to(device, non_blocking=True) for k, v in t.items()} for n, t in self.targets.items()}

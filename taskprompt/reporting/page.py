@@ -52,7 +52,7 @@ def current_evaluation(run: Run, place: Place) -> dict[str, Any]:
     """evaluation.json of the run's newest weights; measured now where it is missing or of older ones."""
     found = run.read("evaluation.json")
     if found is None or found["checkpoint"] != run.checkpoint().name:
-        evaluate(run.path, place)
+        evaluate(run, place)
         found = run.read("evaluation.json")
     return found
 

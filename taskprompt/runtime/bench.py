@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Recipe
+from taskprompt.core.recipe import Recipe, Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
 from taskprompt.train.reader import Reader, make_reader
@@ -76,7 +76,7 @@ def _rate(counts: Iterator[int], warm: int, clips: int) -> float:
 
 def _from_ray(reader: Reader, workers: int, clips: int) -> Iterator[int]:
     # No longer than is timed: a stream cut off ends its worker processes, and the next round would start new ones.
-    for chunk in ray_chunks(reader, 0, 1, clips, block=None, tasks=workers):
+    for chunk in ray_chunks(reader, 0, 1, clips, runtime=Runtime(data_tasks=workers)):
         yield len(chunk["key"])
 
 

@@ -32,7 +32,7 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
     for i in range(rounds):
         plain += _plain_steps(recipe, steps)
         run = Run.start(folder / f"round{i}", recipe)
-        launch("taskprompt.runtime.bench_step:timed_job", run.path, recipe, "local", lambda record: None)
+        launch("taskprompt.runtime.bench_step:timed_job", run, recipe, "local", lambda record: None)
         through += json.loads((run.path / "seconds.json").read_text())
     return {"plain": median(plain), "ray train": median(through), "ratio": median(through) / median(plain)}
 
@@ -60,7 +60,7 @@ def _plain_steps(recipe: Recipe, steps: int) -> list[float]:
         with autocast(device, recipe.runtime.precision):
             outputs = model(on.video, on.rows)
         losses = task_losses(tasks, {n: o.float() for n, o in outputs.items()}, on, counts)
-        float(balance.backward(losses, ()))
+        float(balance.backward({n: loss.share for n, loss in losses.items()}, ()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -68,9 +68,8 @@ def _plain_steps(recipe: Recipe, steps: int) -> list[float]:
     return seconds[WARM:]
 
 
-def timed_job(path: Path, place: Place) -> None:
+def timed_job(run: Run, place: Place) -> None:
     """Steps of the real job on one batch, each timed from one `yield` to the next."""
-    run = Run(path)
     job = Job(run, run.recipe, place)
     stage = run.recipe.stages[0]
     tasks, batch = _one_batch(run.recipe)

@@ -1,13 +1,13 @@
-"""Reaching a cluster: one on this machine, or one that runs; and refusing what it cannot give."""
+"""Reaching a cluster: one on this machine, or one that runs."""
 
 import logging
 import math
 import os
-import time
 from contextlib import contextmanager
 
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.room import needs, refuse_if_too_small, worker_counts
 
 BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns
 QUIET = {
@@ -21,23 +21,10 @@ QUIET = {
 }
 
 
-def needs(recipe: Recipe) -> tuple[float, int, str]:
-    """CPUs and GPUs that a recipe asks for at once, and the sum in words."""
-    r = recipe.runtime
-    streams = r.workers * len(recipe.sources) * r.data_tasks
-    cpus = r.workers * r.cpus_per_worker + streams
-    words = (
-        f"{r.workers} workers x {r.cpus_per_worker:g} CPUs + {r.workers} workers x {len(recipe.sources)} sources x "
-        f"{r.data_tasks} data tasks = {cpus:g} CPUs"
-    )
-    gpus = r.workers if r.gpu else 0
-    return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
-
-
 def _store(recipe: Recipe) -> int:
     """Bytes of shared memory: a stream has two segments of a block a task, and a batch in the making."""
-    r = recipe.runtime
-    streams = r.workers * len(recipe.sources) * 2 * max(r.data_tasks, 2) * BLOCK_BYTES
+    workers = worker_counts(recipe)[0]
+    streams = workers * sum(2 * max(recipe.runtime.tasks_for(n), 2) for n in recipe.sources) * BLOCK_BYTES
     return max(streams + (512 << 20), 1 << 30)
 
 
@@ -54,7 +41,7 @@ def connected(recipe: Recipe, address: str):
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    cpus, _, _ = needs(recipe)
+    cpus, _, _ = needs(recipe, worker_counts(recipe)[0])
     mine = not ray.is_initialized()
     if mine:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -78,29 +65,8 @@ def connected(recipe: Recipe, address: str):
             ) from None
     try:
         DataContext.get_current().enable_progress_bars = False
-        if (problem := _lack(ray, recipe)) is not None:
-            raise ClusterError(problem)
+        refuse_if_too_small(ray, recipe)
         yield ray
     finally:
         if mine:
             ray.shutdown()
-
-
-def wait_for_room(ray, recipe: Recipe) -> None:
-    """Until the cluster has again what the recipe asks for. Raises ClusterError after `runtime.wait` seconds."""
-    end = time.monotonic() + recipe.runtime.wait
-    while (problem := _lack(ray, recipe)) is not None:
-        if time.monotonic() > end:
-            raise ClusterError(f"after {recipe.runtime.wait:g} s of waiting for nodes (runtime.wait): {problem}")
-        time.sleep(1)
-
-
-def _lack(ray, recipe: Recipe) -> str | None:
-    cpus, gpus, words = needs(recipe)
-    have = ray.cluster_resources()
-    if have.get("CPU", 0) >= cpus and have.get("GPU", 0) >= gpus:
-        return None
-    return (
-        f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs. "
-        "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
-    )

@@ -1,82 +1,108 @@
 """Running a job (training, evaluation) on the workers of a cluster, with Ray Train."""
 
 import importlib
-import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
+from pyarrow.fs import LocalFileSystem
 
 from taskprompt.core.recipe import Recipe, Runtime
-from taskprompt.runtime.cluster import connected, wait_for_room
+from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import lost, own_error, plain_error
+from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts
+from taskprompt.train.parallel import shard
 from taskprompt.train.place import Place
-from taskprompt.train.run import logged
+from taskprompt.train.run import Run, logged
+
+Watch = Callable[[dict[str, Any]], None]
+SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by
+GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
 
 
-def launch(job: str, path: Path, recipe: Recipe, address: str, watch: Callable[[dict[str, Any]], None]) -> None:
-    """Run 'module:function', called with (path, place), on every worker that the recipe asks for.
+def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> None:
+    """Run 'module:function', called with (run, place), on every worker that the recipe asks for.
 
     Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
     processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
-    anew, `runtime.max_failures` times at most, and by itself goes on from what it has saved.
+    anew, `runtime.max_failures` times at most, and by itself goes on from what it has saved; so does one that stopped
+    because there is room for more workers now.
 
     Raises what the job raised, and ClusterError where the cluster was lost, or workers too often."""
+    counts = worker_counts(recipe)
     with connected(recipe, address) as ray:
-        for left in range(recipe.runtime.max_failures, -1, -1):
+        left, tried, settle = recipe.runtime.max_failures, set(), 0.0
+        while True:
+            workers = wait_for_room(ray, recipe, settle, lambda text: watch({"waiting": text}))
+            settle = SETTLE_SECONDS
+            more = {n for n in counts if n > workers} - tried  # asked for once each, in case they then do not fit
             try:
-                _run(ray, job, path, recipe, watch)
-                return
+                if _run(ray, job, run, recipe, workers, more, watch):
+                    return
+                tried |= more
+                watch({"grows": workers})
             except Exception as error:
                 plain = plain_error(error)
                 if not left or not lost(error):
                     raise plain from error
                 watch({"lost": str(plain), "left_to_try": left})
-                with logged(path, 0) as log:
+                with logged(run.path, 0) as log:
                     log.warning("%s. Started anew; times left: %d", str(plain).rstrip("."), left)
-                wait_for_room(ray, recipe)
+                left, tried = left - 1, set()
 
 
-def _run(ray, job: str, path: Path, recipe: Recipe, watch: Callable[[dict[str, Any]], None]) -> None:
+def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], watch: Watch) -> bool:
+    """One go at the job; False where it stopped before its end, as asked."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     r = recipe.runtime
     board = make_board(ray)
+    files, folder = (run.copy.fs, f"{run.copy.root}/ray") if run.copy else (LocalFileSystem(), str(run.path / "ray"))
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"job": job, "path": str(path), "runtime": r.model_dump(), "board": board},
+        train_loop_config={
+            "job": job,
+            "run": (run.place, run.which),
+            "runtime": r.model_dump(),
+            "board": board,
+        },
         scaling_config=ScalingConfig(
-            num_workers=r.workers,
+            num_workers=workers,
             use_gpu=r.gpu,
             resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {}),
+            label_selector=r.worker_labels or None,
         ),
         # Ray's own name must be unique: one it knows already would be taken up where that one ended.
         run_config=RunConfig(
-            name=f"{path.name}-{uuid.uuid4().hex[:8]}",
-            storage_path=str(path / "ray"),
+            name=f"{run.path.name}-{uuid.uuid4().hex[:8]}",
+            storage_path=folder,
+            storage_filesystem=files,
             # Ray Train would try a user's mistake again, too, so trying again is ours.
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
-    with watching(ray, board, watch):
+    with watching(ray, board, watch, partial(has_room_for_more, ray, recipe, workers, more)):
         try:
-            trainer.fit()
+            return trainer.fit().return_value is not False
         finally:  # Ray Train's own notes; nothing of a run is in them
-            shutil.rmtree(path / "ray", ignore_errors=True)
+            with suppress(OSError):
+                files.delete_dir(folder)
 
 
 def make_board(ray):
-    """An actor that holds what rank 0 notified of until the driver fetches it."""
+    """An actor that holds what rank 0 notified of until the driver fetches it, and whether the driver asked to stop."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     class Board:  # in here, so that it travels by value: its process then needs neither taskprompt nor torch, 0.4 GB
         def __init__(self):
             self.records: list[dict[str, Any]] = []
+            self.stop = False
 
         def put(self, record: dict[str, Any]) -> None:
             self.records.append(record)
@@ -85,15 +111,22 @@ def make_board(ray):
             records, self.records = self.records, []
             return records
 
+        def ask_to_stop(self) -> None:
+            self.stop = True
+
+        def asked_to_stop(self) -> bool:
+            return self.stop
+
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # lost with us alone
     return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
 
 
 class watching:
-    """Fetch records in a thread while the job runs, and once more when it has ended."""
+    """Fetch records in a thread while the job runs, and once more at its end; ask it to stop where it may grow."""
 
-    def __init__(self, ray, board, watch: Callable[[dict[str, Any]], None]):
-        self.ray, self.board, self.watch = ray, board, watch
+    def __init__(self, ray, board, watch: Watch, may_grow: Callable[[], bool]):
+        self.ray, self.board, self.watch, self.may_grow = ray, board, watch, may_grow
+        self.looked = time.monotonic()
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True)
 
@@ -117,10 +150,14 @@ class watching:
                 return
             if last:
                 return
+            if time.monotonic() - self.looked > GROWTH_SECONDS:
+                self.looked = time.monotonic()
+                if self.may_grow():
+                    self.board.ask_to_stop.remote()
             self.ended.wait(0.5)
 
 
-def worker(config: dict[str, Any]) -> None:
+def worker(config: dict[str, Any]) -> Any:
     """What Ray Train runs on each worker."""
     import ray
     from ray.train import get_context
@@ -131,20 +168,28 @@ def worker(config: dict[str, Any]) -> None:
     r, context = Runtime.model_validate(config["runtime"]), get_context()
     if not r.gpu or r.threads:
         torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
-    board = config["board"]
+    board, device, workers = config["board"], get_device(), context.get_world_size()
+
+    def wrap(model):
+        if r.parallel == "fsdp" and workers > 1:
+            return shard(model, device)
+        return prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True})
+
     place = Place(
         rank=context.get_world_rank(),
-        workers=context.get_world_size(),
-        device=get_device(),
-        chunks=partial(ray_chunks, block=r.block, tasks=r.data_tasks),
-        wrap=lambda model: prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True}),
+        workers=workers,
+        device=device,
+        chunks=partial(ray_chunks, runtime=r),
+        wrap=wrap,
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
+        stop=lambda: ray.get(board.asked_to_stop.remote()),
     )
     module, name = config["job"].split(":")
     try:
-        getattr(importlib.import_module(module), name)(Path(config["path"]), place)
+        result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), place)
     except Exception as error:
         if (found := own_error(error)) is not None:
             raise found from None  # here, for what an error was raised from does not travel
         raise
     ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
+    return result

@@ -1,6 +1,6 @@
-"""Streams over Ray Data: positions in, decoded columns out, in order, ahead of the consumer.
+"""Streams over Ray Data: indices in, decoded columns out, in order, ahead of the consumer.
 
-A stream is a chain of short executions, each over a segment of positions and each run to its end. One long execution
+A stream is a chain of short executions, each over a segment of indices and each run to its end. One long execution
 would wait for a slow consumer under back-pressure, and Ray Data's scheduler waits by polling: two such streams were
 seen to take most of two cores from the training step beside them. That scheduler also looks for a finished task only
 every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments are under way."""
@@ -22,6 +22,7 @@ from ray.data import DataContext, Dataset, TaskPoolStrategy
 from taskprompt.core import errors
 from taskprompt.core.batch import Columns, blank
 from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.recipe import Runtime
 from taskprompt.runtime.cluster import BLOCK_BYTES
 from taskprompt.train.reader import Reader, stack
 
@@ -29,10 +30,9 @@ FATAL = "\x1f"  # marks an error in the column of reasons that is not one sample
 FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
 
 
-def ray_chunks(
-    reader: Reader, start: int, stride: int, count: int | None, *, block: int | None, tasks: int
-) -> Iterator[Columns]:
-    """The same columns as train.reader.plain_chunks gives, a block at a time, read by `tasks` Ray tasks."""
+def ray_chunks(reader: Reader, start: int, stride: int, count: int | None, *, runtime: Runtime) -> Iterator[Columns]:
+    """The same columns as train.reader.plain_chunks gives, a block at a time, read by Ray tasks."""
+    tasks, block = runtime.tasks_for(reader.name), runtime.block
     table = ray.put(reader.table)
     slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
     bytes_a_clip = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
@@ -45,8 +45,8 @@ def ray_chunks(
         clips = clips if count is None else min(clips, count - done)
         if clips <= 0:
             return None
-        positions = range(start + done * stride, start + (done + clips) * stride, stride)
-        segment = Segment(_dataset(slim, table, positions, size, tasks))
+        indices = range(start + done * stride, start + (done + clips) * stride, stride)
+        segment = Segment(_dataset(slim, table, indices, size, runtime))
         size, done = min(2 * size, largest), done + clips
         return segment
 
@@ -65,10 +65,10 @@ def ray_chunks(
                 segment.cancel()
 
 
-def last_words(reader: Reader, positions: np.ndarray, error: TaskPromptError) -> Columns:
+def last_words(reader: Reader, indices: np.ndarray, error: TaskPromptError) -> Columns:
     """Columns that carry an error that ends the job; as data, for Ray Data keeps but the text of one raised."""
     note = {"key": np.asarray(""), "error": np.asarray(f"{FATAL}{type(error).__name__}{FATAL}{error}")}
-    return stack([blank(reader.tasks, reader.dims) | note | {"position": np.asarray(p)} for p in positions[:1]])
+    return stack([blank(reader.tasks, reader.dims) | note | {"index": np.asarray(i)} for i in indices[:1]])
 
 
 def raise_last_words(chunk: Columns) -> None:
@@ -78,12 +78,12 @@ def raise_last_words(chunk: Columns) -> None:
         raise getattr(errors, fatal[0])(fatal[1])
 
 
-def politely(work: Callable[[np.ndarray], Columns], positions: np.ndarray) -> Columns:
+def politely(work: Callable[[np.ndarray], Columns], indices: np.ndarray) -> Columns:
     """Do the work in a thread that leaves the cores to training where both want them.
 
     A step waits for the slowest of its threads, so a core that a data task shares for a while is half lost to it."""
     with ThreadPoolExecutor(1, initializer=_give_way) as pool:
-        return pool.submit(work, positions).result()
+        return pool.submit(work, indices).result()
 
 
 def _give_way() -> None:
@@ -123,20 +123,25 @@ class Segment:
         self.cancelled.set()
 
 
-def _dataset(reader: Reader, table: Any, positions: range, block: int, tasks: int) -> Dataset:
+def _dataset(reader: Reader, table: Any, indices: range, block: int, runtime: Runtime) -> Dataset:
     def read(batch: Any) -> Any:
         whole = dataclasses.replace(reader, table=ray.get(table))
         try:
-            return politely(whole, batch["position"])
+            return politely(whole, batch["index"])
         except TaskPromptError as error:
-            return last_words(reader, batch["position"], error)
+            return last_words(reader, batch["index"], error)
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.op_resource_reservation_enabled = False  # it was seen to run one task where two had room
     context.execution_options.preserve_order = True
-    parts = [positions[i : i + block] for i in range(0, len(positions), block)]
-    blocks = ray.data.from_blocks([pa.table({"position": list(p)}) for p in parts])
+    parts = [indices[i : i + block] for i in range(0, len(indices), block)]
+    blocks = ray.data.from_blocks([pa.table({"index": list(p)}) for p in parts])
     return blocks.map_batches(
-        read, batch_format="numpy", batch_size=None, compute=TaskPoolStrategy(size=min(tasks, len(parts))), num_cpus=1
+        read,
+        batch_format="numpy",
+        batch_size=None,
+        compute=TaskPoolStrategy(size=min(runtime.tasks_for(reader.name), len(parts))),
+        num_cpus=runtime.data_cpus,
+        label_selector=runtime.data_labels or None,
     )

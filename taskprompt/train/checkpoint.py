@@ -1,10 +1,11 @@
 """Checkpoints: a folder that is complete or absent. Tensors in safetensors, the rest in json; nothing is unpickled."""
 
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.recipe import Best
+from taskprompt.train.parallel import part_like, whole
 
 NAME = re.compile(r"step-(\d{8})$")
 
 
 def save(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    keep: int,
+    best: Best | None = None,
 ) -> Path:
-    """Write folder/step-N with one safetensors a group and state.json, then drop all but the last `keep`.
+    """Write folder/step-N with one safetensors a group and state.json, then drop all but the last `keep` and the best,
+    by state["score"].
 
     It is written under another name, flushed, and renamed: a reader never sees half of one. Raises CheckpointError
     where it cannot be written; what was there before stays."""
@@ -47,14 +56,23 @@ def save(
             f"{final}: cannot be written: {error}. Free some room or choose another place, then go on with --resume"
             f"{f' from {last.name}' if last else ''}."
         ) from error
-    for old in complete(folder)[:-keep]:
-        shutil.rmtree(old)
+    found = complete(folder)
+    kept = {*found[-keep:], *(ranked(found, best.mode)[: best.keep] if best else ())}
+    for old in found:
+        if old not in kept:
+            shutil.rmtree(old)
     return final
 
 
 def complete(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
     return sorted(p for p in folder.glob("step-*") if NAME.match(p.name)) if folder.is_dir() else []
+
+
+def ranked(paths: Iterable[Path], mode: str) -> list[Path]:
+    """The checkpoints that have a score, best first; of equals the earlier."""
+    scores = {p: float(s) for p in paths if (s := read_state(p).get("score")) is not None and math.isfinite(s)}
+    return sorted(scores, key=lambda p: scores[p] if mode == "min" else -scores[p])
 
 
 def latest(folder: Path) -> Path | None:
@@ -92,9 +110,9 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]) -> dict[str, Tensor]:
-    """The optimizer's state as 'parameter|entry' -> tensor."""
+    """The optimizer's state as 'parameter|entry' -> tensor, whole. All workers take part."""
     return {
-        f"{names[p]}|{entry}": torch.as_tensor(value)
+        f"{names[p]}|{entry}": whole(torch.as_tensor(value))
         for p, state in optimizer.state.items()
         for entry, value in state.items()
         if value is not None
@@ -111,7 +129,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Any, str], t
                 f"optimizer state of {name!r} has no parameter here. Use the recipe that it was made with."
             )
         parameter = by_name[name]
-        optimizer.state[parameter][entry] = (value if entry == "step" else value.to(parameter.device)).clone()
+        moved = value if entry == "step" else part_like(value.to(parameter.device), parameter)
+        optimizer.state[parameter][entry] = moved.clone()
 
 
 def _flush(path: Path) -> None:

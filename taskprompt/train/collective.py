@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def world() -> tuple[int, int]:
@@ -29,3 +29,47 @@ def gather(value: Any) -> list[Any]:
     values = [None] * workers
     dist.all_gather_object(values, value)
     return values
+
+
+def pool(part: Tensor) -> tuple[Tensor, int]:
+    """m ... of every worker, m its own -> all in order of rank, and where this worker's begin. Gradients flow back."""
+    rank, workers = world()
+    if workers == 1:
+        return part, 0
+    if part.dtype == torch.bool:  # not every backend sums those
+        numbers, start = pool(part.byte())
+        return numbers.bool(), start
+    lengths = torch.zeros(workers, dtype=torch.int64, device=part.device)
+    lengths[rank] = len(part)
+    dist.all_reduce(lengths)
+    start = int(lengths[:rank].sum())
+    return _Pool.apply(part, start, int(lengths.sum())), start  # type: ignore[return-value]
+
+
+class _Pool(torch.autograd.Function):
+    """Uneven all-gather. Every worker's loss depends on every part, so the way back sums gradients over workers."""
+
+    @staticmethod
+    def forward(ctx, part: Tensor, start: int, count: int) -> Tensor:
+        ctx.start, ctx.length = start, len(part)
+        everyone = part.new_zeros((count, *part.shape[1:]))
+        everyone[start : start + len(part)] = part
+        dist.all_reduce(everyone)
+        return everyone
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        everyone = gradients[0].contiguous().clone()
+        dist.all_reduce(everyone)
+        return everyone[ctx.start : ctx.start + ctx.length], None, None
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Average over workers the gradients of a module that no wrapper does this for."""
+    workers = world()[1]
+    for parameter in module.parameters():
+        if workers > 1 and parameter.requires_grad:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= workers

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,12 +87,11 @@ def compute(meter) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def evaluate(path: Path, place: Place) -> None:
-    """Measure a run's newest weights on all its held-out sources and write its evaluation.json.
+def evaluate(run: Run, place: Place) -> None:
+    """Measure a run's weights on all its held-out sources and write its evaluation.json.
 
     For every source and task: clips, metrics, the 95 % interval of those that are means over clips, and the
     metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
-    run = Run(path)
     recipe = run.recipe
     model = run.model().to(place.device)
     constants = trivial_outputs(recipe, place)
@@ -120,6 +118,7 @@ def evaluate(path: Path, place: Place) -> None:
         }
     if place.rank == 0:
         run.write("evaluation.json", result)
+        run.push()
 
 
 def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: bool) -> dict[str, Any]:

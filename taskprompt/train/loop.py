@@ -1,5 +1,6 @@
 """The loop: a generator of steps. The caller evaluates, saves and reports between them; its `if`s are the callbacks."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -7,17 +8,17 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
 
 from taskprompt.core.balancer import Balance
-from taskprompt.core.errors import TaskPromptError
-from taskprompt.core.losses import label_counts, task_losses
+from taskprompt.core.errors import LayoutError, SourceError, TaskError, shown
+from taskprompt.core.losses import Loss, label_counts, task_losses
 from taskprompt.core.recipe import Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.train import collective
+from taskprompt.train.average import Average
 from taskprompt.train.optim import learning_rate, training_mode
+from taskprompt.train.parallel import clip_gradients
 
 
 class Step(NamedTuple):
@@ -31,6 +32,12 @@ class Step(NamedTuple):
     samples: int  # of all workers
 
 
+class NotFinite(TaskError):
+    """A loss or the gradient is not a finite number; no worker has changed its weights."""
+
+    batches: list[Batch]  # this worker's, if it has a part in it
+
+
 @dataclass(frozen=True)
 class Trainee:
     """What is trained: the model as it is called (it may be wrapped for many workers), and what goes with it."""
@@ -39,7 +46,7 @@ class Trainee:
     balance: Balance
     optimizer: torch.optim.Optimizer
     shared: tuple[Tensor, ...] = ()  # the encoder's parameters, under all tasks
-    ema: AveragedModel | None = None
+    average: Average | None = None
 
 
 def fit(
@@ -52,44 +59,61 @@ def fit(
     precision: str = "auto",
     seed: int = 0,
     done: int = 0,
+    before: int = 0,
 ) -> Iterator[Step]:
-    """Train from step `done` to the stage's last. Raises TaskPromptError where a loss is not a finite number."""
+    """Train from step `done` to the stage's last; errors count steps from `before` on, those of earlier stages.
+
+    Raises TaskError where a task's code fails, and NotFinite, on all workers, where a number is not finite."""
     names = list(tasks)
     rank, workers = collective.world()
     training_mode(trainee.model)
     for step in range(done, stage.steps):
-        group = [batch.to(device) for batch in take(batches, stage.accumulate)]
-        counts = collective.total(label_counts(group, names), device)
-        rate = learning_rate(stage, step)
-        for parameters in trainee.optimizer.param_groups:
-            parameters["lr"] = rate
-        sums = torch.zeros(len(names) + 1, dtype=torch.float64)
-        with seeded(seed, step, rank, device):
-            for i, batch in enumerate(group):
-                with hold_gradients(trainee.model, i + 1 < len(group)):
-                    losses = _losses(
-                        trainee.model, tasks, batch, dict(zip(names, counts.tolist(), strict=True)), precision
-                    )
-                    # Workers average their gradients, while our losses are shares of one sum over all of them.
-                    scaled = {n: loss * workers for n, loss in losses.items()}
-                    whole = trainee.balance.backward(scaled, trainee.shared)
-                sums += torch.stack([*(losses[n].detach() for n in names), whole / workers]).double().cpu()
-        sums = collective.total(sums, device)
-        _check_finite(sums, names, step + 1, group)
-        trained = [p for g in trainee.optimizer.param_groups for p in g["params"]]
-        norm = clip_grad_norm_(trained, stage.clip_norm or float("inf"))
-        trainee.optimizer.step()
-        trainee.optimizer.zero_grad(set_to_none=True)
-        if trainee.ema is not None:
-            trainee.ema.update_parameters(getattr(trainee.model, "module", trainee.model))
+        with at_step(before + step + 1):
+            group = [batch.to(device) for batch in take(batches, stage.accumulate)]
+            counts = collective.total(label_counts(group, names), device)
+            each = dict(zip(names, counts.tolist(), strict=True))
+            rate = learning_rate(stage, step)
+            for parameters in trainee.optimizer.param_groups:
+                parameters["lr"] = rate
+            sums = torch.zeros(len(names) + 1, dtype=torch.float64)
+            found: list[dict[str, Loss]] = []
+            with seeded(seed, step, rank, device):
+                for i, batch in enumerate(group):
+                    with hold_gradients(trainee.model, i + 1 < len(group)):
+                        losses = _losses(trainee.model, tasks, batch, each, precision)
+                        # Workers average their gradients, while our losses are shares of one sum over all of them.
+                        scaled = {n: loss.share * workers for n, loss in losses.items()}
+                        whole = trainee.balance.backward(scaled, trainee.shared)
+                    shares = [losses[n].share.detach() for n in names]
+                    sums += torch.stack([*shares, whole / workers]).double().cpu()
+                    found.append(losses)
+            sums = collective.total(sums, device)
+            collective.average_gradients(trainee.balance)
+            trained = [p for g in trainee.optimizer.param_groups for p in g["params"]]
+            norm = clip_gradients(trained, stage.clip_norm or float("inf"))
+            _check_finite([*sums.tolist(), norm], group, found)
+            trainee.optimizer.step()
+            trainee.optimizer.zero_grad(set_to_none=True)
+            if trainee.average is not None:
+                trainee.average.update()
         seen = [float("nan") if c == 0 else v for v, c in zip(sums.tolist(), counts.tolist(), strict=False)]
         samples = int(collective.total(torch.tensor(sum(len(b.keys) for b in group)), device))
-        yield Step(step + 1, dict(zip(names, seen, strict=True)), float(sums[-1]), float(norm), rate, samples)
+        yield Step(step + 1, dict(zip(names, seen, strict=True)), float(sums[-1]), norm, rate, samples)
 
 
 def take(batches: Iterator[Batch], count: int) -> Iterable[Batch]:
     """The next `count` batches; the streams of training never end."""
     return [next(batches) for _ in range(count)]
+
+
+@contextmanager
+def at_step(number: int) -> Iterator[None]:
+    """Errors of users' code and data say at which step they came."""
+    try:
+        yield
+    except (TaskError, LayoutError, SourceError) as error:
+        error.args = (f"step {number}: {error}",)
+        raise
 
 
 def autocast(device: torch.device, precision: str):
@@ -116,23 +140,39 @@ def seeded(seed: int, step: int, rank: int, device: torch.device):
         yield
 
 
-def hold_gradients(model: nn.Module, hold: bool):
+@contextmanager
+def hold_gradients(model: nn.Module, hold: bool) -> Iterator[None]:
     """Workers exchange gradients once an optimizer step, not once a batch."""
-    return model.no_sync() if hold and hasattr(model, "no_sync") else nullcontext()  # type: ignore[operator]
+    if hasattr(model, "set_requires_gradient_sync"):  # sharded
+        model.set_requires_gradient_sync(not hold)  # type: ignore[operator]
+        yield
+    else:
+        with model.no_sync() if hold and hasattr(model, "no_sync") else nullcontext():  # type: ignore[operator]
+            yield
 
 
-def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str) -> dict[str, Tensor]:
+def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str) -> dict[str, Loss]:
     with autocast(batch.video.device, precision):
-        outputs = model(batch.video, {n: batch.rows[n] for n in tasks})
-    return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts)
+        try:
+            outputs = model(batch.video, {n: batch.rows[n] for n in tasks})
+        except TaskError as error:  # a head does not know whose features it reads
+            error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
+            raise
+    return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts, collective.pool)
 
 
-def _check_finite(sums: Tensor, names: list[str], step: int, group: list[Batch]) -> None:
-    if torch.isfinite(sums).all():
+def _check_finite(numbers: list[float], group: list[Batch], found: list[dict[str, Loss]]) -> None:
+    """All workers see the same sums, so all raise or none does."""
+    if all(math.isfinite(n) for n in numbers):
         return
-    bad = [n for n, v in zip(names, sums.tolist(), strict=False) if not torch.isfinite(torch.tensor(v))] or ["the sum"]
-    keys = [key for batch in group for key in batch.keys]
-    raise TaskPromptError(
-        f"step {step}: the loss of {', '.join(bad)} is not a finite number; the weights were not changed. "
-        f"Clips of this step: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}. Lower lr, or look at these clips."
-    )
+    bad: dict[str, list[str]] = {}
+    for batch, losses in zip(group, found, strict=True):
+        for name, loss in losses.items():
+            rows = batch.rows[name][~torch.isfinite(loss.each)]
+            bad.setdefault(name, []).extend(batch.keys[i] for i in rows.tolist())
+    everyone = {name: [k for part in collective.gather(keys) for k in part] for name, keys in bad.items()}
+    named = [f"the loss of task {name!r} for {shown(keys)}" for name, keys in everyone.items() if keys]
+    what = ", ".join(named) or ("the gradient" if math.isfinite(numbers[-2]) else "the sum of the losses")
+    error = NotFinite(f"{what} is not a finite number; no weights were changed. Look at these clips, or lower lr.")
+    error.batches = group if not named or any(bad.values()) else []
+    raise error

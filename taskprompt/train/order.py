@@ -1,6 +1,8 @@
 """The order of an epoch: a position in an endless stream -> (epoch, row). A position is all there is to remember."""
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +18,28 @@ def locate(position: int, length: int, seed: int) -> tuple[int, int]:
     """position -> (epoch, row index); every row once an epoch, each epoch in an order of its own."""
     epoch, place = divmod(position, length)
     return epoch, int(epoch_order(length, seed, epoch)[place])
+
+
+@dataclass(frozen=True)
+class Course:
+    """The endless sequence of positions that workers share: its index k is dealt to worker k mod the number of workers.
+
+    First those `left` over when the number of workers changed, then all from `start` on."""
+
+    left: tuple[int, ...] = ()
+    start: int = 0
+
+    def __call__(self, index: int) -> int:
+        return self.left[index] if index < len(self.left) else self.start + index - len(self.left)
+
+    def after(self, cursors: Sequence[int]) -> "Course":
+        """What remains when worker r of len(cursors) has taken all its indices below cursors[r]."""
+        end = max(cursors)
+        behind = (self(k) for k in range(min(cursors), end) if k >= cursors[k % len(cursors)])
+        return Course((*behind, *self.left[end:]), self.start + max(0, end - len(self.left)))
+
+
+FROM_THE_START = Course()
 
 
 def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:

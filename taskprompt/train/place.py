@@ -19,6 +19,11 @@ def silent(record: dict[str, Any]) -> None:
     """Nobody watches."""
 
 
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
 @dataclass(frozen=True)
 class Place:
     """This process, unless told otherwise."""
@@ -26,9 +31,10 @@ class Place:
     rank: int = 0
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    chunks: Chunks = plain_chunks  # reader, start, stride, count -> columns in the order of positions
+    chunks: Chunks = plain_chunks  # reader, start, stride, count -> columns in the order of indices
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model  # for many workers
     notify: Callable[[dict[str, Any]], None] = silent  # facts for whoever watches
+    stop: Callable[[], bool] = never  # asked at every checkpoint, by the first worker: is training to stop there?
 
 
 def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> Place:

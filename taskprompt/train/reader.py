@@ -12,7 +12,7 @@ from taskprompt.core.recipe import Augment, Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Sample
-from taskprompt.train.order import locate, sample_rng, source_seed
+from taskprompt.train.order import FROM_THE_START, Course, locate, sample_rng, source_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +27,22 @@ class Reader:
     dims: Dims
     seed: int
     table: pa.Table  # of rows
+    course: Course = FROM_THE_START  # what index stands for which position
 
     def __len__(self) -> int:
         return self.table.num_rows
 
-    def __call__(self, positions: np.ndarray) -> Columns:
-        """p -> p ... columns, with `position`, and `error` (empty where the sample is usable)."""
-        return stack([self.read(int(p)) for p in positions])
+    def along(self, course: Course) -> "Reader":
+        """The same reader with another meaning of indices."""
+        return dataclasses.replace(self, course=course)
 
-    def read(self, position: int) -> Columns:
-        """One position as a flat row. A sample that cannot be used comes back blank, with the reason in `error`."""
+    def __call__(self, indices: np.ndarray) -> Columns:
+        """p -> p ... columns, with `index`, and `error` (empty where the sample is usable)."""
+        return stack([self.read(int(i)) for i in indices])
+
+    def read(self, place: int) -> Columns:
+        """One index of the course as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
+        position = self.course(place)
         epoch, index = locate(position, len(self), self.seed) if self.augment else divmod(position, len(self))
         row = self.table.slice(index, 1).to_pylist()[0]
         try:
@@ -51,7 +57,7 @@ class Reader:
             raise SourceError(
                 f"{what}. Fix the source's or a task's code, or raise SampleError to skip it."
             ) from problem
-        return columns | {"key": np.asarray(row["key"]), "position": np.asarray(position), "error": np.asarray(error)}
+        return columns | {"key": np.asarray(row["key"]), "index": np.asarray(place), "error": np.asarray(error)}
 
     def sample(self, row, epoch: int) -> Sample:
         """One row as the model will see it: loaded, cut to the labels kept, augmented."""
@@ -76,11 +82,11 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
 
 
 def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:
-    """Positions start, start + stride, ... read in this process, one at a time; endless where count is None."""
-    position = start
+    """Indices start, start + stride, ... read in this process, one at a time; endless where count is None."""
+    index = start
     while count is None or count > 0:
-        yield reader(np.asarray([position]))
-        position += stride
+        yield reader(np.asarray([index]))
+        index += stride
         count = None if count is None else count - 1
 
 

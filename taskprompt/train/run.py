@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from taskprompt.core.loading import dump, load_recipe
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
+from taskprompt.train.storage import Copy, is_uri
 
 MODEL_PARTS = ("clip", "backbone", "prompter", "tasks")
 
@@ -27,40 +28,70 @@ class Run:
     """A folder on disk; everything is read from it when asked for."""
 
     path: Path
+    which: str = "last"  # the checkpoint whose weights are meant: last, best, or a name such as step-00000100
+    copy: Copy | None = None  # where `path` is but a working copy of a run kept in a storage
 
     @classmethod
-    def open(cls, path: str | Path) -> "Run":
-        """An existing run. Raises CheckpointError where the folder is none."""
-        path = Path(path).absolute()
-        if not (path / "recipe.yaml").is_file():
+    def open(cls, place: str | Path, which: str = "last") -> "Run":
+        """An existing run, in a folder or at an address such as s3://bucket/run. Raises CheckpointError."""
+        run = cls._at(place, which)
+        if not (run.path / "recipe.yaml").is_file():
             raise CheckpointError(
-                f"{path}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
+                f"{run.place}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
             )
-        return cls(path)
+        return run
 
     @classmethod
-    def start(cls, path: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> "Run":
-        """A new run's folder, or the old one to go on with. Never mixes two runs. Raises CheckpointError."""
-        run = cls(Path(path).absolute())
+    def _at(cls, place: str | Path, which: str = "last") -> "Run":
+        if not is_uri(place):
+            return cls(Path(place).absolute(), which)
+        copy = Copy(str(place))
+        return cls(copy.path, which, copy)
+
+    @property
+    def place(self) -> str:
+        """The folder or the address that the run is known by."""
+        return self.copy.uri if self.copy else str(self.path)
+
+    def push(self) -> None:
+        """Send what is new to the storage, if the run is kept in one."""
+        if self.copy:
+            self.copy.push()
+
+    def push_files(self, names: list[str]) -> None:
+        """Send a few files alone, from a worker other than the first."""
+        if self.copy:
+            self.copy.push_files(names)
+
+    def pull(self) -> None:
+        """Take what others have written, if the run is kept in a storage."""
+        if self.copy:
+            self.copy.pull()
+
+    @classmethod
+    def start(cls, place: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> "Run":
+        """A new run's place, or the old one to go on with. Never mixes two runs. Raises CheckpointError."""
+        run = cls._at(place)
         exists = (run.path / "recipe.yaml").exists()
         if exists and fresh:
             with owned(run.path, patience=10):
                 shutil.rmtree(run.path)
         elif exists and not resume:
             raise CheckpointError(
-                f"{run.path}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
+                f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
             )
         elif exists:
             run._check_same(recipe)
         elif run.path.exists() and any(run.path.iterdir()):
-            raise CheckpointError(f"{run.path}: is not empty and holds no run. Choose another folder for --out.")
+            raise CheckpointError(f"{run.place}: is not empty and holds no run. Choose another folder for --out.")
         try:
             run.checkpoints.mkdir(parents=True, exist_ok=True)
             (run.path / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
         except OSError as error:
             raise CheckpointError(
-                f"{run.path}: cannot be written: {error.strerror}. Choose another folder for --out."
+                f"{run.place}: cannot be written: {error.strerror}. Choose another folder for --out."
             ) from None
+        run.push()
         return run
 
     def _check_same(self, recipe: Recipe) -> None:
@@ -68,7 +99,7 @@ class Run:
         changed = [part for part in MODEL_PARTS if old[part] != new[part]]
         if changed:
             raise CheckpointError(
-                f"{self.path}: was made with another recipe; other than here: {', '.join(changed)}. "
+                f"{self.place}: was made with another recipe; other than here: {', '.join(changed)}. "
                 "Resume with the run's own recipe.yaml, or choose another folder for --out."
             )
 
@@ -84,12 +115,34 @@ class Run:
     def page(self) -> Path:
         return self.path / "report.html"
 
+    def newest(self) -> Path:
+        """The newest checkpoint, from which training goes on. Raises CheckpointError where there is none."""
+        return replace(self, which="last").checkpoint()
+
     def checkpoint(self) -> Path:
-        """The newest checkpoint. Raises CheckpointError where there is none."""
-        found = checkpoint.latest(self.checkpoints)
-        if found is None:
-            raise CheckpointError(f"{self.path}: has no checkpoint yet. Run `taskprompt fit` to its first save.")
-        return found
+        """The checkpoint meant by `which`. Raises CheckpointError where there is none."""
+        found = checkpoint.complete(self.checkpoints)
+        if not found:
+            raise CheckpointError(f"{self.place}: has no checkpoint yet. Run `taskprompt fit` to its first save.")
+        if self.which == "best":
+            best = self.recipe.best
+            ranked = checkpoint.ranked(found, best.mode) if best else []
+            if not ranked:
+                raise CheckpointError(
+                    f"{self.place}: no checkpoint is known as the best. Set `best` in the recipe before it is "
+                    "trained, or choose one by name or as 'last'."
+                )
+            found = ranked[:1]
+        elif self.which != "last":
+            names = [p.name for p in found]
+            if self.which not in names:
+                raise CheckpointError(
+                    f"{self.place}: has no checkpoint {self.which!r}. Known: last, best, {', '.join(names)}."
+                )
+            found = [self.checkpoints / self.which]
+        if self.copy:
+            self.copy.pull_checkpoint(found[-1].name)
+        return found[-1]
 
     def model(self) -> MultiTaskModel:
         """The trained model in eval mode, on the CPU: averaged weights where the stage kept them."""

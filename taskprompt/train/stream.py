@@ -10,7 +10,7 @@ from taskprompt.core.errors import SourceError
 
 
 class Stream:
-    """Chunks of columns in, quotas of columns out. `cursor` is the first position not yet handed out."""
+    """Chunks of columns in, quotas of columns out. `cursor` is the first index not yet handed out."""
 
     def __init__(self, name: str, chunks: Iterator[Columns], start: int, stride: int, rows: int, max_skipped: float):
         self.name, self.chunks, self.cursor, self.stride = name, chunks, start, stride
@@ -33,7 +33,7 @@ class Stream:
             if cut < len(chunk["error"]):
                 self.waiting.appendleft({k: v[cut:] for k, v in chunk.items()})
             self._skip(chunk, np.flatnonzero(chunk["error"][:cut] != ""))
-            self.cursor = int(chunk["position"][cut - 1]) + self.stride
+            self.cursor = int(chunk["index"][cut - 1]) + self.stride
             good = good[good < cut]
             got += len(good)
             barren = 0 if len(good) else barren + cut

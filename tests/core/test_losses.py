@@ -38,21 +38,21 @@ def batch(rows: list[int], y: list[float]) -> Batch:
 def test_losses_are_normalised_by_the_count_of_the_whole_step():
     output = torch.tensor([1.0, 2.0])
     losses = task_losses({"t": Square()}, {"t": output}, batch([0, 3], [0.0, 0.0]), {"t": 5})
-    assert losses["t"].item() == (1 + 4) / 5
+    assert losses["t"].share.item() == (1 + 4) / 5
 
 
 def test_two_workers_sum_to_what_one_would_say():
     whole = task_losses({"t": Square()}, {"t": torch.tensor([1.0, 2.0, 4.0])}, batch([0, 1, 2], [0.0] * 3), {"t": 3})
     first = task_losses({"t": Square()}, {"t": torch.tensor([1.0])}, batch([0], [0.0]), {"t": 3})
     second = task_losses({"t": Square()}, {"t": torch.tensor([2.0, 4.0])}, batch([1, 2], [0.0] * 2), {"t": 3})
-    assert (first["t"] + second["t"]).item() == whole["t"].item() == 7
+    assert (first["t"].share + second["t"].share).item() == whole["t"].share.item() == 7
 
 
 def test_a_task_without_a_label_costs_nothing_and_keeps_its_gradient():
     output = torch.tensor([3.0], requires_grad=True)  # the one sample that a head without rows runs on
     losses = task_losses({"t": Square()}, {"t": output}, batch([], []), {"t": 0})
-    losses["t"].backward()
-    assert losses["t"].item() == 0
+    losses["t"].share.backward()
+    assert losses["t"].share.item() == 0
     assert output.grad is not None
     assert output.grad.tolist() == [0]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import taskprompt as tp
+from taskprompt import Runtime
 from taskprompt.core.loading import validate
 from taskprompt.train import checkpoint
 from taskprompt.train.reader import make_reader, plain_chunks
@@ -22,7 +23,7 @@ def test_a_ray_stream_is_the_plain_stream(cluster, squares):
     reader = make_reader(recipe, "labelled", recipe.sources["labelled"], training=True)
     for start, stride, count in ((0, 1, 30), (7, 2, 20)):
         plain = list(plain_chunks(reader, start, stride, count))
-        through = list(ray_chunks(reader, start, stride, count, block=4, tasks=2))
+        through = list(ray_chunks(reader, start, stride, count, runtime=Runtime(block=4, data_tasks=2)))
         for column in plain[0]:
             a = np.concatenate([c[column] for c in plain])
             b = np.concatenate([c[column] for c in through])

@@ -144,7 +144,9 @@ def test_step_facts_reach_tensorboard(squares, tmp_path):
 def test_a_loss_that_is_no_number_stops_before_the_update(squares, tmp_path):
     squares["stages"] = [{"steps": 50, "lr": 1e30, "clip_norm": None, "optimizer": "sgd"}]
     squares["save_every"] = 1
-    with pytest.raises(tp.TaskPromptError, match=r"step \d+: the loss of .* is not a finite number.*squares/"):
+    with pytest.raises(
+        tp.TaskPromptError, match=r"step \d+: the loss of .* for clips 'squares/.* is not a finite number"
+    ):
         run(squares, tmp_path / "run")
 
 

@@ -27,7 +27,7 @@ def chunks(sizes, bad=(), stride=1):
     for size in sizes:
         positions = np.arange(at, at + size) * stride
         error = np.array(["broken" if p in bad else "" for p in positions])
-        yield {"position": positions, "key": np.array([f"k{p}" for p in positions]), "error": error}
+        yield {"index": positions, "key": np.array([f"k{p}" for p in positions]), "error": error}
         at += size
 
 
@@ -40,7 +40,7 @@ def take(stream: Stream, quota: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("sizes", [[12], [5, 7], [1] * 12, [3, 3, 3, 3]])
 def test_quotas_do_not_depend_on_chunks(sizes):
     stream = Stream("s", chunks(sizes, bad={1, 4}), 0, 1, 12, 1.0)
-    taken = [list(take(stream, 3)["position"]) for _ in range(3)]
+    taken = [list(take(stream, 3)["index"]) for _ in range(3)]
     assert taken == [[0, 2, 3], [5, 6, 7], [8, 9, 10]]
     assert stream.skipped == {"k1": "broken", "k4": "broken"}
     assert stream.cursor == 11
@@ -51,7 +51,7 @@ def test_a_stream_goes_on_where_its_cursor_stood():
     first.take(4)
     assert first.cursor == 5
     rest = ({k: v[v0:] for k, v in c.items()} for c, v0 in zip(chunks([12], bad={2}), [first.cursor], strict=True))
-    assert list(take(Stream("s", rest, first.cursor, 1, 12, 1.0), 4)["position"]) == [5, 6, 7, 8]
+    assert list(take(Stream("s", rest, first.cursor, 1, 12, 1.0), 4)["index"]) == [5, 6, 7, 8]
 
 
 def test_the_end_gives_what_is_left_then_none():

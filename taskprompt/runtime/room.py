@@ -1,0 +1,165 @@
+"""Room: what a recipe asks of a cluster, whether its nodes can give it, and waiting for them, never for ever."""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from taskprompt.core.errors import ClusterError, SpecError
+from taskprompt.core.recipe import Recipe
+
+SPARE = 1e-6  # Ray counts in fractions
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node has, or has free."""
+
+    cpus: float
+    gpus: float
+    labels: dict[str, str]
+
+
+def worker_counts(recipe: Recipe) -> list[int]:
+    """The numbers of workers that a recipe allows and its quotas divide by, largest first. Raises SpecError."""
+    workers = recipe.runtime.workers
+    least, most = workers if isinstance(workers, tuple) else (workers, workers)
+    quotas = {n: s.quota for n, s in recipe.sources.items()}
+    found = [n for n in range(most, least - 1, -1) if all(q % n == 0 for q in quotas.values())]
+    if found:
+        return found
+    if least == most:
+        name = next(n for n, q in quotas.items() if q % most)
+        raise SpecError(
+            f"sources.{name}.quota: {quotas[name]} clips cannot be shared by {most} workers. "
+            f"Set a multiple of {most}, or runtime.workers to a divisor of {quotas[name]}."
+        )
+    listed = ", ".join(f"{n} {q}" for n, q in quotas.items())
+    raise SpecError(
+        f"runtime.workers: no number from {least} to {most} divides every quota ({listed}). Change one of them."
+    )
+
+
+def needs(recipe: Recipe, workers: int | None = None) -> tuple[float, int, str]:
+    """CPUs and GPUs that a recipe asks for at once, with so many workers or the fewest; the sum in words."""
+    r = recipe.runtime
+    workers = worker_counts(recipe)[-1] if workers is None else workers
+    streams = [r.tasks_for(name) for name in recipe.sources]
+    cpus = workers * (r.cpus_per_worker + sum(streams) * r.data_cpus)
+    decoding = f"{len(streams)} sources x {streams[0]}" if len(set(streams)) == 1 else f"{sum(streams)}"
+    each = f" x {r.data_cpus:g} CPUs" if r.data_cpus != 1 else ""
+    words = f"{workers} workers x {r.cpus_per_worker:g} CPUs + {workers} workers x {decoding} data tasks{each}"
+    words += f" = {cpus:g} CPUs"
+    gpus = workers if r.gpu else 0
+    return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
+
+
+def lack(recipe: Recipe, workers: int, nodes: Iterable[Node]) -> str | None:
+    """Why these nodes cannot hold a recipe with so many workers, with the arithmetic; None where they can."""
+    r, nodes = recipe.runtime, list(nodes)
+    cpus, gpus, words = needs(recipe, workers)
+    have, cards = sum(n.cpus for n in nodes), sum(n.gpus for n in nodes)
+    asked = f"the recipe asks for {words}; the cluster has {have:g} CPUs, {cards:g} GPUs"
+    remedy = "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+    if have + SPARE < cpus or cards < gpus:
+        return f"{asked}. {remedy}"
+    left = [[n.cpus, n.gpus] for n in nodes]
+    training = [i for i, n in enumerate(nodes) if matches(n.labels, r.worker_labels)]
+    decoding = [i for i, n in enumerate(nodes) if matches(n.labels, r.data_labels)]
+    for what, where, labels in (("worker", training, r.worker_labels), ("data", decoding, r.data_labels)):
+        if not where:
+            return f"no node has the labels {labels} of runtime.{what}_labels. Start one with them."
+    tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
+    if not _place(workers, r.cpus_per_worker, 1 if r.gpu else 0, training, left):
+        return f"{asked}, but not on nodes that each hold a whole worker of {r.cpus_per_worker:g} CPUs. {remedy}"
+    if not _place(tasks, r.data_cpus, 0, decoding, left):
+        return f"{asked}, but beside the workers not enough where data tasks may run. {remedy}"
+    return None
+
+
+def _place(count: int, cpus: float, gpus: int, where: list[int], left: list[list[float]]) -> bool:
+    """Take `count` equal parts from the nodes, those with the most room first."""
+    for _ in range(count):
+        at = max(where, key=lambda i: (left[i][1] >= gpus, left[i][0]))
+        if left[at][0] + SPARE < cpus or left[at][1] < gpus:
+            return False
+        left[at][0] -= cpus
+        left[at][1] -= gpus
+    return True
+
+
+def matches(labels: dict[str, str], wanted: dict[str, str]) -> bool:
+    """Ray's selectors: a value, !value, in(a, b), !in(a, b)."""
+    for key, rule in wanted.items():
+        found = re.fullmatch(r"(!?)(?:in\((.*)\)|(.*))", rule)
+        assert found is not None  # the last alternative takes anything
+        values = [v.strip() for v in found[2].split(",")] if found[2] is not None else [found[3]]
+        if (labels.get(key) in values) == bool(found[1]):
+            return False
+    return True
+
+
+def nodes(ray, free: bool) -> list[Node]:
+    """The cluster's nodes, with all that they have or what is free of it."""
+    from ray._private.state import available_resources_per_node  # no public call tells it a node
+
+    unused = available_resources_per_node() if free else {}
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = unused.get(node["NodeID"], {}) if free else node["Resources"]
+            found.append(Node(has.get("CPU", 0.0), has.get("GPU", 0.0), dict(node.get("Labels") or {})))
+    return found
+
+
+def refuse_if_too_small(ray, recipe: Recipe) -> None:
+    """Raises ClusterError, with the arithmetic, where the cluster could not hold the recipe even if it were idle."""
+    problem = lack(recipe, worker_counts(recipe)[-1], nodes(ray, free=False))
+    if problem and not recipe.runtime.autoscale:
+        raise ClusterError(problem)
+
+
+def wait_for_room(ray, recipe: Recipe, settle: float, tell: Callable[[str], None]) -> int:
+    """The most workers that there is free room for; after `settle` seconds any number that there is room for.
+
+    Raises ClusterError after `runtime.wait` seconds, with the arithmetic. An autoscaling cluster is asked for nodes."""
+    counts, begin, told = worker_counts(recipe), time.monotonic(), False
+    if recipe.runtime.autoscale:
+        _ask_for_nodes(recipe, counts[0])
+    while True:
+        free = nodes(ray, free=True)
+        fitting = [n for n in counts if lack(recipe, n, free) is None]
+        waited = time.monotonic() - begin
+        if fitting and (fitting[0] == counts[0] or waited >= settle):
+            return fitting[0]
+        if not fitting and waited > recipe.runtime.wait:
+            whole = lack(recipe, counts[-1], nodes(ray, free=False))
+            problem = whole or f"others use it: {lack(recipe, counts[-1], free)}".replace(" has ", " has free ")
+            raise ClusterError(f"after {recipe.runtime.wait:g} s of waiting (runtime.wait): {problem}")
+        if not told and not fitting and waited > 5:
+            told = True
+            tell(f"waiting for room: {lack(recipe, counts[-1], free)}".replace(" has ", " has free "))
+        time.sleep(0.5)
+
+
+def has_room_for_more(ray, recipe: Recipe, workers: int, more: Iterable[int]) -> bool:
+    """Could the job that runs with so many workers run with one of these larger numbers now?"""
+    everything, free = nodes(ray, free=False), nodes(ray, free=True)
+    for n in more:
+        cpus, gpus = (a - b for a, b in zip(needs(recipe, n)[:2], needs(recipe, workers)[:2], strict=True))
+        enough = sum(f.cpus for f in free) + SPARE >= cpus and sum(f.gpus for f in free) >= gpus
+        if enough and lack(recipe, n, everything) is None:
+            return True
+    return False
+
+
+def _ask_for_nodes(recipe: Recipe, workers: int) -> None:
+    from ray.autoscaler.sdk import request_resources
+
+    r = recipe.runtime
+    training = {"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {})
+    tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
+    request_resources(
+        bundles=[training] * workers + [{"CPU": r.data_cpus}] * tasks,
+        bundle_label_selectors=[r.worker_labels] * workers + [r.data_labels] * tasks,
+    )

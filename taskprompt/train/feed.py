@@ -1,0 +1,94 @@
+"""Feed: the sources of a training as batches; how far each is, what it skipped, and which clips went where."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from taskprompt.core.batch import Columns, collate
+from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.core.task import Task
+from taskprompt.core.types import Batch
+from taskprompt.train import collective
+from taskprompt.train.order import FROM_THE_START, Course
+from taskprompt.train.place import Place, share
+from taskprompt.train.reader import Reader, make_reader
+from taskprompt.train.stream import Stream
+
+
+class Way(NamedTuple):
+    """How far a source's stream is: the course it takes, and every worker's next index of it."""
+
+    course: Course = FROM_THE_START
+    cursors: tuple[int, ...] = ()
+
+    def among(self, workers: int) -> "Way":
+        """The same way for another number of workers: what is left is dealt out anew."""
+        if len(self.cursors) == workers:
+            return self
+        course = self.course.after(self.cursors) if self.cursors else self.course
+        return Way(course, tuple(range(workers)))
+
+
+class Feed:
+    """One worker's share of all sources."""
+
+    def __init__(self, recipe: Recipe, place: Place):
+        self.recipe, self.place = recipe, place
+        self.readers: dict[str, Reader] = {
+            n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()
+        }
+        self.ways = {n: Way().among(place.workers) for n in recipe.sources}
+        self.streams: dict[str, Stream] = {}
+        self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint says."""
+        for name, way in saved.items():
+            course = Course(tuple(way["left"]), way["start"])
+            self.ways[name] = Way(course, tuple(way["cursors"])).among(self.place.workers)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, for all workers; the same on every worker. All take part."""
+        mine = {
+            n: self.streams[n].cursor if n in self.streams else w.cursors[self.place.rank] for n, w in self.ways.items()
+        }
+        everyone = collective.gather(mine)
+        return {
+            n: {"left": w.course.left, "start": w.course.start, "cursors": [cursors[n] for cursors in everyone]}
+            for n, w in self.ways.items()
+        }
+
+    def batches(self, stage: Stage, tasks: Mapping[str, Task]) -> Iterator[Batch]:
+        """Batches without end, from where the sources are."""
+        sources = self.recipe.stage_sources(stage)
+        quotas = {n: share(s.quota, self.place, n) for n, s in sources.items()}
+        for name in quotas:
+            self._open(name)
+        while True:
+            parts = {n: self.streams[n].take(q) for n, q in quotas.items()}
+            whole = {n: p for n, p in parts.items() if p is not None}
+            self._record(whole)
+            yield collate(list(whole.values()), tasks)
+
+    def _open(self, name: str) -> None:
+        """A source's stream, from where it is; the one of an earlier stage is left."""
+        way, workers, rank = self.ways[name], self.place.workers, self.place.rank
+        start = self.streams[name].cursor if name in self.streams else way.cursors[rank]
+        reader = self.readers[name].along(way.course)
+        chunks = self.place.chunks(reader, start, workers, None)
+        skipped = self.streams[name].skipped if name in self.streams else {}
+        self.streams[name] = Stream(name, chunks, start, workers, len(reader), self.recipe.max_skipped)
+        self.streams[name].skipped |= skipped
+
+    def _record(self, parts: Mapping[str, Columns]) -> None:
+        if self.recipe.record_clips:
+            for name, columns in parts.items():
+                self.taken.setdefault(name, []).extend(str(k) for k in columns["key"])
+
+    def take_record(self) -> dict[str, list[str]]:
+        """source -> the keys handed out since the last call, where the recipe records them."""
+        taken, self.taken = self.taken, {}
+        return taken
+
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """source -> key -> reason, of this worker."""
+        return {n: s.skipped for n, s in self.streams.items()}

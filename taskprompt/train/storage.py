@@ -1,0 +1,130 @@
+"""Storage: a run that is kept elsewhere (S3, Google's store, HDFS, all that fsspec knows), worked on in a copy here."""
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pyarrow import ArrowInvalid, fs
+
+from taskprompt.core.errors import CheckpointError, SpecError
+
+Stamp = tuple[int, int]  # size, time of change: what tells that a file here is newer than the one there
+MARK = "state.json"  # written last and deleted first: a checkpoint is there if this file is
+
+
+def is_uri(place: str | Path) -> bool:
+    """Is it 's3://bucket/run' rather than a path?"""
+    return "://" in str(place)
+
+
+def reach(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of an address, and the path in it. pyarrow's own where it has one, else fsspec's."""
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except ArrowInvalid as error:  # pyarrow does not know the scheme, or finds the address wrong
+        scheme = urlsplit(uri).scheme
+        import fsspec
+
+        if scheme not in fsspec.available_protocols() or scheme in ("s3", "gs", "gcs", "abfs", "hdfs"):
+            raise SpecError(f"{uri}: {error}. Expected a path, or an address such as s3://bucket/run.") from None
+        try:
+            found, path = fsspec.core.url_to_fs(uri)
+        except (ImportError, ValueError, OSError) as problem:
+            raise SpecError(f"{uri}: {problem}") from None
+        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+    except OSError as error:
+        raise CheckpointError(f"{uri}: cannot be reached: {error}. Check the address and the rights.") from None
+
+
+class Copy:
+    """A working copy, on this machine, of a run's folder. It is deleted with the object, unless a push failed."""
+
+    def __init__(self, uri: str):
+        self.uri = uri.rstrip("/")
+        self.fs, self.root = reach(self.uri)
+        self.path = Path(tempfile.mkdtemp(prefix="taskprompt-"))
+        self.known: dict[str, Stamp] = {}  # file -> its stamp here when it was last the same as there
+        self.clean = weakref.finalize(self, shutil.rmtree, self.path, True)
+        self.pull()
+
+    def pull(self) -> None:
+        """Bring everything but the tensors of checkpoints; those come with `pull_checkpoint`."""
+        for name in self._names():
+            if not name.endswith(".safetensors"):
+                self._download(name)
+
+    def pull_checkpoint(self, name: str) -> None:
+        """Bring the tensors of one checkpoint, unless they are here."""
+        for file in self._names(f"checkpoints/{name}/"):
+            if not (self.path / file).exists():
+                self._download(file)
+
+    def push(self) -> None:
+        """Send what has changed here, new checkpoints last and each with its mark last; then delete those dropped.
+
+        Raises CheckpointError; the copy is then left where it is."""
+        here = {str(f.relative_to(self.path)) for f in self.path.rglob("*") if f.is_file() and f.name[0] != "."}
+        order = sorted(here, key=lambda n: (n.startswith("checkpoints/"), n.endswith(MARK), n))
+        for name in order:
+            if self.known.get(name) != self._stamp(name):
+                self._upload(name)
+        dropped = {n for n in self.known if n.startswith("checkpoints/")} - here
+        for name in sorted(dropped, key=lambda n: (not n.endswith(MARK), n)):
+            self._guard("cannot be deleted from", lambda name=name: self.fs.delete_file(f"{self.root}/{name}"))
+            del self.known[name]
+
+    def push_files(self, names: list[str]) -> None:
+        """Send these files alone."""
+        for name in names:
+            self._upload(name)
+
+    def _names(self, prefix: str = "") -> list[str]:
+        """The files there; of a checkpoint without its mark, none."""
+        found = self._guard(
+            "cannot be listed",
+            lambda: self.fs.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True)),
+        )
+        start = self.root.lstrip("/")
+        names = [i.path.lstrip("/")[len(start) :].lstrip("/") for i in found if i.type == fs.FileType.File]
+        marked = {n.removesuffix(MARK) for n in names if n.endswith(MARK)}
+        whole = [n for n in names if not n.startswith("checkpoints/") or n.rpartition("/")[0] + "/" in marked]
+        return [n for n in whole if n.startswith(prefix) and not n.startswith("ray/")]
+
+    def _upload(self, name: str) -> None:
+        stamp, target = self._stamp(name), f"{self.root}/{name}"
+
+        def send() -> None:
+            if self.fs.type_name not in ("s3", "gcs", "abfs"):  # those have no folders
+                self.fs.create_dir(target.rpartition("/")[0], recursive=True)
+            fs.copy_files(str(self.path / name), target, fs.LocalFileSystem(), self.fs)
+
+        self._guard("cannot be written", send)
+        self.known[name] = stamp
+
+    def _download(self, name: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        source = f"{self.root}/{name}"
+        self._guard(
+            "cannot be read",
+            lambda: fs.copy_files(source, str(self.path / name), self.fs, fs.LocalFileSystem()),
+        )
+        self.known[name] = self._stamp(name)
+
+    def _stamp(self, name: str) -> Stamp:
+        found = (self.path / name).stat()
+        return found.st_size, found.st_mtime_ns
+
+    def _guard(self, what: str, call):
+        try:
+            return call()
+        except (OSError, ArrowInvalid) as error:
+            text = " ".join(str(error).split())
+            left = ""
+            if what != "cannot be listed":
+                self.clean.detach()
+                left = f" What is not there yet lies in {self.path}."
+            raise CheckpointError(
+                f"{self.uri}: {what}: {text}.{left} Check address, rights and room, then go on with --resume."
+            ) from None
