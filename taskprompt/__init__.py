@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import evaluate, fit, predict, report
+from taskprompt.api import evaluate, fetch, fit, predict, report
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -12,10 +12,11 @@ from taskprompt.core.errors import (
     SampleError,
     SourceError,
     SpecError,
+    TaskError,
     TaskPromptError,
 )
 from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
-from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
+from taskprompt.core.recipe import Augment, Best, Recipe, Runtime, Stage
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Array, Task
@@ -35,6 +36,7 @@ from taskprompt.core.types import (
 )
 from taskprompt.nn.heads import DenseHead, PromptHead
 from taskprompt.train.run import Run
+from taskprompt.train.specimen import load_batch
 
 __all__ = [
     "Array",
@@ -43,6 +45,7 @@ __all__ = [
     "Balance",
     "Balancer",
     "Batch",
+    "Best",
     "Boxes",
     "Camera",
     "CheckpointError",
@@ -73,10 +76,13 @@ __all__ = [
     "SpecError",
     "Stage",
     "Task",
+    "TaskError",
     "TaskPromptError",
     "Vectors",
     "evaluate",
+    "fetch",
     "fit",
+    "load_batch",
     "predict",
     "report",
 ]

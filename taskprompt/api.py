@@ -1,10 +1,14 @@
 """The verbs in Python: fit, evaluate, predict, report. The command line is a thin layer over these."""
 
 import importlib
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from taskprompt.core.errors import CheckpointError
 from taskprompt.core.recipe import Recipe
 from taskprompt.train.run import Run, check_fits
 
@@ -26,7 +30,9 @@ def fit(
     (a notebook, a debugger): same loop, same data. resume: go on from the newest checkpoint in `out`. fresh: replace
     what is in `out`. watch: called with each step's facts; None draws a progress bar on a terminal.
 
-    Raises RecipeError, SourceError, CheckpointError, ClusterError; all are TaskPromptErrors."""
+    out may be an address such as s3://bucket/run: see docs/cluster.md.
+
+    Raises RecipeError, SourceError, TaskError, CheckpointError, ClusterError; all are TaskPromptErrors."""
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     check_fits(recipe)
     run = Run.start(out, recipe, resume=resume, fresh=fresh)
@@ -34,26 +40,57 @@ def fit(
     return run
 
 
-def evaluate(run: Run | str | Path, *, cluster: str | None = None, watch: Watch | None = None) -> dict[str, Any]:
-    """Measure a run's newest weights on its held-out sources; also written to the run's evaluation.json."""
-    run = run if isinstance(run, Run) else Run.open(run)
+def evaluate(
+    run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Measure a run's weights on its held-out sources; also written to the run's evaluation.json.
+
+    checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100."""
+    run = _opened(run, checkpoint)
     run.checkpoint()
     _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
     return run.read("evaluation.json")
 
 
-def predict(run: Run | str | Path, clip: str | Path, out: str | Path | None = None) -> dict[str, Any]:
+def predict(
+    run: Run | str | Path, clip: str | Path, out: str | Path | None = None, *, checkpoint: str = "last"
+) -> dict[str, Any]:
     """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
     from taskprompt.train.predict import predict as job
 
-    return job(run if isinstance(run, Run) else Run.open(run), Path(clip), None if out is None else Path(out))
+    return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
 
 
-def report(run: Run | str | Path) -> Path:
+def report(run: Run | str | Path, *, checkpoint: str = "last") -> Path:
     """Write a run's page, one self-contained html, and return its path."""
     from taskprompt.reporting.page import write_page
 
-    return write_page(run if isinstance(run, Run) else Run.open(run))
+    run = _opened(run, checkpoint)
+    page = write_page(run)
+    run.push()
+    return page
+
+
+def fetch(run: Run | str | Path, folder: str | Path, *, checkpoint: str = "last") -> Run:
+    """Copy a run that is kept in a storage, one of its checkpoints with it, into a folder here."""
+    run = _opened(run, checkpoint)
+    folder = Path(folder).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{folder}: is not empty. Choose another folder.")
+    with suppress(CheckpointError):  # a run that has no checkpoint yet
+        run.checkpoint()
+    shutil.copytree(run.path, folder, dirs_exist_ok=True, ignore=_stubs)
+    return Run.open(folder)
+
+
+def _opened(run: Run | str | Path, checkpoint: str) -> Run:
+    """A run, and which of its checkpoints is meant."""
+    return replace(run, which=checkpoint) if isinstance(run, Run) else Run.open(run, checkpoint)
+
+
+def _stubs(folder: str, names: list[str]) -> list[str]:
+    """Checkpoints whose tensors were not brought."""
+    return [n for n in names if n.startswith("step-") and not list(Path(folder, n).glob("*.safetensors"))]
 
 
 def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:

@@ -19,7 +19,8 @@ app = typer.Typer(
 )
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
-RunFolder = Annotated[Path, typer.Argument(help="The folder that `fit --out` wrote.", show_default=False)]
+RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
+Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
 
 
@@ -67,7 +68,7 @@ def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal
 def fit(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
+    out: Annotated[str, typer.Option(help="The run's folder, or an address: s3://bucket/run.")] = "runs/run",
     cluster: Cluster = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
@@ -82,12 +83,12 @@ def fit(
 
 
 @app.command()
-def evaluate(run: RunFolder, cluster: Cluster = "none") -> None:
+def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none") -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
     import taskprompt as tp
     from taskprompt.reporting.tables import evaluation_rows
 
-    result = tp.evaluate(run, cluster=None if cluster == "none" else cluster)
+    result = tp.evaluate(run, checkpoint=checkpoint, cluster=None if cluster == "none" else cluster)
     table = Table(box=None, pad_edge=False)
     for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
         table.add_column(column)
@@ -107,24 +108,39 @@ def _tell_skipped(run, evaluation) -> None:
 
 @app.command()
 def predict(
-    run: RunFolder,
+    run: RunPlace,
     clip: Annotated[Path, typer.Argument(help="A video.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="A folder; beside the video if none is given.")] = None,
+    checkpoint: Checkpoint = "last",
 ) -> None:
     """Show what a run's model sees in a video: a json, and a video for each task."""
     import taskprompt as tp
 
-    found = tp.predict(run, clip, out)
+    found = tp.predict(run, clip, out, checkpoint=checkpoint)
     short = {task: answer for task, answer in found["answers"].items() if len(json.dumps(answer)) < 1000}
     print(json.dumps({"answers": short, "files": found["files"]}, indent=1))  # the json file holds all of it
 
 
 @app.command()
-def report(run: RunFolder) -> None:
+def report(run: RunPlace, checkpoint: Checkpoint = "last") -> None:
     """Write a run's page."""
     import taskprompt as tp
+    from taskprompt.train.storage import is_uri
 
-    print(f"open {tp.report(run)}")
+    page = tp.report(run, checkpoint=checkpoint)
+    print(f"written: {run}/{page.name}. Bring it here with taskprompt fetch." if is_uri(run) else f"open {page}")
+
+
+@app.command()
+def fetch(
+    run: RunPlace,
+    folder: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
+    checkpoint: Checkpoint = "last",
+) -> None:
+    """Copy a run from its storage into a folder here."""
+    import taskprompt as tp
+
+    print(f"fetched: {tp.fetch(run, folder, checkpoint=checkpoint).path}")
 
 
 @app.command()

@@ -43,9 +43,10 @@ class Run:
 
     @classmethod
     def _at(cls, place: str | Path, which: str = "last") -> "Run":
+        place = str(place).removeprefix("file://")
         if not is_uri(place):
             return cls(Path(place).absolute(), which)
-        copy = Copy(str(place))
+        copy = Copy(place)
         return cls(copy.path, which, copy)
 
     @property
@@ -76,6 +77,9 @@ class Run:
         if exists and fresh:
             with owned(run.path, patience=10):
                 shutil.rmtree(run.path)
+            if run.copy:
+                run.copy.path.mkdir()
+                run.push()
         elif exists and not resume:
             raise CheckpointError(
                 f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import weakref
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,14 @@ def is_uri(place: str | Path) -> bool:
 
 
 def reach(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of an address, and the path in it. pyarrow's own where it has one, else fsspec's."""
+    """The file system of an address, and the path in it. pyarrow's own where it has one, else fsspec's.
+
+    Raises SpecError for what is no address, CheckpointError where nobody answers."""
+    if "@" in urlsplit(uri).netloc:
+        raise SpecError(
+            f"{uri.partition('://')[0]}://...: keys do not belong into an address, which ends in logs. Set them in the "
+            "environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS."
+        )
     try:
         return fs.FileSystem.from_uri(uri)
     except ArrowInvalid as error:  # pyarrow does not know the scheme, or finds the address wrong
@@ -71,9 +79,13 @@ class Copy:
             if self.known.get(name) != self._stamp(name):
                 self._upload(name)
         dropped = {n for n in self.known if n.startswith("checkpoints/")} - here
-        for name in sorted(dropped, key=lambda n: (not n.endswith(MARK), n)):
-            self._guard("cannot be deleted from", lambda name=name: self.fs.delete_file(f"{self.root}/{name}"))
-            del self.known[name]
+        for name in (n for n in dropped if n.endswith(MARK)):
+            self._guard("cannot be deleted from", partial(self._drop_checkpoint, name))
+        self.known = {n: stamp for n, stamp in self.known.items() if n not in dropped}
+
+    def _drop_checkpoint(self, mark: str) -> None:
+        self.fs.delete_file(f"{self.root}/{mark}")
+        self.fs.delete_dir(f"{self.root}/{mark}".rpartition("/")[0])
 
     def push_files(self, names: list[str]) -> None:
         """Send these files alone."""

@@ -15,7 +15,7 @@ WITHOUT_DOCSTRING = {"Batch", "Clip", "Row", "Sample"}
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 42
+    assert len(taskprompt.__all__) == 46
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
