@@ -183,6 +183,27 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> None:
         print(f"{look}  {rate:.1f} frames/s of {size} x {size}")
 
 
+@bench.command("ray")
+def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
+    """What Ray costs a training, with one and with two workers, beside the plain loop."""
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.runtime.bench_ray import bench_ray as measure
+
+    found = measure(Recipe.load(recipe, overrides or ()), rounds=rounds)
+    print("way         first step s   step s   of plain   peak memory GB")
+    for way, name in (("plain", "plain loop"), ("1", "1 worker"), ("2", "2 workers")):
+        ratio = found.step[way] / found.step["plain"]
+        facts = f"{found.first_step[way]:12.1f} {found.step[way]:8.3f} {ratio:10.2f} {found.memory[way] / 1e9:16.2f}"
+        print(f"{name:10}  {facts}")
+    rates, sizes = found.clips, found.bytes_a_clip
+    share = rates["stream"] / rates["plain"]
+    print(
+        f"one reading process: {rates['stream']:.1f} clips/s in a stream, {share:.2f} of {rates['plain']:.1f} in a loop"
+    )
+    print(f"object store: {sizes['store'] / 1e6:.2f} MB a clip, whose columns are {sizes['clip'] / 1e6:.2f} MB")
+    print(f"checkpoint: {found.checkpoint:.2f} s to write")
+
+
 @bench.command("step")
 def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
     """Seconds of a training step: through Ray Train, and in a plain loop."""

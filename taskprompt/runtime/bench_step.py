@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
 from taskprompt.core.batch import collate
@@ -30,21 +31,27 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
     plain: list[float] = []
     through: list[float] = []
     for i in range(rounds):
-        plain += _plain_steps(recipe, steps)
-        run = Run.start(folder / f"round{i}", recipe)
-        launch("taskprompt.runtime.bench_step:timed_job", run, recipe, "local", lambda record: None)
-        through += json.loads((run.path / "seconds.json").read_text())
+        plain += plain_steps(recipe, steps)
+        through += ray_steps(recipe, folder / f"round{i}")
     return {"plain": median(plain), "ray train": median(through), "ratio": median(through) / median(plain)}
 
 
-def _one_batch(recipe: Recipe):
+def ray_steps(recipe: Recipe, out: Path) -> list[float]:
+    """Seconds of the steps after the first WARM of the recipe's first stage, through Ray Train."""
+    run = Run.start(out, recipe)
+    launch("taskprompt.runtime.bench_step:timed_job", run, recipe, "local", lambda record: None)
+    return json.loads((run.path / "seconds.json").read_text())
+
+
+def _one_batch(recipe: Recipe, rank: int = 0, workers: int = 1):
     tasks = {n: recipe.tasks[n] for n in recipe.stage_tasks(recipe.stages[0])}
     sources = recipe.stage_sources(recipe.stages[0])
     readers = [(make_reader(recipe, n, s, training=True), s.quota) for n, s in sources.items()]
-    return tasks, collate([r(torch.arange(q).numpy()) for r, q in readers], tasks)
+    return tasks, collate([r(np.arange(rank, q, workers)) for r, q in readers], tasks)
 
 
-def _plain_steps(recipe: Recipe, steps: int) -> list[float]:
+def plain_steps(recipe: Recipe, steps: int) -> list[float]:
+    """Seconds of `steps` steps, after WARM others, of a loop written by hand."""
     tasks, batch = _one_batch(recipe)
     stage, device = recipe.stages[0], torch.device("cuda" if recipe.runtime.gpu else "cpu")
     model = build_model(recipe).to(device).train()
@@ -72,7 +79,7 @@ def timed_job(run: Run, place: Place) -> None:
     """Steps of the real job on one batch, each timed from one `yield` to the next."""
     job = Job(run, run.recipe, place)
     stage = run.recipe.stages[0]
-    tasks, batch = _one_batch(run.recipe)
+    tasks, batch = _one_batch(run.recipe, place.rank, place.workers)
     trainee = job.trainee(stage)
     forever = iter(lambda: batch, None)
     seconds, last = [], time.perf_counter()
@@ -81,4 +88,5 @@ def timed_job(run: Run, place: Place) -> None:
         seconds.append(time.perf_counter() - last)
         last = time.perf_counter()
     job.close()
-    run.write("seconds.json", seconds[WARM:])
+    if place.rank == 0:
+        run.write("seconds.json", seconds[WARM:])

@@ -3,7 +3,9 @@
 import logging
 import math
 import os
+import socket
 from contextlib import contextmanager
+from textwrap import shorten
 
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
@@ -28,6 +30,31 @@ def _store(recipe: Recipe) -> int:
     return max(streams + (512 << 20), 1 << 30)
 
 
+def knock(address: str) -> None:
+    """Raises ClusterError at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(unreachable(address, "this is no host:port"))
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ClusterError(unreachable(address, str(error))) from None
+
+
+def unreachable(address: str, why: str) -> str:
+    """What to do about a cluster that does not answer, or does not want us."""
+    text = " ".join(why.split())
+    if "oken" in text or "uthentic" in text:
+        return (
+            f"cluster {address!r} refuses this token: {shorten(text, 200)} Set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN_PATH to the file with the cluster's token, or RAY_AUTH_TOKEN to the token."
+        )
+    return (
+        f"cluster {address!r} cannot be reached: {shorten(text, 200)}. Give 'local', 'auto', or host:port of a running "
+        "head, as in 10.0.0.5:6379."
+    )
+
+
 @contextmanager
 def connected(recipe: Recipe, address: str):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
@@ -45,6 +72,8 @@ def connected(recipe: Recipe, address: str):
     mine = not ray.is_initialized()
     if mine:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+        if address not in ("local", "auto"):
+            knock(address)
         try:
             if address == "local":
                 # Nobody warns before this machine goes, and the actor that would listen wakes 100 times a second.
@@ -59,10 +88,8 @@ def connected(recipe: Recipe, address: str):
                 ray.init(address="local", **size, **options)
             else:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ClusterError(
-                f"cluster {address!r} cannot be reached: {error}. Give the address of a running head."
-            ) from None
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise ClusterError(unreachable(address, str(error))) from None
     try:
         DataContext.get_current().enable_progress_bars = False
         refuse_if_too_small(ray, recipe)

@@ -73,7 +73,9 @@ class Run:
     def start(cls, place: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> "Run":
         """A new run's place, or the old one to go on with. Never mixes two runs. Raises CheckpointError."""
         run = cls._at(place)
-        exists = (run.path / "recipe.yaml").exists()
+        written = (run.path / "recipe.yaml").exists()
+        # A run that never made a step (no such cluster, say) may simply be started again.
+        exists = written and ((run.path / "metrics.jsonl").exists() or checkpoint.latest(run.checkpoints) is not None)
         if exists and fresh:
             with owned(run.path, patience=10):
                 shutil.rmtree(run.path)
@@ -86,7 +88,7 @@ class Run:
             )
         elif exists:
             run._check_same(recipe)
-        elif run.path.exists() and any(run.path.iterdir()):
+        elif not written and run.path.exists() and any(run.path.iterdir()):
             raise CheckpointError(f"{run.place}: is not empty and holds no run. Choose another folder for --out.")
         try:
             run.checkpoints.mkdir(parents=True, exist_ok=True)

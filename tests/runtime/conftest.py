@@ -21,7 +21,28 @@ def cluster(tmp_path_factory):
         log_to_driver=False,
         logging_level=logging.ERROR,
         object_store_memory=256 << 20,
+        labels={"disk": "fast"},
         runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
     )
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def hog(cluster):
+    """hog(cpus) -> an actor that holds so many; they are free again at the end, or when it is killed."""
+
+    class Hog:
+        def here(self) -> bool:
+            return True
+
+    hogs = []
+
+    def hold(cpus: float):
+        hogs.append(cluster.remote(num_cpus=cpus)(Hog).remote())
+        cluster.get(hogs[-1].here.remote())
+        return hogs[-1]
+
+    yield hold
+    for one in hogs:
+        cluster.kill(one)

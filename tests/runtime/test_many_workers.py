@@ -105,17 +105,16 @@ def test_fewer_workers_go_on_with_the_very_next_clips(cluster, still, tmp_path):
     each_clip_once_an_epoch(run, 11, {"labelled": 4, "rendered": 2}, {"labelled": 10, "rendered": 10})
 
 
-def test_workers_are_added_where_there_is_room(cluster, still, tmp_path):
+def test_workers_are_added_where_there_is_room(cluster, hog, still, tmp_path):
     still |= {"save_every": 10, "stages": [{"steps": 1500, "lr": 1e-3}], "evaluate_every": None}
     still["runtime"] |= {"workers": [1, 2]}
-    hog = cluster.remote(num_cpus=4)(Hog).remote()  # of 8; one worker needs 3, two need 6
-    cluster.get(hog.here.remote())
+    held = hog(4)  # of 8; one worker needs 3, two need 6
     seen = []
 
     def watch(record):
         seen.append(record)
         if record.get("step") == 5:
-            cluster.kill(hog)
+            cluster.kill(held)
 
     run = tp.fit(validate(still, "r"), tmp_path / "run", cluster="local", watch=watch)
     assert [r["grows"] for r in seen if "grows" in r] == [1]
@@ -123,10 +122,3 @@ def test_workers_are_added_where_there_is_room(cluster, still, tmp_path):
     assert "worker 1 of 1" in log
     assert "worker 1 of 2" in log
     each_clip_once_an_epoch(run, 1500, {"labelled": 4, "rendered": 2}, {"labelled": 12, "rendered": 10})
-
-
-class Hog:
-    """Holds what it was given."""
-
-    def here(self) -> bool:
-        return True

@@ -1,0 +1,163 @@
+"""What Ray costs a training: beside the plain loop, in one run."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from taskprompt.core.loading import dump
+from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.bench_step import plain_steps, ray_steps
+from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.streams import ray_chunks
+from taskprompt.train.reader import Reader, make_reader, plain_chunks
+
+
+@dataclass(frozen=True)
+class RayCosts:
+    """Ways: plain (this process, no Ray), 1, 2 (workers of Ray Train)."""
+
+    first_step: dict[str, float]  # way -> seconds from the command to the end of its first step
+    memory: dict[str, int]  # way -> bytes of all its processes at their peak, shared pages counted once
+    step: dict[str, float]  # way -> seconds a step, on one batch in memory
+    clips: dict[str, float]  # plain, stream -> clips a second, read by one process
+    bytes_a_clip: dict[str, float]  # clip: of the decoded columns; store: written to the object store
+    checkpoint: float  # seconds to write one
+
+
+def bench_ray(recipe: Recipe, steps: int = 12, rounds: int = 3, clips: int = 256) -> RayCosts:
+    """Measure a recipe plainly, and through Ray with one and with two workers; medians over rounds, ways in turn."""
+    recipe = changed(recipe, steps=steps + 3)
+    ways = {"plain": recipe, "1": with_workers(recipe, 1), "2": with_workers(recipe, 2)}
+    first, memory = {way: [] for way in ways}, dict.fromkeys(ways, 0)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    saved: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for i in range(rounds):
+            for way, its in ways.items():
+                begun, peak = started(its, folder / f"start-{way}-{i}", "none" if way == "plain" else "local")
+                first[way].append(begun)
+                memory[way] = max(memory[way], peak)
+                if way == "plain":
+                    seconds[way] += plain_steps(its, steps)
+                else:
+                    seconds[way] += ray_steps(its, folder / f"steps-{way}-{i}")
+            saved.append(seconds_to_save(recipe, folder / f"save-{i}"))
+        rates, sizes = stream_costs(recipe, clips, rounds)
+    medians = [{way: median(values) for way, values in d.items()} for d in (first, seconds, rates)]
+    return RayCosts(medians[0], memory, medians[1], medians[2], sizes, median(saved))
+
+
+def changed(recipe: Recipe, steps: int) -> Recipe:
+    """A few steps of the first stage, nothing measured or saved on the way."""
+    stage = recipe.stages[0].model_copy(update={"steps": steps, "warmup": 0})
+    update = {"evaluate_every": None, "save_every": None, "best": None, "held_out": {}, "stages": (stage,)}
+    return recipe.model_copy(update=update)
+
+
+def with_workers(recipe: Recipe, workers: int) -> Recipe:
+    """The same recipe on so many workers."""
+    return recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"workers": workers})})
+
+
+def started(recipe: Recipe, out: Path, cluster: str) -> tuple[float, int]:
+    """Run `taskprompt fit` as a user would. Seconds to the end of the first step; the peak of its processes' memory."""
+    file = out.with_suffix(".yaml")
+    file.write_text(dump(recipe))
+    command = [sys.executable, "-m", "taskprompt.cli", "fit", str(file), "--out", str(out), "--cluster", cluster]
+    begin, first, peak, looked = time.perf_counter(), 0.0, 0, 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+        while job.poll() is None:
+            now = time.perf_counter() - begin
+            if not first and (out / "metrics.jsonl").exists():
+                first = now
+            if now - looked > 0.5:
+                looked, peak = now, max(peak, memory_of(job.pid))
+            time.sleep(0.01)
+        words = job.stderr.read() if job.stderr else ""
+    if job.returncode:
+        raise RuntimeError(words)
+    return first, peak
+
+
+def memory_of(root: int) -> int:
+    """Bytes of a process and all below it, a page that n of them share counted n-th (PSS). 0 where not on Linux."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*") if Path("/proc").is_dir() else ():
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended
+    family, grown = {root}, True
+    while grown:
+        more = {p for p, parent in parents.items() if parent in family} - family
+        family, grown = family | more, bool(more)
+    return sum(map(_pss, family))
+
+
+def _pss(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def seconds_to_save(recipe: Recipe, out: Path) -> float:
+    """Write a checkpoint of the model, its average and an optimizer's two moments to this disk."""
+    from taskprompt.train import checkpoint
+    from taskprompt.train.run import build_model
+
+    weights = build_model(recipe).state_dict()
+    moments = {f"{n}|{m}": v for n, v in weights.items() for m in ("exp_avg", "exp_avg_sq")}
+    begin = time.perf_counter()
+    checkpoint.save(out, 1, {"model": weights, "ema": weights, "optimizer": moments}, {}, 1)
+    return time.perf_counter() - begin
+
+
+def stream_costs(recipe: Recipe, clips: int, rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Clips a second of the recipe's first source, read in this process and by one task of a stream; bytes a clip."""
+    name, source = next(iter(recipe.sources.items()))
+    reader = make_reader(recipe, name, source, training=True)
+    runtime = recipe.runtime.model_copy(update={"data_tasks": 1, "workers": 1})
+    rates: dict[str, list[float]] = {"plain": [], "stream": []}
+    reader(np.arange(2))  # libraries loaded
+    with connected(recipe.model_copy(update={"runtime": runtime}), "local"):
+        before, seen = store_bytes(), 0
+        for _ in range(rounds):
+            rates["plain"].append(_rate(plain_chunks(reader, 0, 1, clips)))
+            rates["stream"].append(_rate(ray_chunks(reader, 0, 1, 2 * clips, runtime=runtime), warm=clips))
+            seen += 2 * clips
+        written = (store_bytes() - before) / seen
+    return rates, {"clip": clip_bytes(reader), "store": written}
+
+
+def _rate(chunks: Iterator, warm: int = 0) -> float:
+    begin, clips = time.perf_counter(), 0
+    for chunk in chunks:
+        clips += len(chunk["key"])
+        if warm and clips >= warm:
+            begin, clips, warm = time.perf_counter(), 0, 0
+    return clips / (time.perf_counter() - begin)
+
+
+def clip_bytes(reader: Reader) -> float:
+    """Bytes of one clip's columns."""
+    return float(sum(array.nbytes for array in reader(np.arange(1)).values()))
+
+
+def store_bytes() -> int:
+    """Bytes that were ever written to the object store of this node."""
+    import ray
+    from ray._private.internal_api import node_stats  # no public call counts them
+
+    node = ray.nodes()[0]
+    address, port = node["NodeManagerAddress"], node["NodeManagerPort"]
+    return node_stats(address, port, include_memory_info=False).store_stats.cumulative_created_bytes
