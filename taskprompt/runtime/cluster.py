@@ -64,6 +64,7 @@ def connected(recipe: Recipe, address: str):
         os.environ.setdefault(name, value)
     import ray
     from ray.data import DataContext
+    from ray.exceptions import RayError
 
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -88,7 +89,7 @@ def connected(recipe: Recipe, address: str):
                 ray.init(address="local", **size, **options)
             else:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        except (ConnectionError, ValueError, RuntimeError, RayError) as error:
             raise ClusterError(unreachable(address, str(error))) from None
     try:
         DataContext.get_current().enable_progress_bars = False

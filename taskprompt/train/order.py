@@ -8,10 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # two sources, at the turn of an epoch
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
     """The seeded permutation of `length` rows for one epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(length)
+    order = np.random.default_rng([seed, epoch]).permutation(length)
+    return order.astype(np.uint32) if length < 1 << 32 else order
 
 
 def locate(position: int, length: int, seed: int) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Reader: positions of one source -> columns of decoded, augmented, target-carrying rows. It runs on data workers."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
 from taskprompt.core.recipe import Augment, Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
-from taskprompt.core.types import Dims, Sample
+from taskprompt.core.types import Dims, Row, Sample
 from taskprompt.train.order import FROM_THE_START, Course, locate, sample_rng, source_seed
+
+ROWS = 1 << 16  # that are dictionaries at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +75,21 @@ class Reader:
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:
     """List a source's rows and make its reader. Raises SourceError where there is nothing to read."""
-    rows = list(source.rows())
-    if not rows:
+    table = table_of(source.rows())
+    if not len(table):
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
     tasks = recipe.tasks_of(source)
     seed = source_seed(recipe.seed, name)
     augmentation = recipe.augment if training else None
-    return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, pa.Table.from_pylist(rows))
+    return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table)
+
+
+def table_of(rows: Iterable[Row]) -> pa.Table:
+    """Rows as a table, which takes a tenth of what dictionaries would."""
+    rows, parts = iter(rows), []
+    while part := list(islice(rows, ROWS)):
+        parts.append(pa.Table.from_pylist(part))
+    return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
 
 
 def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:

@@ -1,8 +1,9 @@
-"""Random kills of workers, drivers and nodes of a two-node cluster on this machine, each gone on from to equal weights.
+"""Random ends of workers, drivers and nodes of a two-node cluster on this machine, each gone on from to equal weights.
 
     python tests/support/kills.py 20 /tmp/kills
 
-Takes about a minute a kill, so it is run by hand; tests/runtime/test_failures.py holds a worker's and a driver's."""
+Takes about a minute each, so it is run by hand; tests/runtime/test_failures.py holds a worker's and a driver's. Equal
+are the weights, the averaged weights, every step's loss, and the keys of every step's clips."""
 
 import os
 import random
@@ -21,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 HEAD = {"num_cpus": 2, "object_store_memory": 256 << 20}
 NODE = {"num_cpus": 4, "object_store_memory": 256 << 20}  # the larger one, so it gets the training workers
 STEPS = 300
+KINDS = ("node", "worker", "driver", "raise")
 
 
 def children(root: int) -> dict[int, str]:
@@ -58,7 +60,24 @@ def ending(out: Path):
     run = Run(out)
     groups = ("model", "ema")
     tensors = {f"{g}/{k}": v for g in groups for k, v in checkpoint.read_tensors(run.checkpoint(), g).items()}
-    return tensors, [(r["step"], r["loss"]) for r in run.lines("metrics.jsonl")]
+    return tensors, [(r["step"], r["loss"]) for r in run.lines("metrics.jsonl")], run.lines("clips.jsonl")
+
+
+def check_clips(lines) -> None:
+    """No clip twice and none left out: of every source all came before one came again."""
+    assert [r["step"] for r in lines] == list(range(1, STEPS + 1))
+    for source, clips in (("labelled", 12), ("rendered", 10)):
+        keys = [k for r in lines for k in r["clips"][source]]
+        times = [keys.count(k) for k in set(keys)]
+        assert len(times) == clips
+        assert max(times) - min(times) <= 1
+
+
+def failing(data: dict, file: Path, at: int) -> Path:
+    """The recipe with a task that raises once, at a step."""
+    depth = data["tasks"]["depth"] | {"kind": "mortal:Mortal", "label": "depth", "after": at, "raises": True}
+    file.write_text(yaml.safe_dump(data | {"tasks": data["tasks"] | {"depth": depth | {"grave": f"{file}.grave"}}}))
+    return file
 
 
 def main(count: int, folder: Path) -> None:
@@ -71,7 +90,7 @@ def main(count: int, folder: Path) -> None:
     os.environ.update(QUIET)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    data = SQUARES | {"stages": [{"steps": STEPS, "lr": 1e-3, "ema": 0.9}], "save_every": 7}
+    data = SQUARES | {"stages": [{"steps": STEPS, "lr": 1e-3, "ema": 0.9}], "save_every": 7, "record_clips": True}
     data["runtime"] = {"workers": 2, "precision": "fp32", "block": 4}
     recipe = folder / "r.yaml"
     recipe.write_text(yaml.safe_dump(data))
@@ -79,14 +98,18 @@ def main(count: int, folder: Path) -> None:
     second = cluster.add_node(**NODE)  # type: ignore[arg-type]
     address = str(cluster.address)
     assert drive(recipe, folder / "whole", address).wait() == 0
-    tensors, losses = ending(folder / "whole")
+    tensors, losses, clips = ending(folder / "whole")
     assert len(losses) == STEPS
+    check_clips(clips)
     dice = random.Random(0)
     for i in range(count):
-        kind, at, out = ("node", "worker", "driver")[i % 3], dice.randrange(1, STEPS - 5), folder / f"{i:02d}"
-        driver = drive(recipe, out, address)
+        kind, at, out = KINDS[i % len(KINDS)], dice.randrange(1, STEPS - 5), folder / f"{i:02d}"
+        its = recipe if kind != "raise" else failing(data, folder / f"{i:02d}.yaml", at)
+        driver = drive(its, out, address)
         while steps(out) < at and driver.poll() is None:
             time.sleep(0.01)
+        if kind == "raise":
+            assert driver.wait() == 2  # a mistake ends the job; the user mends it
         reached, begin = steps(out), time.monotonic()
         if kind == "worker":
             workers = [p for p, line in children(os.getpid()).items() if "RayTrainWorker" in line]
@@ -95,15 +118,16 @@ def main(count: int, folder: Path) -> None:
             cluster.remove_node(second, allow_graceful=False)
             time.sleep(5)
             second = cluster.add_node(**NODE)  # type: ignore[arg-type]
-        else:
+        elif kind == "driver":
             driver.kill()
             driver.wait()
-            driver = drive(recipe, out, address, "--resume")
+        if kind in ("driver", "raise"):
+            driver = drive(its, out, address, "--resume")
         code = driver.wait()
-        found, others = ending(out)
-        equal = losses == others and all(torch.equal(tensors[k], found[k]) for k in tensors)
+        found, others, keys = ending(out)
+        equal = (losses, clips) == (others, keys) and all(torch.equal(tensors[k], found[k]) for k in tensors)
         seconds = time.monotonic() - begin
-        print(f"{i:2d} {kind:6} killed at step {reached:3d}: exit {code}, equal {equal}, {seconds:.0f} s", flush=True)
+        print(f"{i:2d} {kind:6} ended at step {reached:3d}: exit {code}, equal {equal}, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
