@@ -7,6 +7,7 @@ from torch.distributed import DistError
 from taskprompt.core.errors import ClusterError, TaskPromptError
 
 GONE = ("gloo", "Connection closed by peer", "Connection reset by peer")  # what gloo says, as a plain RuntimeError
+NO_MEMORY = ("OutOfMemory", "out of memory", "running low on memory", "OUT_OF_MEMORY")
 
 
 def lost(error: BaseException) -> bool:
@@ -39,7 +40,11 @@ def plain_error(error: BaseException) -> TaskPromptError:
     last = next((e for e in reversed(inside(error)) if str(e).strip()), error)
     lines = str(last).strip().splitlines() or [""]
     what, text = ("a worker or its node was lost", lines[0]) if lost(error) else ("the job ended", lines[-1])
-    return ClusterError(f"{what}: {type(last).__name__}: {shorten(text, 200, placeholder=' ...')}")
+    advice = ""
+    if any(word in str(e) for e in inside(error) for word in NO_MEMORY):
+        what += " for want of memory"
+        advice = ". Lower the quotas or runtime.data_tasks, raise accumulate, or set runtime.checkpointing"
+    return ClusterError(f"{what}: {type(last).__name__}: {shorten(text, 200, placeholder=' ...')}{advice}")
 
 
 def own_error(error: BaseException) -> TaskPromptError | None:
