@@ -63,7 +63,7 @@ class Runtime(Spec):
     compile: bool = False  # torch.compile
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
     max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
-    wait: float = Field(default=300, ge=0)  # seconds for lost nodes to be replaced, before the job ends
+    wait: float = Field(default=300, ge=0)  # seconds for nodes to come, new ones or in place of lost ones
     threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.growth import asked_for
 
 BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns
 QUIET = {
@@ -45,7 +46,8 @@ def _store(recipe: Recipe) -> int:
 def connected(recipe: Recipe, address: str):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
 
-    Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
+    A cluster that was reached and is too small is asked to grow, and waited for. Raises ClusterError where nobody
+    answers, or where the cluster is and stays too small, with the arithmetic."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
@@ -79,7 +81,10 @@ def connected(recipe: Recipe, address: str):
     try:
         DataContext.get_current().enable_progress_bars = False
         if (problem := _lack(ray, recipe)) is not None:
-            raise ClusterError(problem)
+            if address == "local":
+                raise ClusterError(problem)
+            logging.getLogger("taskprompt").warning("Waiting %g s at most for nodes: %s", recipe.runtime.wait, problem)
+            wait_for_room(ray, recipe)
         yield ray
     finally:
         if mine:
@@ -89,10 +94,11 @@ def connected(recipe: Recipe, address: str):
 def wait_for_room(ray, recipe: Recipe) -> None:
     """Until the cluster has again what the recipe asks for. Raises ClusterError after `runtime.wait` seconds."""
     end = time.monotonic() + recipe.runtime.wait
-    while (problem := _lack(ray, recipe)) is not None:
-        if time.monotonic() > end:
-            raise ClusterError(f"after {recipe.runtime.wait:g} s of waiting for nodes (runtime.wait): {problem}")
-        time.sleep(1)
+    with asked_for(recipe):
+        while (problem := _lack(ray, recipe)) is not None:
+            if time.monotonic() > end:
+                raise ClusterError(f"after {recipe.runtime.wait:g} s of waiting for nodes (runtime.wait): {problem}")
+            time.sleep(1)
 
 
 def _lack(ray, recipe: Recipe) -> str | None:
