@@ -76,7 +76,8 @@ def connected(recipe: Recipe, address: str):
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ClusterError(
-                f"cluster {address!r} cannot be reached: {error}. Give the address of a running head."
+                f"cluster {address!r} cannot be reached: {error}. "
+                "Give the address of a running head, and set RAY_AUTH_MODE=token where it asks for one."
             ) from None
     try:
         DataContext.get_current().enable_progress_bars = False
