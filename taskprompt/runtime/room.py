@@ -3,10 +3,12 @@
 import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from taskprompt.core.errors import ClusterError, SpecError
 from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.growth import asked_for
 
 SPARE = 1e-6  # Ray counts in fractions
 
@@ -123,9 +125,13 @@ def wait_for_room(ray, recipe: Recipe, settle: float, tell: Callable[[str], None
     """The most workers that there is free room for; after `settle` seconds any number that there is room for.
 
     Raises ClusterError after `runtime.wait` seconds, with the arithmetic. An autoscaling cluster is asked for nodes."""
-    counts, begin, told = worker_counts(recipe), time.monotonic(), False
-    if recipe.runtime.autoscale:
-        _ask_for_nodes(recipe, counts[0])
+    counts = worker_counts(recipe)
+    with asked_for(recipe, counts[0]) if recipe.runtime.autoscale else nullcontext():
+        return _wait(ray, recipe, counts, settle, tell)
+
+
+def _wait(ray, recipe: Recipe, counts: list[int], settle: float, tell: Callable[[str], None]) -> int:
+    begin, told = time.monotonic(), False
     while True:
         free = nodes(ray, free=True)
         fitting = [n for n in counts if lack(recipe, n, free) is None]
@@ -151,15 +157,3 @@ def has_room_for_more(ray, recipe: Recipe, workers: int, more: Iterable[int]) ->
         if enough and lack(recipe, n, everything) is None:
             return True
     return False
-
-
-def _ask_for_nodes(recipe: Recipe, workers: int) -> None:
-    from ray.autoscaler.sdk import request_resources
-
-    r = recipe.runtime
-    training = {"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {})
-    tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
-    request_resources(
-        bundles=[training] * workers + [{"CPU": r.data_cpus}] * tasks,
-        bundle_label_selectors=[r.worker_labels] * workers + [r.data_labels] * tasks,
-    )
