@@ -2,11 +2,12 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import evaluate, fit, predict, report
+from taskprompt.api import Job, evaluate, fit, jobs, predict, report, submit
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
     ClusterError,
+    JobError,
     LayoutError,
     RecipeError,
     SampleError,
@@ -53,6 +54,8 @@ __all__ = [
     "Dims",
     "Encoder",
     "Features",
+    "Job",
+    "JobError",
     "Joints",
     "LayoutError",
     "Map",
@@ -77,6 +80,8 @@ __all__ = [
     "Vectors",
     "evaluate",
     "fit",
+    "jobs",
     "predict",
     "report",
+    "submit",
 ]

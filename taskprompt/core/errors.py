@@ -39,3 +39,7 @@ class CheckpointError(TaskPromptError, ValueError):
 
 class ClusterError(TaskPromptError, RuntimeError):
     """What a recipe asks of the machine or the cluster cannot be had."""
+
+
+class JobError(TaskPromptError, RuntimeError):
+    """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
