@@ -22,7 +22,7 @@ def submit(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
     ship: Annotated[list[Path] | None, typer.Option(help="A file or folder to send along.")] = None,
-    python: Annotated[str, typer.Option(help="What starts Python on the cluster's head.")] = "python",
+    python: Annotated[str | None, typer.Option(help="Another Python on the head than its workers'.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the job.")] = False,
 ) -> None:
     """Train a recipe on a cluster that runs elsewhere: send it there, and follow it."""

@@ -34,6 +34,18 @@ class Client(JobSubmissionClient):
         seconds = UPLOAD_SECONDS if data else SECONDS  # to connect or send all of it, and likewise for the answer
         return super()._do_request(method, endpoint, data=data, json_data=json_data, timeout=(seconds, seconds))
 
+    def python(self) -> str:
+        """The Python that the head starts its workers with; 'python', looked up there, where the head does not tell.
+
+        Jobs are run by a shell, whose PATH seldom leads to the environment that Ray was started from."""
+        answer = self._do_request("GET", "/nodes?view=summary")
+        nodes = answer.json()["data"]["summary"] if answer.ok else []
+        option = "--python_worker_command="
+        for word in (w for n in nodes if n.get("raylet", {}).get("isHeadNode") for w in n.get("cmdline") or ()):
+            if word.startswith(option):
+                return word.removeprefix(option).split(" ")[0]
+        return "python"
+
 
 def check_address(address: str) -> str:
     """An address as http://host:port. Raises ClusterError where it is none, or is that of another service of Ray."""
@@ -72,7 +84,7 @@ def connect(address: str) -> Client:
             "another machine, forward its port first: ssh -L 8265:127.0.0.1:8265 HEAD."
         ) from None
     except (RuntimeError, requests.RequestException, ValueError, KeyError) as error:
-        text = str(error).strip().split("\n")[0].rstrip(".")
+        text = str(error).strip().split("\n")[0].split(". ")[0]
         raise ClusterError(f"{address} answers, but not as Ray's dashboard: {text}. Check host and port.") from None
 
 

@@ -106,15 +106,14 @@ def submit(
     resume: bool = False,
     fresh: bool = False,
     ship: Iterable[str | Path] = (),
-    python: str = "python",
+    python: str | None = None,
 ) -> Job:
     """Send `fit` to a cluster; see taskprompt.submit."""
     from taskprompt.runtime.dashboard import ask, check_address, connect
 
     address, place = check_address(address), check_place(out)
     data, name = checked(recipe, overrides)
-    words = [python, START, "fit", RECIPE, "--out", place, "--cluster", "auto"]
-    words += ["--resume"] * resume + ["--fresh"] * fresh
+    words = [START, "fit", RECIPE, "--out", place, "--cluster", "auto", *["--resume"] * resume, *["--fresh"] * fresh]
     job = Job(f"{name}-{uuid.uuid4().hex[:8]}", address, place)
     with tempfile.TemporaryDirectory() as folder:
         package = write_package(Path(folder, "package.zip"), data, ship)
@@ -123,7 +122,7 @@ def submit(
         def send() -> None:
             try:
                 client.submit_job(
-                    entrypoint=shlex.join(words),
+                    entrypoint=shlex.join([python or client.python(), *words]),
                     submission_id=job.id,
                     runtime_env={"working_dir": str(package), "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "15"}},
                     metadata={"taskprompt": version("taskprompt"), "out": place},
