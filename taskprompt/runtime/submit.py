@@ -172,7 +172,8 @@ def check_place(out: str) -> str:
 
 def last_words(info: Any, log: str) -> str:
     """Why a job failed: taskprompt's own error at the end of its log, or else the last that is known of it."""
-    lines = [line for line in log.splitlines() if line.strip()]
+    # Ray's line on the command may come behind what a command says that ends at once.
+    lines = [n for n in log.splitlines() if n.strip() and not n.startswith("Running entrypoint for job ")] or [""]
     own = [i for i, line in enumerate(lines) if line.startswith("taskprompt: ")]
     if own and not any(line.startswith("Traceback") for line in lines[own[-1] :]):
         problems = takewhile(lambda line: line.startswith("  "), lines[own[-1] + 1 :])

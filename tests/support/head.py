@@ -27,10 +27,10 @@ def head(environment: dict[str, str], cpus: int) -> Iterator[int]:
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--include-dashboard=true"]
     command += [f"--{name}={value}" for name, value in options.items()] + [f"--object-store-memory={1 << 28}"]
     bare = {k: os.environ[k] for k in ("HOME", "LANG") if k in os.environ} | {"PATH": "/usr/bin:/bin"}
+    # Idle workers would be of no use to a job, whose own are started in its package.
+    spare = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
     with open(Path(folder, "out"), "w") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, cwd=folder, env=bare | {"RAY_USAGE_STATS_ENABLED": "0"} | environment
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=bare | spare | environment)
     try:
         end = time.monotonic() + 120
         while not answers(f"http://127.0.0.1:{dashboard}/api/version"):
