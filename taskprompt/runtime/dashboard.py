@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from taskprompt.core.errors import ClusterError, JobError
 
 SECONDS = 10  # that an answer may take
 UPLOAD_SECONDS = 600  # that a package may take
+PATIENCE = 600  # seconds for a cluster that was lost
 LONGEST_WAIT = 15  # seconds between two tries
 VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray takes these before any address that it is given
 TOKEN = (
@@ -25,6 +27,12 @@ TOKEN = (
 )
 T = TypeVar("T")
 logging.getLogger(dashboard_sdk.__name__).setLevel(logging.WARNING)
+
+
+def to_stderr(text: str) -> None:
+    """Tell a user who looks on."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 class Client(JobSubmissionClient):
@@ -45,6 +53,35 @@ class Client(JobSubmissionClient):
             if word.startswith(option):
                 return word.removeprefix(option).split(" ")[0]
         return "python"
+
+    def ask(self, question: Callable[[], T], tell: Callable[[str], None] = to_stderr, patience: float = PATIENCE) -> T:
+        """The answer to a request; asked again, ever more rarely, while the way to the cluster is lost.
+
+        tell: called with one line where it is lost, and one where it is found again.
+        Raises JobError for an unknown job, and ClusterError for a wrong token, another refusal, or a cluster that is
+        lost for more than `patience` seconds."""
+        address, wait, end = self.get_address(), 0.5, None
+        while True:
+            try:
+                answer = question()
+            except AuthenticationError as error:
+                raise _refused(address, error) from None
+            except (requests.RequestException, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "status code 5" not in str(error):  # Ray's words for an answer
+                    raise _other(address, error) from None
+                if end is None:
+                    end = time.monotonic() + patience
+                    tell(f"lost {address} ({_reason(error)}); trying again for {patience:g} s\n")
+                elif time.monotonic() > end:
+                    raise ClusterError(
+                        f"{address} was not found again within {patience:g} s. What was submitted goes on."
+                    ) from None
+                time.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            else:
+                if end is not None:
+                    tell(f"found {address} again\n")
+                return answer
 
 
 def check_address(address: str) -> str:
@@ -86,36 +123,6 @@ def connect(address: str) -> Client:
     except (RuntimeError, requests.RequestException, ValueError, KeyError) as error:
         text = str(error).strip().split("\n")[0].split(". ")[0]
         raise ClusterError(f"{address} answers, but not as Ray's dashboard: {text}. Check host and port.") from None
-
-
-def ask(address: str, question: Callable[[], T], tell: Callable[[str], None], patience: float) -> T:
-    """The answer to a request; asked again, ever more rarely, while the way to the cluster is lost.
-
-    tell: called with one line where it is lost, and one where it is found again.
-    Raises JobError for an unknown job, and ClusterError for a wrong token, another refusal, or a cluster that is lost
-    for more than `patience` seconds."""
-    wait, end = 0.5, None
-    while True:
-        try:
-            answer = question()
-        except AuthenticationError as error:
-            raise _refused(address, error) from None
-        except (requests.RequestException, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "status code 5" not in str(error):  # Ray's words for an answer
-                raise _other(address, error) from None
-            if end is None:
-                end = time.monotonic() + patience
-                tell(f"lost {address} ({_reason(error)}); trying again for {patience:g} s\n")
-            elif time.monotonic() > end:
-                raise ClusterError(
-                    f"{address} was not found again within {patience:g} s. What was submitted goes on."
-                ) from None
-            time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
-        else:
-            if end is not None:
-                tell(f"found {address} again\n")
-            return answer
 
 
 def _refused(address: str, error: Exception) -> ClusterError:

@@ -19,7 +19,6 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.package import RECIPE, START, write_package
 from taskprompt.train.run import check_fits
 
-PATIENCE = 600  # seconds for a cluster that was lost
 STOP_SECONDS = 60  # that a job may take to end
 BYTES_A_SECOND = 1 << 18  # of log to ask for: each time Ray sends all of it
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -38,33 +37,27 @@ class Job:
     @classmethod
     def open(cls, id: str, address: str) -> "Job":
         """A job that was submitted earlier. Raises JobError where the cluster does not know it, and ClusterError."""
-        from taskprompt.runtime.dashboard import ask, connect
-
-        client = connect(address)
-        info = ask(address, lambda: client.get_job_info(id), _to_stderr, PATIENCE)
-        return cls(id, address, (info.metadata or {}).get("out", ""))
+        client = _connect(address)
+        info = client.ask(lambda: client.get_job_info(id))
+        return cls(id, client.get_address(), (info.metadata or {}).get("out", ""))
 
     def status(self) -> str:
         """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
-        from taskprompt.runtime.dashboard import ask, connect
+        client = _connect(self.address)
+        return str(client.ask(lambda: client.get_job_status(self.id)))
 
-        client = connect(self.address)
-        return str(ask(self.address, lambda: client.get_job_status(self.id), _to_stderr, PATIENCE))
-
-    def follow(self, tell: Tell | None = None, patience: float = PATIENCE) -> None:
+    def follow(self, tell: Tell | None = None, patience: float = 600) -> None:
         """Hand on the job's log, whole lines at a time, until the job ends. A lost connection is taken up again.
 
         tell: called with text; None writes to the standard output. patience: seconds for a cluster that was lost.
         Raises JobError where the job failed, with its own last words, or was stopped; and ClusterError."""
-        from taskprompt.runtime.dashboard import ask, connect
-
-        tell, client, told = tell or _to_stdout, connect(self.address), 0
+        tell, client, told = tell or _to_stdout, _connect(self.address), 0
 
         def news() -> tuple[Any, str]:  # in this order: the log of a job that has ended is whole
             return client.get_job_info(self.id), client.get_job_logs(self.id)
 
         while True:
-            info, log = ask(self.address, news, tell, patience)
+            info, log = client.ask(news, tell, patience)
             ended = str(info.status) in ENDED
             until = len(log) if ended else log.rfind("\n") + 1
             if until > told:
@@ -82,17 +75,13 @@ class Job:
         """End the job, and return how it ended once it has. What it saved can be gone on with.
 
         Raises JobError where it does not end within a minute, and ClusterError."""
-        from taskprompt.runtime.dashboard import ask, connect
-
-        client = connect(self.address)
+        client = _connect(self.address)
         end = time.monotonic() + STOP_SECONDS
-        while (status := str(ask(self.address, lambda: client.get_job_status(self.id), _to_stderr, PATIENCE))) not in (
-            ENDED
-        ):
+        while (status := str(client.ask(lambda: client.get_job_status(self.id)))) not in ENDED:
             if time.monotonic() > end:
                 raise JobError(f"job {self.id} is still {status} after {STOP_SECONDS} s. Try again, or end its driver.")
             # More than once: Ray does not keep a request that comes before the job has started.
-            ask(self.address, lambda: client.stop_job(self.id), _to_stderr, PATIENCE)
+            client.ask(lambda: client.stop_job(self.id))
             time.sleep(1)
         return status
 
@@ -109,7 +98,7 @@ def submit(
     python: str | None = None,
 ) -> Job:
     """Send `fit` to a cluster; see taskprompt.submit."""
-    from taskprompt.runtime.dashboard import ask, check_address, connect
+    from taskprompt.runtime.dashboard import check_address
 
     address, place = check_address(address), check_place(out)
     data, name = checked(recipe, overrides)
@@ -117,7 +106,7 @@ def submit(
     job = Job(f"{name}-{uuid.uuid4().hex[:8]}", address, place)
     with tempfile.TemporaryDirectory() as folder:
         package = write_package(Path(folder, "package.zip"), data, ship)
-        client = connect(address)
+        client = _connect(address)
 
         def send() -> None:
             try:
@@ -131,19 +120,19 @@ def submit(
                 if f"{job.id} already exists" not in str(error):  # then it had arrived, and the answer was lost
                     raise
 
-        ask(address, send, _to_stderr, PATIENCE)
+        client.ask(send)
     return job
 
 
 def jobs(address: str) -> dict[Job, str]:
     """The jobs that taskprompt submitted to a cluster, newest first, each with its status."""
-    from taskprompt.runtime.dashboard import ask, connect
-
-    client = connect(address)
-    found = ask(address, client.list_jobs, _to_stderr, PATIENCE)
+    client = _connect(address)
+    found = client.ask(client.list_jobs)
     ours = [j for j in found if j.submission_id and "taskprompt" in (j.metadata or {})]
     ours.sort(key=lambda j: j.start_time or 0, reverse=True)
-    return {Job(str(j.submission_id), address, (j.metadata or {}).get("out", "")): str(j.status) for j in ours}
+    return {
+        Job(str(j.submission_id), client.get_address(), (j.metadata or {}).get("out", "")): str(j.status) for j in ours
+    }
 
 
 def checked(recipe: Recipe | str | Path, overrides: list[str] | tuple[str, ...]) -> tuple[dict[str, Any], str]:
@@ -185,11 +174,12 @@ def last_words(info: Any, log: str) -> str:
     return " ".join(str(info.message).split())[:500]
 
 
+def _connect(address: str) -> Any:
+    from taskprompt.runtime.dashboard import connect  # with ray, which importing taskprompt leaves alone
+
+    return connect(address)
+
+
 def _to_stdout(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
