@@ -2,11 +2,12 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import evaluate, fetch, fit, predict, report
+from taskprompt.api import Job, evaluate, fetch, fit, jobs, predict, report, submit
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
     ClusterError,
+    JobError,
     LayoutError,
     RecipeError,
     SampleError,
@@ -56,6 +57,8 @@ __all__ = [
     "Dims",
     "Encoder",
     "Features",
+    "Job",
+    "JobError",
     "Joints",
     "LayoutError",
     "Map",
@@ -82,7 +85,9 @@ __all__ = [
     "evaluate",
     "fetch",
     "fit",
+    "jobs",
     "load_batch",
     "predict",
     "report",
+    "submit",
 ]

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
 from taskprompt.core.errors import TaskPromptError
 
 app = typer.Typer(
@@ -17,8 +18,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
 RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
@@ -157,6 +156,8 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
 
 
+app.command()(submit)
+app.add_typer(job, name="job")
 bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 

@@ -48,6 +48,10 @@ class ClusterError(TaskPromptError, RuntimeError):
     """What a recipe asks of the machine or the cluster cannot be had."""
 
 
+class JobError(TaskPromptError, RuntimeError):
+    """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
+
+
 @contextmanager
 def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
     """Around a task's own code: what it raises becomes a TaskError that names task, place and clips."""

@@ -29,10 +29,10 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-def validate(data: dict[str, Any], where: str) -> Recipe:
-    """A dictionary as a Recipe; `where` names it in errors."""
+def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> Recipe:
+    """A dictionary as a Recipe; `where` names it in errors. elsewhere: its data may lie on other machines alone."""
     try:
-        return Recipe.model_validate(data)
+        return Recipe.model_validate(data, context={"elsewhere": elsewhere})
     except ValidationError as error:
         errors = error.errors()
         # A list whose only entry is wrong is also called too short: the deeper of two errors says it all.

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
@@ -136,9 +136,11 @@ class Recipe(Spec):
     max_skipped: float = Field(default=0.1, ge=0, le=1)  # share of samples that may be unusable before the run stops
 
     @model_validator(mode="after")
-    def _names_agree(self) -> "Recipe":
-        problems = [*self._source_problems(), *self._shape_problems(), *self._held_out_problems()]
-        if not problems:  # names can be compared only where all sources say what they offer
+    def _names_agree(self, info: ValidationInfo) -> "Recipe":
+        unread = [*self._source_problems()]
+        elsewhere = info.context is not None and info.context.get("elsewhere", False)
+        problems = [*([] if elsewhere else unread), *self._shape_problems(), *self._held_out_problems()]
+        if not problems and not unread:  # names can be compared only where all sources say what they offer
             problems = [*self._stage_problems(), *self._task_problems(), *self._run_problems()]
         if problems:
             raise SpecError("\n".join(problems))

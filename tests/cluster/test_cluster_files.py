@@ -13,8 +13,7 @@ from manifests import COMMANDS, autoscaling, cluster_spec, launcher_problems, ma
 from packaging.requirements import Requirement
 
 from taskprompt.core.recipe import Recipe
-from taskprompt.runtime.cluster import needs
-from taskprompt.runtime.growth import pieces
+from taskprompt.runtime.room import Node, lack, needs
 from taskprompt.train.run import check_fits
 
 ROOT = Path(__file__).parents[2]
@@ -130,23 +129,19 @@ def test_nodes_say_what_they_are_for(name):
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_the_recipe_fits(name):
-    """All of it into the most nodes that there may be, and each piece into one of them."""
+    """Into the most nodes that there may be, each worker and each data task on a node of its label."""
     recipe = Recipe.load(FOLDER / "gpus.yaml")
     check_fits(recipe)
-    cpus, gpus, _ = needs(recipe)
+    assert needs(recipe)[:2] == (48, 4)
     types = workers(name)
-    most = {
-        kind: sum(t["max_workers"] * t["resources"].get(kind, 0) for t in types.values()) for kind in ("CPU", "GPU")
-    }
-    assert (cpus, gpus) == (48, 4)
-    assert cpus <= most["CPU"]
-    assert gpus <= most["GPU"]
     assert sum(t["max_workers"] for t in types.values()) <= config(name)["max_workers"]
-    asked = pieces(recipe)
-    assert len(asked) == 4 + 4 * 2 * 4
-    assert (sum(p["CPU"] for p in asked), sum(p.get("GPU", 0) for p in asked)) == (cpus, gpus)
-    for piece in asked:
-        assert any(all(t["resources"].get(k, 0) >= v for k, v in piece.items()) for t in types.values())
+    every = [
+        Node(kind["resources"]["CPU"], kind["resources"].get("GPU", 0), kind["labels"])
+        for kind in types.values()
+        for _ in range(kind["max_workers"])
+    ]
+    assert lack(recipe, 4, every) is None
+    assert lack(recipe, 4, [n for n in every if n.gpus]) is not None  # decoding has nodes of its own
     on_one = math.floor(types["train"]["resources"]["CPU"] / recipe.runtime.cpus_per_worker)
     assert on_one >= types["train"]["resources"]["GPU"]  # no GPU is left without CPUs
 

@@ -25,7 +25,7 @@ COUNTS = {
     "docs/add_a_backbone.md": (2, 1, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
-    "docs/cluster.md": (1, 1, 0),
+    "docs/cluster.md": (2, 1, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
 }
 NO_CODE = ["docs/api.md", "docs/contributing.md", "docs/index.md", "docs/speed.md"]

@@ -1,0 +1,93 @@
+"""The command line's verbs for jobs: `submit`, and the group `job`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
+Address = Annotated[str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False)]
+Id = Annotated[str, typer.Argument(help="As `submit` printed it.", show_default=False)]
+
+
+def submit(
+    recipe: RecipeFile,
+    address: Address,
+    out: Annotated[str, typer.Option(help="The run's folder, absolute, on the cluster.", show_default=False)],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    ship: Annotated[list[Path] | None, typer.Option(help="A file or folder to send along.")] = None,
+    python: Annotated[str | None, typer.Option(help="Another Python on the head than its workers'.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not follow the job.")] = False,
+) -> None:
+    """Train a recipe on a cluster that runs elsewhere: send it there, and follow it."""
+    import taskprompt as tp
+
+    sent = tp.submit(
+        recipe,
+        overrides or (),
+        address=address,
+        out=out,
+        resume=resume,
+        fresh=fresh,
+        ship=ship or (),
+        python=python,
+    )
+    print(f"submitted {sent.id} to {sent.address}; the run: {sent.place}", flush=True)
+    if detach:
+        _tell_how(sent)
+    else:
+        _follow(sent)
+
+
+job = typer.Typer(help="Follow, stop and list what `submit` sent.", no_args_is_help=True)
+
+
+@job.command("follow")
+def follow(id: Id, address: Address) -> None:
+    """Print a job's log from its start, until the job ends."""
+    import taskprompt as tp
+
+    _follow(tp.Job.open(id, address))
+
+
+@job.command("stop")
+def stop(id: Id, address: Address) -> None:
+    """End a job. `submit --resume` goes on from what it saved."""
+    import taskprompt as tp
+
+    found = tp.Job.open(id, address)
+    print(f"{found.id}: {found.stop()}; the run: {found.place}")
+
+
+@job.command("list")
+def list_jobs(address: Address) -> None:
+    """List the jobs that taskprompt sent to a cluster, newest first."""
+    import taskprompt as tp
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("job", "status", "run"):
+        table.add_column(column, overflow="fold")
+    for found, status in tp.jobs(address).items():
+        table.add_row(found.id, status, found.place)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _follow(sent) -> None:
+    try:
+        sent.follow()
+    except KeyboardInterrupt:
+        print(f"\nno longer following {sent.id}; it goes on", flush=True)
+        _tell_how(sent)
+        raise typer.Exit(130) from None
+    print(f"{sent.id} succeeded; the run: {sent.place}")
+
+
+def _tell_how(sent) -> None:
+    print(f"follow: taskprompt job follow {sent.id} --address {sent.address}")
+    print(f"stop:   taskprompt job stop {sent.id} --address {sent.address}")

@@ -1,0 +1,25 @@
+"""What a submitted job starts with: taskprompt's command line, where the Python that was found has all it needs.
+
+It runs before anything is known of that Python, so it keeps to the standard library and to plain words."""
+
+import runpy
+import sys
+
+
+def main():
+    """Run `taskprompt` with this command's arguments, or end with one line that says what this Python lacks."""
+    found = "%s of the cluster, Python %d.%d," % (sys.executable, *sys.version_info[:2])  # noqa: UP031
+    todo = "Name a Python that has taskprompt's packages with `submit --python /path/to/python`."
+    if sys.version_info < (3, 11):  # noqa: UP036
+        sys.exit("taskprompt: %s is older than 3.11. %s" % (found, todo))  # noqa: UP031
+    try:
+        import ray  # noqa: F401
+
+        import taskprompt.train.job  # noqa: F401
+    except ModuleNotFoundError as error:
+        sys.exit("taskprompt: %s has no module %r. %s" % (found, error.name, todo))  # noqa: UP031
+    runpy.run_module("taskprompt.cli", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
