@@ -1,9 +1,10 @@
-"""Streams over Ray Data: indices in, decoded columns out, in order, ahead of the consumer.
+"""Streams over Ray: indices in, decoded columns out, in order, ahead of the consumer.
 
-A stream is a chain of short executions, each over a segment of indices and each run to its end. One long execution
-would wait for a slow consumer under back-pressure, and Ray Data's scheduler waits by polling: two such streams were
-seen to take most of two cores from the training step beside them. That scheduler also looks for a finished task only
-every tenth of a second, so tasks are few and long: blocks grow to BLOCK_BYTES, and two segments are under way."""
+They are tasks of one remote function, a few blocks ahead of training, and not Ray Data. A stream of training never
+ends, and its order is exact. With Ray Data it is one execution without end, whose scheduler polls while the consumer is
+slow (two such streams took most of two cores from the training beside them), or a chain of short ones, each of which
+leaves something behind (Ray 2.60: 0.8 MB in the statistics actor, 0.1 MB here), so that a week of training ends for
+want of memory. Ray Data is for what has an end."""
 
 import dataclasses
 import os
@@ -15,67 +16,57 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
-from ray.data import DataContext, Dataset, TaskPoolStrategy
+from ray.exceptions import RayTaskError
 
-from taskprompt.core import errors
 from taskprompt.core.batch import Columns, blank
-from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.recipe import Runtime
 from taskprompt.runtime.cluster import BLOCK_BYTES
-from taskprompt.train.reader import Reader, stack
+from taskprompt.runtime.failures import own_error
+from taskprompt.train.reader import Reader
 
-FATAL = "\x1f"  # marks an error in the column of reasons that is not one sample's
 FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
 
 
-def ray_chunks(reader: Reader, start: int, stride: int, count: int | None, *, runtime: Runtime) -> Iterator[Columns]:
-    """The same columns as train.reader.plain_chunks gives, a block at a time, read by Ray tasks."""
-    tasks, block = runtime.tasks_for(reader.name), runtime.block
-    table = ray.put(reader.table)
-    slim = dataclasses.replace(reader, table=None)  # type: ignore[arg-type]
+def ray_chunks(
+    reader: Reader, start: int, stride: int, count: int | None, *, runtime: Runtime, strategy: Any = "DEFAULT"
+) -> Iterator[Columns]:
+    """The same columns as train.reader.plain_chunks gives, a block at a time, read by `runtime.tasks_for` Ray tasks.
+
+    strategy: where Ray may place them. Raises what reading raised."""
+    tasks = runtime.tasks_for(reader.name)
+    options = {"num_cpus": runtime.data_cpus, "scheduling_strategy": strategy, "max_retries": 5}
+    task = read.options(**options, label_selector=runtime.data_labels or None)
+    shared = ray.put(dataclasses.replace(reader, table=None)), ray.put(reader.table)  # type: ignore[arg-type]
+    blocks = (task.remote(*shared, block) for block in index_blocks(reader, start, stride, count, runtime.block))
+    ahead = Ahead(blocks, tasks)
+    try:
+        for block in ahead:
+            try:
+                yield ray.get(block)
+            except RayTaskError as error:
+                if (found := own_error(error)) is not None:
+                    raise found from None
+                raise
+    finally:
+        ahead.cancel()
+
+
+def index_blocks(reader: Reader, start: int, stride: int, count: int | None, block: int | None) -> Iterator[np.ndarray]:
+    """start, start + stride, ... in blocks that grow to `block` clips, or to BLOCK_BYTES."""
     bytes_a_clip = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
     largest = block or min(max(BLOCK_BYTES // bytes_a_clip, 4), 128)
     size, done = block or min(FIRST_BLOCK, largest), 0
-
-    def following() -> "Segment | None":
-        nonlocal size, done
-        clips = size * max(tasks, 2)
-        clips = clips if count is None else min(clips, count - done)
-        if clips <= 0:
-            return None
-        indices = range(start + done * stride, start + (done + clips) * stride, stride)
-        segment = Segment(_dataset(slim, table, indices, size, runtime))
+    while count is None or done < count:
+        clips = size if count is None else min(size, count - done)
+        yield np.arange(start + done * stride, start + (done + clips) * stride, stride)
         size, done = min(2 * size, largest), done + clips
-        return segment
-
-    current = ahead = None
-    try:
-        current = following()
-        while current is not None:
-            ahead = following()
-            for chunk in current:
-                raise_last_words(chunk)
-                yield chunk
-            current = ahead
-    finally:
-        for segment in (current, ahead):
-            if segment is not None:
-                segment.cancel()
 
 
-def last_words(reader: Reader, indices: np.ndarray, error: TaskPromptError) -> Columns:
-    """Columns that carry an error that ends the job; as data, for Ray Data keeps but the text of one raised."""
-    note = {"key": np.asarray(""), "error": np.asarray(f"{FATAL}{type(error).__name__}{FATAL}{error}")}
-    return stack([blank(reader.tasks, reader.dims) | note | {"index": np.asarray(i)} for i in indices[:1]])
-
-
-def raise_last_words(chunk: Columns) -> None:
-    """Raise the error that a chunk carries, if it does."""
-    _, *fatal = str(chunk["error"][0]).split(FATAL) if len(chunk["error"]) else [""]
-    if fatal:
-        raise getattr(errors, fatal[0])(fatal[1])
+@ray.remote
+def read(reader: Reader, table: Any, indices: np.ndarray) -> Columns:
+    """One block, on a data worker."""
+    return politely(dataclasses.replace(reader, table=table), indices)
 
 
 def politely(work: Callable[[np.ndarray], Columns], indices: np.ndarray) -> Columns:
@@ -92,56 +83,40 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + 10))
 
 
-class Segment:
-    """One execution, run by a thread of its own as far as it goes, whether or not anyone takes its chunks."""
+class Ahead:
+    """Tasks in order, at most `tasks` of them running, and so many again done and waiting for whoever iterates.
 
-    def __init__(self, dataset: Dataset):
-        self.dataset = dataset
+    A thread starts one as soon as one ends, whether or not anyone takes what is done."""
+
+    def __init__(self, blocks: Iterator[ray.ObjectRef], tasks: int):
+        self.blocks, self.tasks = blocks, tasks
+        self.room = threading.Semaphore(2 * max(tasks, 2))
         self.ready: queue.SimpleQueue = queue.SimpleQueue()
         self.cancelled = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
+        running: list[ray.ObjectRef] = []
         try:
-            # Prefetching none leaves a thread behind for every execution (seen in Ray 2.60); one ends its thread.
-            for chunk in self.dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
-                self.ready.put(chunk)
-                if self.cancelled.is_set():
+            while self.room.acquire() and not self.cancelled.is_set():
+                if len(running) >= self.tasks:
+                    _, running = ray.wait(running, num_returns=1)
+                block = next(self.blocks, None)
+                self.ready.put(block)
+                if block is None:
                     return
-            self.ready.put(None)
+                running.append(block)
         except BaseException as error:
             self.ready.put(error)
 
-    def __iter__(self) -> Iterator[Columns]:
-        while (chunk := self.ready.get()) is not None:
-            if isinstance(chunk, BaseException):
-                raise chunk
-            yield chunk
+    def __iter__(self) -> Iterator[ray.ObjectRef]:
+        while (block := self.ready.get()) is not None:
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+            self.room.release()
 
     def cancel(self) -> None:
         """Start nothing more; what is under way ends."""
         self.cancelled.set()
-
-
-def _dataset(reader: Reader, table: Any, indices: range, block: int, runtime: Runtime) -> Dataset:
-    def read(batch: Any) -> Any:
-        whole = dataclasses.replace(reader, table=ray.get(table))
-        try:
-            return politely(whole, batch["index"])
-        except TaskPromptError as error:
-            return last_words(reader, batch["index"], error)
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.op_resource_reservation_enabled = False  # it was seen to run one task where two had room
-    context.execution_options.preserve_order = True
-    parts = [indices[i : i + block] for i in range(0, len(indices), block)]
-    blocks = ray.data.from_blocks([pa.table({"index": list(p)}) for p in parts])
-    return blocks.map_batches(
-        read,
-        batch_format="numpy",
-        batch_size=None,
-        compute=TaskPoolStrategy(size=min(runtime.tasks_for(reader.name), len(parts))),
-        num_cpus=runtime.data_cpus,
-        label_selector=runtime.data_labels or None,
-    )
+        self.room.release()
