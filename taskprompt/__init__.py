@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import evaluate, fit, predict, report
+from taskprompt.api import evaluate, fit, predict, report, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -18,6 +18,7 @@ from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
 from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
+from taskprompt.core.sweep import Asha, Range, Sweep
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import (
     Batch,
@@ -35,9 +36,11 @@ from taskprompt.core.types import (
 )
 from taskprompt.nn.heads import DenseHead, PromptHead
 from taskprompt.train.run import Run
+from taskprompt.train.sweep_run import SweepRun
 
 __all__ = [
     "Array",
+    "Asha",
     "Augment",
     "Backbone",
     "Balance",
@@ -60,6 +63,7 @@ __all__ = [
     "Points",
     "PromptHead",
     "Prompter",
+    "Range",
     "Recipe",
     "RecipeError",
     "Row",
@@ -72,6 +76,8 @@ __all__ = [
     "Spec",
     "SpecError",
     "Stage",
+    "Sweep",
+    "SweepRun",
     "Task",
     "TaskPromptError",
     "Vectors",
@@ -79,4 +85,5 @@ __all__ = [
     "fit",
     "predict",
     "report",
+    "tune",
 ]

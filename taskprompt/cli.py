@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
+SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `fit --out` wrote.", show_default=False)]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
 
@@ -82,6 +83,29 @@ def fit(
 
 
 @app.command()
+def tune(
+    sweep: SweepFile,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("runs/sweep"),
+    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials that have not ended.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+) -> None:
+    """Train a recipe many times, with other values each time, and find the best."""
+    import taskprompt as tp
+
+    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, cluster=cluster, resume=resume, fresh=fresh)
+    rows, best = run.trials(), run.best()
+    states = {state: sum(r.state == state for r in rows) for state in ("done", "stopped", "failed", "running")}
+    words = ", ".join(f"{n} {'unfinished' if s == 'running' else s}" for s, n in states.items() if n)
+    print(f"tuned: {run.path}: {len(rows)} of {run.sweep.count} trials: {words}")
+    if len(rows) < run.sweep.count or states["running"]:
+        print("the time is up; go on with --resume")
+    if best is not None:
+        print(f"best: trial {best.name}, {run.sweep.metric} {best.last:.4g}: {run.path / 'best.yaml'}")
+
+
+@app.command()
 def evaluate(run: RunFolder, cluster: Cluster = "none") -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
     import taskprompt as tp
@@ -120,8 +144,10 @@ def predict(
 
 
 @app.command()
-def report(run: RunFolder) -> None:
-    """Write a run's page."""
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder that `fit` or `tune` wrote.", show_default=False)],
+) -> None:
+    """Write the page of a run, or of a sweep."""
     import taskprompt as tp
 
     print(f"open {tp.report(run)}")

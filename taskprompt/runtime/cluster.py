@@ -21,8 +21,8 @@ QUIET = {
 }
 
 
-def needs(recipe: Recipe) -> tuple[float, int, str]:
-    """CPUs and GPUs that a recipe asks for at once, and the sum in words."""
+def needs(recipe: Recipe, times: int = 1) -> tuple[float, int, str]:
+    """CPUs and GPUs that a recipe asks for at once, or several trials of it side by side, and the sum in words."""
     r = recipe.runtime
     streams = r.workers * len(recipe.sources) * r.data_tasks
     cpus = r.workers * r.cpus_per_worker + streams
@@ -31,20 +31,23 @@ def needs(recipe: Recipe) -> tuple[float, int, str]:
         f"{r.data_tasks} data tasks = {cpus:g} CPUs"
     )
     gpus = r.workers if r.gpu else 0
+    if times > 1:
+        cpus, gpus, words = times * cpus, times * gpus, f"{times} trials x ({words}) = {times * cpus:g} CPUs"
     return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
 
 
-def _store(recipe: Recipe) -> int:
+def _store(recipe: Recipe, times: int) -> int:
     """Bytes of shared memory: a stream has two segments of a block a task, and a batch in the making."""
     r = recipe.runtime
-    streams = r.workers * len(recipe.sources) * 2 * max(r.data_tasks, 2) * BLOCK_BYTES
+    streams = times * r.workers * len(recipe.sources) * 2 * max(r.data_tasks, 2) * BLOCK_BYTES
     return max(streams + (512 << 20), 1 << 30)
 
 
 @contextmanager
-def connected(recipe: Recipe, address: str):
+def connected(recipe: Recipe, address: str, times: int = 1):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
 
+    times: runs of the recipe side by side, as a sweep has them.
     Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -54,7 +57,7 @@ def connected(recipe: Recipe, address: str):
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    cpus, _, _ = needs(recipe)
+    cpus, _, _ = needs(recipe, times)
     mine = not ray.is_initialized()
     if mine:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -67,7 +70,7 @@ def connected(recipe: Recipe, address: str):
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
                     "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
-                    "object_store_memory": _store(recipe),
+                    "object_store_memory": _store(recipe, times),
                 }
                 ray.init(address="local", **size, **options)
             else:
@@ -78,7 +81,7 @@ def connected(recipe: Recipe, address: str):
             ) from None
     try:
         DataContext.get_current().enable_progress_bars = False
-        if (problem := _lack(ray, recipe)) is not None:
+        if (problem := _lack(ray, recipe, times)) is not None:
             raise ClusterError(problem)
         yield ray
     finally:
@@ -95,12 +98,13 @@ def wait_for_room(ray, recipe: Recipe) -> None:
         time.sleep(1)
 
 
-def _lack(ray, recipe: Recipe) -> str | None:
-    cpus, gpus, words = needs(recipe)
+def _lack(ray, recipe: Recipe, times: int = 1) -> str | None:
+    cpus, gpus, words = needs(recipe, times)
     have = ray.cluster_resources()
     if have.get("CPU", 0) >= cpus and have.get("GPU", 0) >= gpus:
         return None
+    what, less = ("the sweep", "concurrent, ") if times > 1 else ("the recipe", "")
     return (
-        f"the recipe asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs. "
-        "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+        f"{what} asks for {words}; the cluster has {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs. "
+        f"Lower {less}runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
     )

@@ -190,6 +190,7 @@ class Job:
         state = {"stage": place[0], "step_in_stage": place[1], "total": self.total, "cursors": self.cursors}
         saved = checkpoint.save(self.run.checkpoints, self.total, tensors, state, self.recipe.keep)
         log.info("step %d: saved %s", self.total, saved.name)
+        self.place.notify({"step": self.total, "saved": saved.name})
 
     def _list_skipped(self, everyone: list[dict[str, dict[str, str]]]) -> None:
         for skipped in everyone:
