@@ -116,7 +116,9 @@ class Sweep(Spec):
     seed: int = Field(default=0, ge=0)  # of the searcher; the recipe's own seed is the same for all trials
     asha: Asha | None = None  # stops trials early; null: each trains to its end
     concurrent: int | None = Field(default=None, ge=1)  # trials side by side; null: as many as the cluster has room for
-    minutes: float | None = Field(default=None, gt=0)  # after which nothing new is trained; null: no limit
+    minutes: float | None = Field(
+        default=None, gt=0
+    )  # after which it stops, trials under way too, to go on with --resume; null: no limit
 
     @field_validator("metric")
     @classmethod

@@ -19,6 +19,9 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the journal remembers
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1e9",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Of a Ray that is started here. Its own second is shorter than the pause between two trials, and a data task's
+    # process that is started anew imports for many.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
 }
 
 

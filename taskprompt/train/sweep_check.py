@@ -29,7 +29,7 @@ def check_sweep(sweep: Sweep, base: Recipe) -> list[Recipe]:
         if lines and not name:  # the others would say the same
             raise RecipeError("sweep", lines)
         for line in lines:
-            same = (name, re.sub(r" Found: .*$", "", line))
+            same = (name, re.sub(r"(no such field.*) Found: .*$", r"\1", line))
             problems.setdefault(same, f"search.{name} at {json.dumps(value)}: {line}")
     if problems:
         raise RecipeError("sweep", list(problems.values()))
