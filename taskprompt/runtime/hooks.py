@@ -1,12 +1,12 @@
 """Where Ray Tune asks and tells: thin hands of the ledger, which Tune's own notes leave out."""
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from taskprompt.runtime.failures import plain_error
 from taskprompt.runtime.ledger import Ledger
 
 
@@ -14,7 +14,7 @@ class Suggestions(Searcher):
     """What to try next."""
 
     def __init__(self, ledger: Ledger):
-        super().__init__(metric="value", mode=ledger.sweep.mode)
+        super().__init__()
         self.ledger = ledger
         self.numbers: dict[str, int] = {}  # Tune's name of a trial -> ours
 
@@ -59,8 +59,8 @@ class Ranks(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        row, error = self.ledger.rows[trial.config["number"]], trial.get_pickled_error()
-        row.error = " ".join(str(plain_error(error)).split()) if error else ""
+        text = Path(trial.error_file).read_text(encoding="utf-8").strip()
+        self.ledger.rows[trial.config["number"]].error = text.splitlines()[-1].strip()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

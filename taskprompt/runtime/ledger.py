@@ -66,17 +66,12 @@ class Ledger:
         """The next trial to train, its folder made; None where all have begun.
 
         Values that are valid each by itself and not together are a trial that failed."""
-        if self.unfinished:
-            row = self.unfinished.popleft()
-            self.tell(row, "resumed", None)
-            return row
-        while len(self.rows) < self.sweep.count and not self.fatal:
-            number, values = len(self.rows), self._ask()
-            self._note({"event": "begin", "trial": number, "values": values})
-            row = self.rows[number]
-            self.tell(row, "begun", None)
+        while self.left and not self.fatal:
+            resumed = bool(self.unfinished)
+            row = self.unfinished.popleft() if resumed else self._begin()
+            self.tell(row, "resumed" if resumed else "begun", None)
             try:
-                recipe = self.run.recipe(values)
+                recipe = self.run.recipe(row.values)
                 check_fits(recipe)
             except RecipeError as error:
                 self.end(row, "failed", " ".join(error.problems))
@@ -86,6 +81,11 @@ class Ledger:
             Run.start(self.run.run(row).path, recipe, resume=True)
             return row
         return None
+
+    def _begin(self) -> TrialRow:
+        number, values = len(self.rows), self._ask()
+        self._note({"event": "begin", "trial": number, "values": values})
+        return self.rows[number]
 
     def report(self, number: int, step: int, value: float, seconds: float, last: bool) -> bool:
         """A trial was measured, at its last step or before. Should it stop?"""

@@ -16,6 +16,7 @@ from ray.data import DataContext
 from ray.tune import Trainable
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.spec import nearest
 from taskprompt.runtime.failures import lost, plain_error
 from taskprompt.runtime.streams import ray_chunks
@@ -40,8 +41,10 @@ class Trial(Trainable):
 
     def step(self) -> dict[str, Any]:
         """step, value, seconds, last; or error; or fatal, where every trial would say the same."""
-        if self.job is None:
-            self.job = Job(Path(self.options["path"]), self.options["metric"])
+        try:
+            self.job = self.job or Job(Path(self.options["path"]), self.options["metric"])
+        except (OSError, TaskPromptError) as error:  # its folder cannot be read
+            return {"number": self.options["number"], "error": " ".join(str(error).split())}
         return {"number": self.options["number"], **self.job.next()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
