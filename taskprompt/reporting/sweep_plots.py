@@ -70,8 +70,9 @@ def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
     axes.set_xticks(range(len(names)), [short(n) for n in names])
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlim(-0.35, len(names) - 0.4)
-    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xlim(-0.4, len(names) - 0.6)
+    axes.tick_params(length=0, pad=12)
     return Panel("values and what they reached", to_svg(figure, "parallel coordinates of all trials"))
 
 
@@ -128,18 +129,22 @@ def ticks(field: Range) -> tuple[list[float], list[str]]:
 
 def axis(axes: Axes, at: int, heights: list[float], texts: list[str]) -> None:
     """One upright axis with its ticks."""
-    axes.axvline(at, color=GREY, linewidth=0.8, zorder=0)
+    axes.plot([at, at], [0, 1], color=GREY, linewidth=0.8, zorder=0)
     for height, text in zip(heights, texts, strict=True):
+        away = {0.0: (0, -8), 1.0: (0, 8)}.get(height)  # beyond the ends no line is in the way
+        side = "center" if away else "right"
         axes.annotate(
-            text, (at, height), xytext=(-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+            text, (at, height), xytext=away or (-4, 6), textcoords="offset points", ha=side, va="center", fontsize=8
         )
 
 
 def words(value: Any) -> str:
-    """A value as a person writes it: lists without quotes."""
+    """A value as a person writes it: lists without quotes, null where there is none."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(map(words, value)) if isinstance(value, list | tuple) else str(json.loads(json.dumps(value)))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(words, value))
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def short(text: str, limit: int = 26) -> str:

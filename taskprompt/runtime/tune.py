@@ -31,6 +31,8 @@ def tune(run: SweepRun, recipes: list[Recipe], address: str, watch: Callable[[di
     recipes: those at the edges of the space; the most demanding of them says what a trial holds. Raises ClusterError
     where the cluster has no room for the trials asked for, SpecError where the metric does not exist, TaskPromptError
     where all trials failed or the sweep was interrupted."""
+    if address == "none":
+        raise SpecError("cluster: found 'none', but the trials of a sweep run on Ray. Give local or an address.")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with owned(run.path):
