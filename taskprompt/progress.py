@@ -1,6 +1,5 @@
 """The progress bar: loss, clips a second and time left, on a terminal; a line now and then elsewhere; trials."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from taskprompt.core.sweep import Sweep
+from taskprompt.core.sweep import Sweep, words
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
 
@@ -97,7 +96,7 @@ def trial_in_words(record: dict[str, Any], sweep: Sweep) -> str:
     """What happened to a trial, and the best so far."""
     head, at = f"trial {record['trial']}", ""
     if record["what"] in ("begun", "resumed"):
-        return f"{head} {record['what']}: " + "  ".join(f"{k} {json.dumps(v)}" for k, v in record["values"].items())
+        return f"{head} {record['what']}: " + "  ".join(f"{k} {words(v)}" for k, v in record["values"].items())
     if record["what"] == "failed":
         at = f": {record['error']}"
     elif record["value"] is not None:

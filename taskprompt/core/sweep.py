@@ -190,3 +190,12 @@ def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
     if recipe.evaluate_every is None:
         return "evaluate_every: is not set, so trials would be measured at their end alone. Set it under overrides."
     return None
+
+
+def words(value: Any) -> str:
+    """A value as a person writes it: lists without quotes, null where there is none."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(words, value))
+    return value if isinstance(value, str) else json.dumps(value)

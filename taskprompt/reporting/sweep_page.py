@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from taskprompt.core.sweep import Sweep
+from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting import facts, sweep_plots
 from taskprompt.reporting.page import environment, inline
 from taskprompt.reporting.tables import NOTHING, reading
@@ -62,7 +62,7 @@ def line(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
     top = facts["best"]
     return {
         "name": row.name,
-        "values": [sweep_plots.words(row.values[n]) for n in sweep.search],
+        "values": [words(row.values[n]) for n in sweep.search],
         "last": NOTHING if row.last is None else read.text(row.last),
         "top": NOTHING if top is None else read.text(top),
         "top_step": facts["best_step"],

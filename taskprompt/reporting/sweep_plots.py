@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from taskprompt.core.sweep import Range, Sweep
+from taskprompt.core.sweep import Range, Sweep, words
 from taskprompt.reporting.plots import COLOURS, GREY, STYLE, Panel, panel_axes, to_svg
 from taskprompt.reporting.tables import reading
 from taskprompt.train.sweep_run import TrialRow
@@ -136,15 +136,6 @@ def axis(axes: Axes, at: int, heights: list[float], texts: list[str]) -> None:
         axes.annotate(
             text, (at, height), xytext=away or (-4, 6), textcoords="offset points", ha=side, va="center", fontsize=8
         )
-
-
-def words(value: Any) -> str:
-    """A value as a person writes it: lists without quotes, null where there is none."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(words, value))
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def short(text: str, limit: int = 26) -> str:

@@ -130,4 +130,4 @@ def _conclude(run: SweepRun, ledger, seconds: float) -> None:
         )
     failed = [row for row in rows if row.state == "failed"]
     if failed and len(failed) == len(rows):
-        raise TaskPromptError(f"all {len(rows)} trials failed; trial {failed[0].name}: {failed[0].error}")
+        raise TaskPromptError(f"every trial failed, {len(rows)} in all; trial {failed[0].name}: {failed[0].error}")

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.sweep import Range
+from taskprompt.core.sweep import Range, words
 from taskprompt.reporting.sweep_page import ranked
-from taskprompt.reporting.sweep_plots import importances, place, ticks, words
+from taskprompt.reporting.sweep_plots import importances, place, ticks
 from taskprompt.train.sweep_run import best, result
 
 SWEEP = {
