@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md: every field of a recipe and of every kind, from the comments beside the fields.
+"""Write the tables of docs/recipes.md and docs/sweeps.md: every field, from the comments beside the fields.
 
 Run it from the repository's root after a change of a spec: `.venv/bin/python docs/make_fields.py`."""
 
@@ -14,8 +14,10 @@ from taskprompt.core.catalogue import interfaces, one_line
 from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kinds, resolve
+from taskprompt.core.sweep import Asha, Range, Sweep
 
 PAGE = Path(__file__).with_name("recipes.md")
+SWEEPS = Path(__file__).with_name("sweeps.md")
 BEGIN, END = "<!-- fields: begin -->", "<!-- fields: end -->"
 PARTS: dict[str, type[Spec]] = {
     "The recipe": Recipe,
@@ -24,10 +26,16 @@ PARTS: dict[str, type[Spec]] = {
     "`stages`, each": Stage,
     "`runtime`": Runtime,
 }
+OF_SWEEPS: dict[str, type[Spec]] = {"The sweep": Sweep, "`search`, each": Range, "`asha`": Asha}
+
+
+def sweep_text() -> str:
+    """The tables of a sweep, as markdown."""
+    return "\n".join(section(3, title, spec) for title, spec in OF_SWEEPS.items())
 
 
 def text() -> str:
-    """All tables, as markdown."""
+    """All tables of a recipe, as markdown."""
     parts = [section(3, title, spec) for title, spec in PARTS.items()]
     for interface in interfaces():
         common = tuple(interface.model_fields)
@@ -111,4 +119,5 @@ def insert(page: str, tables: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), text()), encoding="utf-8")
+    for page, tables in ((PAGE, text()), (SWEEPS, sweep_text())):
+        page.write_text(insert(page.read_text(encoding="utf-8"), tables), encoding="utf-8")

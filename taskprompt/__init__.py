@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import Job, evaluate, fetch, fit, jobs, predict, report, submit
+from taskprompt.api import Job, evaluate, fetch, fit, jobs, predict, report, submit, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -20,6 +20,7 @@ from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
 from taskprompt.core.recipe import Augment, Best, Recipe, Runtime, Stage
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
+from taskprompt.core.sweep import Asha, Range, Sweep
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import (
     Batch,
@@ -38,9 +39,11 @@ from taskprompt.core.types import (
 from taskprompt.nn.heads import DenseHead, PromptHead
 from taskprompt.train.run import Run
 from taskprompt.train.specimen import load_batch
+from taskprompt.train.sweep_run import SweepRun
 
 __all__ = [
     "Array",
+    "Asha",
     "Augment",
     "Backbone",
     "Balance",
@@ -66,6 +69,7 @@ __all__ = [
     "Points",
     "PromptHead",
     "Prompter",
+    "Range",
     "Recipe",
     "RecipeError",
     "Row",
@@ -78,6 +82,8 @@ __all__ = [
     "Spec",
     "SpecError",
     "Stage",
+    "Sweep",
+    "SweepRun",
     "Task",
     "TaskError",
     "TaskPromptError",
@@ -90,4 +96,5 @@ __all__ = [
     "predict",
     "report",
     "submit",
+    "tune",
 ]

@@ -1,4 +1,4 @@
-"""The verbs in Python: fit, evaluate, predict, report, and submit. The command line is a thin layer over these."""
+"""The verbs in Python: fit, tune, evaluate, predict, report, submit. The command line is a thin layer over these."""
 
 import importlib
 import shutil
@@ -10,8 +10,11 @@ from typing import Any
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.recipe import Recipe
+from taskprompt.core.sweep import Sweep
 from taskprompt.runtime.submit import Job
 from taskprompt.train.run import Run, check_fits
+from taskprompt.train.sweep_check import check_sweep
+from taskprompt.train.sweep_run import SweepRun
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -41,6 +44,31 @@ def fit(
     return run
 
 
+def tune(
+    sweep: Sweep | str | Path,
+    out: str | Path,
+    *,
+    cluster: str = "local",
+    resume: bool = False,
+    fresh: bool = False,
+    watch: Watch | None = None,
+) -> SweepRun:
+    """Train a recipe many times, with other values each time, into the folder `out`, and return the sweep's run.
+
+    cluster, resume and fresh are as for `fit`. watch: called with each trial's facts; None prints a line for each.
+
+    Raises RecipeError with all that is wrong at any edge of the space before anything starts; CheckpointError,
+    ClusterError; TaskPromptError where every trial failed."""
+    sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
+    recipes = check_sweep(sweep, Recipe.load(sweep.recipe))
+    run = SweepRun.start(out, sweep, resume=resume, fresh=fresh)
+    from taskprompt.progress import trial_lines
+    from taskprompt.runtime.tune import tune as job
+
+    job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch)
+    return run
+
+
 def evaluate(
     run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
 ) -> dict[str, Any]:
@@ -62,8 +90,12 @@ def predict(
     return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
 
 
-def report(run: Run | str | Path, *, checkpoint: str = "last") -> Path:
-    """Write a run's page, one self-contained html, and return its path."""
+def report(run: Run | SweepRun | str | Path, *, checkpoint: str = "last") -> Path:
+    """Write the page of a run or of a sweep, one self-contained html, and return its path."""
+    if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
+        from taskprompt.reporting.sweep_page import write_sweep_page
+
+        return write_sweep_page(run if isinstance(run, SweepRun) else SweepRun.open(run))
     from taskprompt.reporting.page import write_page
 
     run = _opened(run, checkpoint)

@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
@@ -82,6 +83,29 @@ def fit(
 
 
 @app.command()
+def tune(
+    sweep: SweepFile,
+    overrides: Overrides = None,
+    out: Annotated[str, typer.Option(help="The sweep's folder.")] = "runs/sweep",
+    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials that have not ended.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+) -> None:
+    """Train a recipe many times, with other values each time, and find the best."""
+    import taskprompt as tp
+
+    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, cluster=cluster, resume=resume, fresh=fresh)
+    rows, best = run.trials(), run.best()
+    states = {state: sum(r.state == state for r in rows) for state in ("done", "stopped", "failed", "running")}
+    words = ", ".join(f"{n} {'unfinished' if s == 'running' else s}" for s, n in states.items() if n)
+    print(f"tuned: {run.path}: {len(rows)} of {run.sweep.count} trials: {words}")
+    if len(rows) < run.sweep.count or states["running"]:
+        print("the time is up; go on with --resume")
+    if best is not None:
+        print(f"best: trial {best.name}, {run.sweep.metric} {best.last:.4g}: {run.path / 'best.yaml'}")
+
+
+@app.command()
 def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none") -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
     import taskprompt as tp
@@ -121,8 +145,11 @@ def predict(
 
 
 @app.command()
-def report(run: RunPlace, checkpoint: Checkpoint = "last") -> None:
-    """Write a run's page."""
+def report(
+    run: Annotated[str, typer.Argument(help="What was given to `fit --out` or `tune --out`.", show_default=False)],
+    checkpoint: Checkpoint = "last",
+) -> None:
+    """Write the page of a run, or of a sweep."""
     import taskprompt as tp
     from taskprompt.train.storage import is_uri
 

@@ -1,4 +1,4 @@
-"""The progress bar: loss, clips a second and time left, on a terminal; a line now and then elsewhere."""
+"""The progress bar: loss, clips a second and time left, on a terminal; a line now and then elsewhere; trials."""
 
 import sys
 import time
@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from taskprompt.core.sweep import Sweep, words
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
 
@@ -82,6 +84,29 @@ def event_in_words(record: dict[str, Any]) -> str | None:
     if "grows" in record:
         return f"stopped at a checkpoint with {record['grows']} workers, since there is room for more"
     return record.get("waiting")
+
+
+def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:
+    """A function that prints what happens to the trials of a sweep, a line each."""
+    console = Console(stderr=True)
+
+    def show(record: dict[str, Any]) -> None:
+        console.print(trial_in_words(record, sweep), highlight=False, soft_wrap=True, markup=False)
+
+    return show
+
+
+def trial_in_words(record: dict[str, Any], sweep: Sweep) -> str:
+    """What happened to a trial, and the best so far."""
+    head, at = f"trial {record['trial']}", ""
+    if record["what"] in ("begun", "resumed"):
+        return f"{head} {record['what']}: " + "  ".join(f"{k} {words(v)}" for k, v in record["values"].items())
+    if record["what"] == "failed":
+        at = f": {record['error']}"
+    elif record["value"] is not None:
+        at = f" at step {record['at']}: {sweep.metric} {record['value']:.4g}"
+    best = f"  (best so far: trial {record['best'][0]}, {record['best'][1]:.4g})" if record["best"] else ""
+    return f"{head} {record['what']}{at}{best}"
 
 
 def facts(record: dict[str, Any]) -> str:

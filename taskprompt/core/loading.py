@@ -3,13 +3,16 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.recipe import Recipe
+from taskprompt.core.spec import Spec
+
+Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 
 
 def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -29,10 +32,11 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> Recipe:
-    """A dictionary as a Recipe; `where` names it in errors. elsewhere: its data may lie on other machines alone."""
+def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, elsewhere: bool = False) -> Whole:
+    """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
+    data may lie on other machines alone."""
     try:
-        return Recipe.model_validate(data, context={"elsewhere": elsewhere})
+        return spec.model_validate(data, context={"elsewhere": elsewhere})
     except ValidationError as error:
         errors = error.errors()
         # A list whose only entry is wrong is also called too short: the deeper of two errors says it all.
@@ -41,9 +45,9 @@ def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> Re
         raise RecipeError(where, [line for e in deepest for line in _lines(e)]) from None
 
 
-def dump(recipe: Recipe) -> str:
-    """A recipe as yaml that loads to the same recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+def dump(spec: Spec) -> str:
+    """A recipe, or another spec that a file holds, as yaml that loads to the same."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _lines(error: Any) -> list[str]:
@@ -103,16 +107,38 @@ def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise RecipeError(f"override {text!r}", ["expected key=value, for example stages.0.steps=100."])
-    *parents, last = key.split(".")
-    node: Any = data
     try:
-        for parent in parents:
-            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-        node[int(last) if isinstance(node, list) else last] = yaml.safe_load(value)
+        node, last = _place(data, key)
+        node[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise RecipeError(f"override {text!r}", [f"the value {value!r} is not yaml; quote it."]) from None
     except (IndexError, ValueError, TypeError, AttributeError):
         raise RecipeError(f"override {text!r}", [f"there is no {key!r} in the recipe to set."]) from None
+
+
+def change(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set 'a.b.0' in a recipe's dictionary as a file that extends it would: entries merge, a null removes one."""
+    try:
+        node, last = _place(data, key)
+        old = node[last] if isinstance(node, list) else node.get(last)
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise RecipeError(key, [f"there is no {key!r} in the recipe to set."]) from None
+    merged = _merge({"it": old}, {"it": value})
+    if "it" in merged:
+        node[last] = merged["it"]
+    elif isinstance(node, list):
+        raise RecipeError(key, ["an entry of a list cannot be removed. Give the whole list."])
+    else:
+        del node[last]
+
+
+def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
+    """What holds 'a.b.0', a dictionary or a list, and the key in it."""
+    *parents, last = key.split(".")
+    node: Any = data
+    for parent in parents:
+        node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+    return node, int(last) if isinstance(node, list) else last
 
 
 def _expand(value: Any, path: str, problems: list[str]) -> Any:

@@ -15,7 +15,7 @@ from taskprompt.core.spec import kind_of
 from taskprompt.train import checkpoint
 from taskprompt.train.run import Run
 
-PACKAGES = ("taskprompt", "torch", "torchvision", "ray", "torchmetrics", "numpy", "av", "mujoco-core")
+PACKAGES = ("taskprompt", "torch", "torchvision", "ray", "optuna", "torchmetrics", "numpy", "av", "mujoco-core")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ QUIET = {
 }
 
 
-def _store(recipe: Recipe) -> int:
-    """Bytes of shared memory: a stream has two segments of a block a task, and a batch in the making."""
-    workers = worker_counts(recipe)[0]
+def _store(recipe: Recipe, times: int) -> int:
+    """Bytes of shared memory: a stream has a block under way and one done a task, and two in the making of a batch."""
+    workers = times * worker_counts(recipe)[0]
     streams = workers * sum(2 * max(recipe.runtime.tasks_for(n), 2) for n in recipe.sources) * BLOCK_BYTES
     return max(streams + (512 << 20), 1 << 30)
 
@@ -56,9 +56,10 @@ def unreachable(address: str, why: str) -> str:
 
 
 @contextmanager
-def connected(recipe: Recipe, address: str):
+def connected(recipe: Recipe, address: str, times: int = 1):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
 
+    times: runs of the recipe side by side, as a sweep has them.
     Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -69,7 +70,7 @@ def connected(recipe: Recipe, address: str):
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    cpus, _, _ = needs(recipe, worker_counts(recipe)[0])
+    cpus, _, _ = needs(recipe, worker_counts(recipe)[0], times)
     mine = not ray.is_initialized()
     if mine:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -84,7 +85,7 @@ def connected(recipe: Recipe, address: str):
                 # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
                 size = {
                     "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
-                    "object_store_memory": _store(recipe),
+                    "object_store_memory": _store(recipe, times),
                 }
                 ray.init(address="local", **size, **options)
             else:
@@ -93,7 +94,7 @@ def connected(recipe: Recipe, address: str):
             raise ClusterError(unreachable(address, str(error))) from None
     try:
         DataContext.get_current().enable_progress_bars = False
-        refuse_if_too_small(ray, recipe)
+        refuse_if_too_small(ray, recipe, times)
         yield ray
     finally:
         if mine:

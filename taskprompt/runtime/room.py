@@ -42,8 +42,10 @@ def worker_counts(recipe: Recipe) -> list[int]:
     )
 
 
-def needs(recipe: Recipe, workers: int | None = None) -> tuple[float, int, str]:
-    """CPUs and GPUs that a recipe asks for at once, with so many workers or the fewest; the sum in words."""
+def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[float, int, str]:
+    """CPUs and GPUs that a recipe asks for at once, with so many workers or the fewest; the sum in words.
+
+    times: runs of it side by side, as a sweep has them."""
     r = recipe.runtime
     workers = worker_counts(recipe)[-1] if workers is None else workers
     streams = [r.tasks_for(name) for name in recipe.sources]
@@ -53,16 +55,19 @@ def needs(recipe: Recipe, workers: int | None = None) -> tuple[float, int, str]:
     words = f"{workers} workers x {r.cpus_per_worker:g} CPUs + {workers} workers x {decoding} data tasks{each}"
     words += f" = {cpus:g} CPUs"
     gpus = workers if r.gpu else 0
+    if times > 1:
+        cpus, gpus, words = times * cpus, times * gpus, f"{times} trials x ({words}) = {times * cpus:g} CPUs"
     return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
 
 
-def lack(recipe: Recipe, workers: int, nodes: Iterable[Node]) -> str | None:
+def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) -> str | None:
     """Why these nodes cannot hold a recipe with so many workers, with the arithmetic; None where they can."""
     r, nodes = recipe.runtime, list(nodes)
-    cpus, gpus, words = needs(recipe, workers)
+    cpus, gpus, words = needs(recipe, workers, times)
     have, cards = sum(n.cpus for n in nodes), sum(n.gpus for n in nodes)
-    asked = f"the recipe asks for {words}; the cluster has {have:g} CPUs, {cards:g} GPUs"
-    remedy = "Lower runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+    what, fewer = ("the sweep", "concurrent, ") if times > 1 else ("the recipe", "")
+    asked = f"{what} asks for {words}; the cluster has {have:g} CPUs, {cards:g} GPUs"
+    remedy = f"Lower {fewer}runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
     if have + SPARE < cpus or cards < gpus:
         return f"{asked}. {remedy}"
     left = [[n.cpus, n.gpus] for n in nodes]
@@ -71,6 +76,7 @@ def lack(recipe: Recipe, workers: int, nodes: Iterable[Node]) -> str | None:
     for what, where, labels in (("worker", training, r.worker_labels), ("data", decoding, r.data_labels)):
         if not where:
             return f"no node has the labels {labels} of runtime.{what}_labels. Start one with them."
+    workers *= times
     tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
     if not _place(workers, r.cpus_per_worker, 1 if r.gpu else 0, training, left):
         return f"{asked}, but not on nodes that each hold a whole worker of {r.cpus_per_worker:g} CPUs. {remedy}"
@@ -114,9 +120,9 @@ def nodes(ray, free: bool) -> list[Node]:
     return found
 
 
-def refuse_if_too_small(ray, recipe: Recipe) -> None:
+def refuse_if_too_small(ray, recipe: Recipe, times: int = 1) -> None:
     """Raises ClusterError, with the arithmetic, where the cluster could not hold the recipe even if it were idle."""
-    problem = lack(recipe, worker_counts(recipe)[-1], nodes(ray, free=False))
+    problem = lack(recipe, worker_counts(recipe)[-1], nodes(ray, free=False), times)
     if problem and not recipe.runtime.autoscale:
         raise ClusterError(problem)
 

@@ -189,6 +189,7 @@ class Job:
         if self.board:
             self.board.flush()
         self.run.push()
+        self.place.notify({"step": self.total, "saved": saved.name})
 
     def _asked_to_stop(self) -> bool:
         return collective.gather(self.place.rank == 0 and self.place.stop())[0]

@@ -18,6 +18,7 @@ import taskprompt as tp
 from taskprompt.core.recipe import Recipe
 from taskprompt.train.predict import write_picture
 from taskprompt.train.run import build_model, check_fits
+from taskprompt.train.sweep_check import check_sweep
 
 # page -> blocks that are python, yaml, and python files to be tested
 COUNTS = {
@@ -27,6 +28,7 @@ COUNTS = {
     "docs/add_a_task.md": (2, 1, 1),
     "docs/cluster.md": (2, 1, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
+    "docs/sweeps.md": (0, 1, 0),
 }
 NO_CODE = ["docs/api.md", "docs/contributing.md", "docs/index.md", "docs/speed.md"]
 SYSTEMS = [  # the overrides of each run of the paper's systems
@@ -34,7 +36,7 @@ SYSTEMS = [  # the overrides of each run of the paper's systems
     for page, line in OURS
     if page == "docs/recipes.md" and "fit recipes/quickstart.yaml" in line
 ]
-RECIPES = [(p, b.title) for p in COUNTS for b in blocks(p, "yaml") if b.title != "fragment"]
+RECIPES = [(p, b.title) for p in COUNTS if "sweeps" not in p for b in blocks(p, "yaml") if b.title != "fragment"]
 RATE = Fraction(8)  # frames a second of the clips
 SMALL = {  # what makes a recipe of the docs small enough to train here
     "clip": {"height": 32, "width": 32},
@@ -156,6 +158,13 @@ def test_recipe_trains(page, title, folder, drawn):
     assert len(lines) == 2 * len(change["stages"])
     trained = {key.removeprefix("loss/") for line in lines for key in line if key.startswith("loss/")}
     assert trained == set(stated.tasks)
+
+
+def test_the_sweep_is_valid(folder):
+    """At every edge of its space; sweeps are trained in tests/runtime."""
+    write_files("docs/sweeps.md", folder)
+    sweep = tp.Sweep.load("lr.yaml")
+    assert len(check_sweep(sweep, Recipe.load(sweep.recipe))) == 1 + 2 + 2 + 2 + 3
 
 
 @pytest.mark.parametrize("overrides", SYSTEMS, ids=[" ".join(o) or "pvit" for o in SYSTEMS])

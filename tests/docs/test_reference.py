@@ -23,6 +23,8 @@ def make_fields(monkeypatch):
 def test_the_tables_of_fields_are_up_to_date(make_fields):
     page = PAGES["docs/recipes.md"].read_text(encoding="utf-8")
     assert page == make_fields.insert(page, make_fields.text()), "run: .venv/bin/python docs/make_fields.py"
+    page = PAGES["docs/sweeps.md"].read_text(encoding="utf-8")
+    assert page == make_fields.insert(page, make_fields.sweep_text()), "run: .venv/bin/python docs/make_fields.py"
 
 
 def test_the_tables_hold_every_field(make_fields):
@@ -30,6 +32,8 @@ def test_the_tables_hold_every_field(make_fields):
     recipe = taskprompt.Recipe.model_fields
     assert len(recipe) == 15
     assert all(f"| `{name}` |" in text for name in recipe)
+    assert len(taskprompt.Sweep.model_fields) == 11
+    assert all(f"| `{name}` |" in make_fields.sweep_text() for name in taskprompt.Sweep.model_fields)
 
 
 def test_the_signatures_of_the_interfaces_are_todays():
@@ -87,7 +91,7 @@ def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
     pages = sorted(p.removeprefix("docs/") for p in PAGES if p.startswith("docs/") and p != "docs/results.md")
     assert sorted(re.findall(r"(\w+\.md)", nav.replace("results.md", ""))) == pages
-    assert len(pages) == 10
+    assert len(pages) == 11
 
 
 def test_the_picture_is_small():

@@ -7,10 +7,13 @@ import yaml
 
 from taskprompt.core.loading import dump, validate
 from taskprompt.core.recipe import Recipe
+from taskprompt.core.sweep import Sweep
 from taskprompt.train.run import check_fits
+from taskprompt.train.sweep_check import check_sweep
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+SWEEPS = sorted((ROOT / "recipes" / "sweeps").rglob("*.yaml"))
+RECIPES = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +27,7 @@ def data(tmp_path, monkeypatch):
 
 def test_how_many():
     assert [path.stem for path in RECIPES] == ["fights", "quickstart", "ucf101"]
+    assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -33,11 +37,25 @@ def test_it_builds_and_survives_its_dump(path):
     assert validate(yaml.safe_load(dump(recipe)), "again") == recipe
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    ("path", "trials"), zip(SWEEPS, (18, 15, 21), strict=True), ids=lambda p: getattr(p, "stem", p)
+)
+def test_a_sweep_is_valid_at_every_edge_and_survives_its_dump(path, trials, tmp_path):
+    sweep = Sweep.load(path)
+    edges = check_sweep(sweep, Recipe.load(sweep.recipe))
+    assert len(edges) == 1 + sum(len(r.edges()) for r in sweep.search.values())
+    assert all("action" in measured(recipe) for recipe in edges)
+    assert sweep.count == trials
+    (tmp_path / "again.yaml").write_text(sweep.text())
+    assert Sweep.load(tmp_path / "again.yaml") == sweep
+
+
+@pytest.mark.parametrize("path", RECIPES + SWEEPS, ids=lambda p: p.stem)
 def test_its_header_says_how_to_launch_it(path):
     header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    verb = "tune" if path in SWEEPS else "fit"
     assert len(header) >= 2
-    assert any(f"taskprompt fit {path.relative_to(ROOT).as_posix()}" in line for line in header)
+    assert any(f"taskprompt {verb} {path.relative_to(ROOT).as_posix()}" in line for line in header)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

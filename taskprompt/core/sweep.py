@@ -1,0 +1,201 @@
+"""Sweep: many runs of one recipe, in one yaml: what varies, what is measured, and when a trial has had its chance."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.loading import change, dump, read, validate
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.spec import Spec, nearest
+
+
+class Range(Spec):
+    """What a field may be: exactly one of choice, uniform, loguniform and integer."""
+
+    choice: tuple[Any, ...] | None = Field(default=None, min_length=1)  # values of any form; null removes an entry
+    uniform: tuple[float, float] | None = None  # lowest and highest
+    loguniform: tuple[float, float] | None = None  # lowest and highest, above 0; every factor is as likely
+    integer: tuple[int, int] | None = None  # lowest and highest
+    step: float | None = Field(default=None, gt=0)  # of uniform and integer: lowest, lowest + step, ...; null: any
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Range":
+        given = [n for n in ("choice", "uniform", "loguniform", "integer") if getattr(self, n) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise SpecError(f"found {found}, expected one of choice, uniform, loguniform, integer.")
+        if self.choice is not None:
+            if len({json.dumps(v) for v in self.choice}) < len(self.choice):
+                raise SpecError("choice lists a value twice. Remove one.")
+        elif not self.low < self.high:
+            raise SpecError(f"found [{self.low:g}, {self.high:g}], expected two numbers, the lower one first.")
+        elif self.loguniform and self.low <= 0:
+            raise SpecError(f"found [{self.low:g}, {self.high:g}], expected two numbers above 0.")
+        if self.step is not None:
+            self._check_step(given[0])
+        return self
+
+    def _check_step(self, form: str) -> None:
+        if form not in ("uniform", "integer"):
+            raise SpecError(f"{form} takes no step. Remove it, or list the values as a choice.")
+        assert self.step is not None
+        if form == "integer" and self.step != int(self.step):
+            raise SpecError(f"step: found {self.step:g}, expected a whole number.")
+        steps = (self.high - self.low) / self.step
+        if not math.isclose(steps, round(steps), abs_tol=1e-9) or round(steps) < 1:
+            last = self.low + max(1, math.floor(steps)) * self.step
+            raise SpecError(f"{self.high:g} is not {self.low:g} plus steps of {self.step:g}. Set it to {last:g}.")
+
+    @property
+    def low(self) -> float:
+        """The lowest number."""
+        return (self.uniform or self.loguniform or self.integer or (0, 0))[0]
+
+    @property
+    def high(self) -> float:
+        """The highest number."""
+        return (self.uniform or self.loguniform or self.integer or (0, 0))[1]
+
+    def edges(self) -> tuple[Any, ...]:
+        """Every choice, or the two ends."""
+        return self.choice if self.choice is not None else (self.low, self.high)
+
+    def grid(self) -> tuple[Any, ...] | None:
+        """Every value; None where there is no end of them."""
+        if self.choice is not None:
+            return self.choice
+        step = self.step or (1 if self.integer else None)
+        if step is None:
+            return None
+        values = [self.low + i * step for i in range(round((self.high - self.low) / step) + 1)]
+        return tuple(int(v) if self.integer else v for v in values)
+
+    def distribution(self):
+        """As Optuna knows it. A choice is known by its json text, for a value may be a list."""
+        from optuna import distributions as d  # takes a second to load
+
+        if self.choice is not None:
+            return d.CategoricalDistribution([json.dumps(v) for v in self.choice])
+        if self.integer:
+            return d.IntDistribution(int(self.low), int(self.high), step=int(self.step or 1))
+        return d.FloatDistribution(self.low, self.high, log=self.loguniform is not None, step=self.step)
+
+    def encode(self, value: Any) -> Any:
+        """A value as Optuna knows it."""
+        return json.dumps(value) if self.choice is not None else value
+
+    def decode(self, known: Any) -> Any:
+        """The value that Optuna knows as `known`."""
+        return json.loads(known) if self.choice is not None else known
+
+
+class Asha(Spec):
+    """Asynchronous successive halving: at some steps, only trials that rank high among those that came by go on."""
+
+    grace: int = Field(ge=1)  # steps that every trial gets; it is ranked there, and at grace x reduction, x reduction^2
+    reduction: float = Field(default=3.0, gt=1)  # one of so many goes on
+
+
+class Sweep(Spec):
+    """One yaml a sweep."""
+
+    recipe: str  # the recipe's yaml file; a relative path starts at the sweep's file
+    overrides: dict[str, Any] = {}  # field -> value, the same for all trials: evaluate_every, stages.0.steps
+    search: dict[str, Range] = Field(min_length=1)  # field -> what it may be
+    metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
+    mode: Literal["max", "min"]  # is more of it better, or less?
+    trials: int | None = Field(default=None, ge=1)  # how many; a grid has as many as it has combinations
+    searcher: Literal["optuna", "random", "grid"] = "optuna"  # optuna: TPE, which learns from the trials before
+    seed: int = Field(default=0, ge=0)  # of the searcher; the recipe's own seed is the same for all trials
+    asha: Asha | None = None  # stops trials early; null: each trains to its end
+    concurrent: int | None = Field(default=None, ge=1)  # trials side by side; null: as many as the cluster has room for
+    minutes: float | None = Field(
+        default=None, gt=0
+    )  # after which it stops, trials under way too, to go on with --resume; null: no limit
+
+    @field_validator("metric")
+    @classmethod
+    def _three_parts(cls, value: str) -> str:
+        if len([p for p in value.split("/", 2) if p]) != 3:
+            raise SpecError(f"found {value!r}, expected source/task/metric, such as real/action/top1.")
+        return value
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Sweep":
+        problems = [f"search.{n}: is fixed in overrides. Remove one." for n in self.search if n in self.overrides]
+        if self.searcher == "grid":
+            endless = [n for n, r in self.search.items() if r.grid() is None]
+            problems += [f"search.{n}: a grid needs an end. Give a choice, an integer, or a step." for n in endless]
+            if self.trials is not None:
+                problems.append("trials: a grid tries every combination. Remove it, or use the searcher random.")
+        elif self.trials is None:
+            problems.append(f"trials: the searcher {self.searcher} has no end of its own. Set it.")
+        if problems:
+            raise SpecError("\n".join(problems))
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Sweep":
+        """The sweep in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
+        sweep = validate(read(path, overrides), str(path), cls)
+        return sweep.model_copy(update={"recipe": os.path.join(Path(path).absolute().parent, sweep.recipe)})
+
+    @property
+    def count(self) -> int:
+        """Trials in all."""
+        return self.trials if self.trials is not None else len(self.combinations())
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every combination of a grid, in order; the last field changes fastest."""
+        return [
+            dict(zip(self.search, v, strict=True)) for v in product(*(r.grid() or () for r in self.search.values()))
+        ]
+
+    def better(self, a: float, b: float) -> bool:
+        """Is the value a better than b?"""
+        return a > b if self.mode == "max" else a < b
+
+    def text(self) -> str:
+        """As yaml that loads to the same sweep."""
+        return dump(self)
+
+
+def vary(base: Recipe, sweep: Sweep, values: Mapping[str, Any]) -> Recipe:
+    """The recipe of one trial: overrides, then values, merged as `extends` merges. Raises RecipeError."""
+    data = base.model_dump(mode="json")
+    for key, value in {**sweep.overrides, **values}.items():
+        change(data, key, value)
+    return validate(data, ", ".join(f"{k}={json.dumps(v)}" for k, v in values.items()) or "overrides")
+
+
+def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
+    """Why a recipe's runs cannot be judged by the sweep's metric, as far as can be told before they run."""
+    source, task, _ = sweep.metric.split("/", 2)
+    if not recipe.held_out:
+        return "metric: the recipe holds no clips out, so nothing is measured. Name sources under held_out."
+    if source not in recipe.held_out:
+        known = ", ".join(recipe.held_out)
+        return f"metric: {source!r} is not a held-out source{nearest(source, recipe.held_out)} Known: {known}."
+    tasks = recipe.tasks_of(recipe.held_out[source])
+    if task not in tasks:
+        known = ", ".join(tasks) or "none"
+        return f"metric: the task {task!r} is not measured on {source!r}{nearest(task, tasks)} Measured: {known}."
+    if recipe.evaluate_every is None:
+        return "evaluate_every: is not set, so trials would be measured at their end alone. Set it under overrides."
+    return None
+
+
+def words(value: Any) -> str:
+    """A value as a person writes it: lists without quotes, null where there is none."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(words, value))
+    return value if isinstance(value, str) else json.dumps(value)

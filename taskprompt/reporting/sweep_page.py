@@ -1,0 +1,74 @@
+"""The page of a sweep: one html file that needs nothing else; also while it runs."""
+
+from pathlib import Path
+from typing import Any
+
+from taskprompt.core.sweep import Sweep, words
+from taskprompt.reporting import facts, sweep_plots
+from taskprompt.reporting.page import environment, inline
+from taskprompt.reporting.tables import NOTHING, reading
+from taskprompt.train.sweep_run import SweepRun, TrialRow, best, result
+
+CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> its look
+
+
+def write_sweep_page(run: SweepRun) -> Path:
+    """Write run.path/report.html: trials, what they reached and how, and which fields mattered; returns its path."""
+    page = environment().get_template("sweep.html.jinja").render(context(run))
+    draft = run.page.with_suffix(".html.part")
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(run.page)
+    return run.page
+
+
+def context(run: SweepRun) -> dict[str, Any]:
+    """All that the template shows."""
+    sweep, rows = run.sweep, run.trials()
+    found, importance = best(rows, sweep), sweep_plots.importances(rows, sweep)
+    measured = any(r.measured for r in rows)
+    panels = [sweep_plots.reached_panel(rows, sweep), sweep_plots.curves_panel(rows, found, sweep)] if measured else []
+    return {
+        "name": run.path.name,
+        "sweep": sweep,
+        "reading": reading(sweep.metric.rsplit("/", 1)[1]),
+        "yaml": sweep.text(),
+        "best": found and line(found, sweep),
+        "lines": [line(row, sweep) for row in ranked(rows, sweep)],
+        "states": {s: n for s in CHIPS if (n := sum(r.state == s for r in rows))},
+        "begun": len(rows),
+        "minutes": sum(r.seconds for r in rows) / 60,
+        "panels": inline([*panels, *([sweep_plots.importance_panel(importance)] if importance else [])]),
+        "importance": importance,
+        "enough": sweep_plots.ENOUGH,
+        "parallel": inline([sweep_plots.parallel_panel(rows, sweep)] if measured else []),
+        "versions": facts.versions(),
+    }
+
+
+def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
+    """Trials that trained to their end, the best first, then the others by how far they came."""
+    sign = -1 if sweep.mode == "max" else 1
+
+    def key(row: TrialRow) -> tuple[bool, bool, int, float]:
+        value = sign * row.measured[-1] if row.measured else 0.0
+        return row.state != "done", row.state == "failed", -row.steps[-1] if row.steps else 0, value
+
+    return sorted(rows, key=key)
+
+
+def line(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
+    """One trial, ready to print."""
+    read, facts = reading(sweep.metric.rsplit("/", 1)[1]), result(row, sweep)
+    top = facts["best"]
+    return {
+        "name": row.name,
+        "values": [words(row.values[n]) for n in sweep.search],
+        "last": NOTHING if row.last is None else read.text(row.last),
+        "top": NOTHING if top is None else read.text(top),
+        "top_step": facts["best_step"],
+        "steps": facts["steps"],
+        "seconds": f"{row.seconds:.0f} s",
+        "state": row.state,
+        "chip": CHIPS[row.state],
+        "error": row.error,
+    }

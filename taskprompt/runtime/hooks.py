@@ -1,0 +1,82 @@
+"""Where Ray Tune asks and tells: thin hands of the ledger, which Tune's own notes leave out."""
+
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from taskprompt.runtime.ledger import Ledger
+
+
+class Suggestions(Searcher):
+    """What to try next."""
+
+    def __init__(self, ledger: Ledger):
+        super().__init__()
+        self.ledger = ledger
+        self.numbers: dict[str, int] = {}  # Tune's name of a trial -> ours
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        row = self.ledger.next()
+        if row is None:
+            return Searcher.FINISHED
+        self.numbers[trial_id] = row.number
+        return {"number": row.number, "path": str(self.ledger.run.run(row).path), "metric": self.ledger.sweep.metric}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        row = self.ledger.rows[self.numbers[trial_id]]
+        if error and row.state == "running":  # its process was lost, more often than it may be
+            self.ledger.end(row, "failed", row.error or "its process was lost.")
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal remembers."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal remembers."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Ranks(FIFOScheduler):
+    """Who goes on."""
+
+    def __init__(self, ledger: Ledger):
+        super().__init__()
+        self.ledger = ledger
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
+        row = self.ledger.rows[result["number"]]
+        if "fatal" in result:
+            self.ledger.fatal = result["fatal"]
+            return TrialScheduler.STOP
+        if "error" in result:
+            self.ledger.end(row, "failed", result["error"])
+            return TrialScheduler.STOP
+        stop = self.ledger.report(row.number, result["step"], result["value"], result["seconds"], result["last"])
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        text = Path(trial.error_file).read_text(encoding="utf-8").strip()
+        self.ledger.rows[trial.config["number"]].error = text.splitlines()[-1].strip()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Halt(Stopper):
+    """Ends the sweep where no trial can do better."""
+
+    def __init__(self, ledger: Ledger):
+        self.ledger = ledger
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self.ledger.fatal)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

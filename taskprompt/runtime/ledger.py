@@ -1,0 +1,174 @@
+"""Ledger: the mind of a sweep: what to try next, and who is stopped early. Its memory is the sweep's journal.
+
+Tune's own snapshots are not used: they come every ten seconds, leave out the scheduler, so that ASHA would forget who
+was ranked where, and are pickles. Here every event is a line of the journal before anything follows from it, and a
+sweep that goes on is one whose events are gone through again, in order: the searcher is asked and told the same, so
+it stands where it stood, and so does ASHA."""
+
+from collections import deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.schedulers import ASHAScheduler
+
+from taskprompt.core.errors import CheckpointError, RecipeError
+from taskprompt.core.sweep import Sweep
+from taskprompt.train.run import Run, check_fits
+from taskprompt.train.sweep_run import SweepRun, TrialRow, best, follow
+
+STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen
+
+Tell = Callable[[TrialRow, str, TrialRow | None], None]  # trial, what happened to it, the best so far
+
+
+class Ledger:
+    """Who tries what, and what came of it. `steps`: of the longest trial that the sweep may make."""
+
+    def __init__(self, run: SweepRun, steps: int, tell: Tell):
+        self.run, self.sweep, self.tell = run, run.sweep, tell
+        self.rows: list[TrialRow] = []
+        self.asked: list[Any] = []  # Optuna's trials
+        self.fatal = ""  # a mistake that every trial would make
+        self.space: dict[str, Any] = {n: r.distribution() for n, r in self.sweep.search.items()}
+        direction = "maximize" if self.sweep.mode == "max" else "minimize"
+        self.study = optuna.create_study(sampler=sampler(self.sweep), direction=direction)
+        self.asha = asha(self.sweep, steps)
+        self._replay()
+        self.unfinished = deque(row for row in self.rows if row.state == "running")
+
+    def _replay(self) -> None:
+        verdicts: dict[int, str] = {}
+        for event in self.run.journal():
+            number = event["trial"]
+            if event["event"] == "begin" and self._ask() != event["values"]:
+                raise CheckpointError(
+                    f"{self.run.path}: trial {number} has other values than this version of optuna, "
+                    f"{optuna.__version__}, suggests. Resume with the version that began it, or start with --fresh."
+                )
+            follow(self.rows, event)
+            if event["event"] == "report":
+                verdicts[number] = self._judge(self.rows[number], event["last"])
+            elif event["event"] == "end":
+                self._close(self.rows[number])
+        for row in self.rows:  # killed between a report and what follows from it
+            if row.state == "running" and verdicts.get(row.number):
+                self.end(row, verdicts[row.number])
+
+    @property
+    def left(self) -> int:
+        """Trials that are to be begun or gone on with."""
+        return len(self.unfinished) + max(0, self.sweep.count - len(self.rows))
+
+    def next(self) -> TrialRow | None:
+        """The next trial to train, its folder made; None where all have begun.
+
+        Values that are valid each by itself and not together are a trial that failed."""
+        while self.left and not self.fatal:
+            resumed = bool(self.unfinished)
+            row = self.unfinished.popleft() if resumed else self._begin()
+            self.tell(row, "resumed" if resumed else "begun", None)
+            try:
+                recipe = self.run.recipe(row.values)
+                check_fits(recipe)
+            except RecipeError as error:
+                self.end(row, "failed", " ".join(error.problems))
+                continue
+            # A checkpoint goes with every evaluation, so that a trial goes on from where its sweep knows it.
+            recipe = recipe.model_copy(update={"save_every": recipe.evaluate_every})
+            Run.start(self.run.run(row).path, recipe, resume=True)
+            return row
+        return None
+
+    def _begin(self) -> TrialRow:
+        number, values = len(self.rows), self._ask()
+        self._note({"event": "begin", "trial": number, "values": values})
+        return self.rows[number]
+
+    def report(self, number: int, step: int, value: float, seconds: float, last: bool) -> bool:
+        """A trial was measured, at its last step or before. Should it stop?"""
+        row = self.rows[number]
+        if row.steps and step <= row.steps[-1]:  # a trial that goes on tells again what it has told
+            return row.state != "running"
+        self._note({"event": "report", "trial": number, "step": step, "value": value, "seconds": seconds, "last": last})
+        verdict = self._judge(row, last)
+        if verdict:
+            self.end(row, verdict)
+        else:
+            self._publish(row, "measured")
+        return bool(verdict)
+
+    def end(self, row: TrialRow, state: str, error: str = "") -> None:
+        """A trial is done, stopped or failed."""
+        self._note({"event": "end", "trial": row.number, "state": state, "error": error})
+        self._close(row)
+        self._publish(row, state)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        self.run.note(event)
+        follow(self.rows, event)
+
+    def _publish(self, row: TrialRow, what: str) -> None:
+        self.run.write_results(self.rows, self.sweep)
+        self.tell(row, what, best(self.rows, self.sweep))
+
+    def _ask(self) -> dict[str, Any]:
+        """Field -> value of the next trial."""
+        number = len(self.asked)
+        if self.asha is not None:
+            self.asha.on_trial_add(None, named(number))  # type: ignore[arg-type]
+        if self.sweep.searcher == "grid":
+            self.asked.append(None)
+            return self.sweep.combinations()[number]
+        self.asked.append(self.study.ask(self.space))
+        return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.search.items()}
+
+    def _judge(self, row: TrialRow, last: bool) -> str:
+        """'done' or 'stopped' where the newest report is a trial's last one; or nothing."""
+        step, value = row.steps[-1], row.measured[-1]
+        if (asked := self.asked[row.number]) is not None:
+            asked.report(value, step)
+        if last:
+            return "done"
+        if self.asha is None:
+            return ""
+        word = self.asha.on_trial_result(None, named(row.number), {"step": step, "value": value})  # type: ignore[arg-type]
+        return "stopped" if word == ASHAScheduler.STOP else ""
+
+    def _close(self, row: TrialRow) -> None:
+        asked = self.asked[row.number]
+        if asked is not None:
+            state = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED}.get(row.state, TrialState.FAIL)
+            self.study.tell(asked, row.last if row.state == "done" else None, state=state)
+        if self.asha is not None and row.state == "done":
+            seen = {"step": row.steps[-1], "value": row.last}
+            self.asha.on_trial_complete(None, named(row.number), seen)  # type: ignore[arg-type]
+
+
+def sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
+    """Who suggests values, seeded. Trials that are still running count as bad ones, so that it does not crowd."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if sweep.searcher == "random":
+        return optuna.samplers.RandomSampler(seed=sweep.seed)
+    return optuna.samplers.TPESampler(seed=sweep.seed, n_startup_trials=STARTUP, constant_liar=True)
+
+
+def asha(sweep: Sweep, steps: int) -> ASHAScheduler | None:
+    """Ray's ASHA over optimizer steps; None where every trial trains to its end."""
+    if sweep.asha is None:
+        return None
+    return ASHAScheduler(
+        time_attr="step",
+        metric="value",
+        mode=sweep.mode,
+        max_t=steps,
+        grace_period=min(sweep.asha.grace, steps),
+        reduction_factor=sweep.asha.reduction,
+    )
+
+
+def named(number: int) -> SimpleNamespace:
+    """All of a trial that ASHA looks at. Our numbers stay when a sweep goes on, Tune's own names do not."""
+    return SimpleNamespace(trial_id=f"{number}")

@@ -1,0 +1,149 @@
+"""One trial of a sweep, as Ray Tune runs it: the training job in a thread, which waits at every evaluation."""
+
+import gc
+import logging
+import threading
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import ray
+import torch
+from ray.tune import Trainable
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.spec import nearest
+from taskprompt.runtime.failures import lost, plain_error
+from taskprompt.runtime.streams import ray_chunks
+from taskprompt.train import checkpoint
+from taskprompt.train.job import train
+from taskprompt.train.place import Place
+from taskprompt.train.run import Run
+
+PATIENCE = 120  # seconds for a job that was told to end
+
+log = logging.getLogger("taskprompt")
+
+
+class Trial(Trainable):
+    """A run's folder is trained; a step of Tune is what happens up to the next evaluation.
+
+    A mistake comes back as data, so that Tune does not try it again; what a lost process raises is raised."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.job: Job | None = None
+        self.options = config
+
+    def step(self) -> dict[str, Any]:
+        """step, value, seconds, last; or error; or fatal, where every trial would say the same."""
+        try:
+            self.job = self.job or Job(Path(self.options["path"]), self.options["metric"])
+        except (OSError, TaskPromptError) as error:  # its folder cannot be read
+            return {"number": self.options["number"], "error": " ".join(str(error).split())}
+        return {"number": self.options["number"], **self.job.next()}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Another trial in the same process: what it has imported stays."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        if self.job is not None:
+            self.job.end()
+        self.job = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class Ended(BaseException):
+    """Unwinds a job that is told to end: no one's `except Exception` holds it up."""
+
+
+class Job:
+    """The training of a run's folder, one evaluation at a time, from its newest checkpoint if it has one."""
+
+    def __init__(self, path: Path, metric: str):
+        self.run, self.metric, self.recipe = Run(path), metric, Run(path).recipe
+        self.steps = sum(stage.steps for stage in self.recipe.stages)
+        newest = checkpoint.latest(self.run.checkpoints)
+        saved = checkpoint.read_state(newest)["total"] if newest else 0
+        # What was measured and saved before, for the driver may have died before it heard of it.
+        self.known = deque(r for r in self.run.lines("held_out.jsonl") if r["step"] <= saved)
+        self.ready: SimpleQueue = SimpleQueue()  # evaluations, an error, or None at the end
+        self.go = threading.Semaphore(0)
+        self.ending = False
+        self.thread: threading.Thread | None = None
+        self.found: dict[str, Any] = {}  # an evaluation whose checkpoint is not yet written
+        self.clock = time.monotonic()
+        # Data tasks take the CPUs that the trial holds: a full cluster has no others.
+        group: Any = ray.util.get_current_placement_group()
+        self.bundles = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+
+    def next(self) -> dict[str, Any]:
+        """The next evaluation."""
+        if self.known:
+            record = self.known.popleft()
+            return self._facts(record["step"], record, 0.0)
+        self.clock = time.monotonic()
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._work, daemon=True)
+            self.thread.start()
+        else:
+            self.go.release()
+        found = self.ready.get()
+        if found is None:
+            return {"error": "the job ended before its last step was measured."}
+        if isinstance(found, BaseException):
+            if lost(found):
+                raise found
+            return {"error": " ".join(str(plain_error(found)).split())}
+        return self._facts(found["step"], found["held_out"], time.monotonic() - self.clock)
+
+    def _facts(self, step: int, held_out: dict[str, Any], seconds: float) -> dict[str, Any]:
+        if self.metric not in held_out:
+            known = [name for name in held_out if name != "step"]
+            what = f"metric: {self.metric!r} is not measured{nearest(self.metric, known)}"
+            return {"fatal": f"{what} Measured: {', '.join(known)}."}
+        value = float(held_out[self.metric])
+        if not abs(value) < float("inf"):
+            return {"error": f"{self.metric} is {value} at step {step}, so the trial cannot be ranked."}
+        return {"step": step, "value": value, "seconds": round(seconds, 3), "last": step >= self.steps}
+
+    def end(self) -> None:
+        """Stop at the job's next sign of life. Raises TimeoutError where there is none; Tune then ends the process."""
+        self.ending = True
+        self.go.release()
+        if self.thread is not None:
+            self.thread.join(PATIENCE)
+            if self.thread.is_alive():
+                raise TimeoutError(f"{self.run.path}: the job has not ended within {PATIENCE} s.")
+
+    def _work(self) -> None:
+        r = self.recipe.runtime
+        torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
+        device = torch.device("cuda" if r.gpu else "cpu")
+        chunks = partial(ray_chunks, runtime=r, strategy=self.bundles)
+        try:
+            train(self.run, Place(device=device, chunks=chunks, notify=self._notify))
+            self.ready.put(None)
+        except Ended:
+            pass
+        except BaseException as error:
+            log.exception("the trial failed")
+            self.ready.put(error)
+
+    def _notify(self, record: dict[str, Any]) -> None:
+        if "held_out" in record:
+            self.found = record
+        elif "saved" in record and self.found:
+            found, self.found = self.found, {}
+            self.ready.put(found)
+            self.go.acquire()
+        if self.ending:
+            raise Ended

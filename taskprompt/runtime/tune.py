@@ -1,0 +1,134 @@
+"""Sweeps with Ray Tune: Tune starts, places, reuses and ends the trials; the ledger says which, and for how long."""
+
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from taskprompt.core.errors import SpecError, TaskPromptError
+from taskprompt.core.recipe import Recipe
+from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.room import needs
+from taskprompt.train.run import owned
+from taskprompt.train.sweep_run import SweepRun, TrialRow
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a trial's run has records and a TensorBoard of its own
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the journal remembers
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1e9",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Of a Ray that is started here. Its own second is shorter than the pause between two trials, and a data task's
+    # process that is started anew imports for many.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+}
+
+
+def tune(run: SweepRun, recipes: list[Recipe], address: str, watch: Callable[[dict[str, Any]], None]) -> None:
+    """Train the trials of a sweep's folder that have not ended yet.
+
+    recipes: those at the edges of the space; the most demanding of them says what a trial holds. Raises ClusterError
+    where the cluster has no room for the trials asked for, SpecError where the metric does not exist, TaskPromptError
+    where all trials failed or the sweep was interrupted."""
+    if address == "none":
+        raise SpecError("cluster: found 'none', but the trials of a sweep run on Ray. Give local or an address.")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    with owned(run.path):
+        run.mend()
+        largest = max(recipes, key=lambda r: needs(r)[:2])
+        with connected(largest, address, side_by_side(run, largest, address)) as ray:
+            from taskprompt.runtime.ledger import Ledger
+
+            def tell(row: TrialRow, what: str, best: TrialRow | None) -> None:
+                watch(
+                    {
+                        "trial": row.name,
+                        "what": what,
+                        "values": row.values,
+                        "at": row.steps[-1] if row.steps else 0,
+                        "value": row.last,
+                        "error": row.error,
+                        "best": None if best is None else (best.name, best.last),
+                    }
+                )
+
+            ledger = Ledger(run, max(sum(s.steps for s in r.stages) for r in recipes), tell)
+            begin = time.monotonic()
+            if ledger.left:
+                _run(ray, run, ledger, largest)
+            _conclude(run, ledger, time.monotonic() - begin)
+
+
+def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
+    """How many trials there must be room for: those asked for; else what this machine has cores for, at least one."""
+    import ray
+
+    asked = run.sweep.concurrent
+    if asked is None and address == "local" and not ray.is_initialized():
+        asked = max(1, int((os.cpu_count() or 1) // needs(largest)[0]))
+    return asked or 1
+
+
+def fitting(ray, recipe: Recipe) -> int:
+    """How many trials of a recipe the cluster has room for."""
+    have, (cpus, gpus, _) = ray.cluster_resources(), needs(recipe)
+    fits = have.get("CPU", 0) // cpus
+    return int(min(fits, have.get("GPU", 0) // gpus) if gpus else fits)
+
+
+def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
+    """Let Tune run what the ledger wants."""
+    from ray import tune
+
+    from taskprompt.runtime.hooks import Halt, Ranks, Suggestions
+    from taskprompt.runtime.trial import Trial
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    cpus, gpus, _ = needs(largest)
+    r, minutes = largest.runtime, ledger.sweep.minutes
+    mine = {"CPU": r.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
+    # Held as a whole: one bundle trains, and each data task has one of its own, so that no trial waits for another's.
+    bundles = tune.PlacementGroupFactory([mine, *({"CPU": 1} for _ in range(round(cpus - r.cpus_per_worker)))])
+    tuner = tune.Tuner(
+        tune.with_resources(Trial, bundles),
+        tune_config=tune.TuneConfig(
+            num_samples=ledger.left,
+            max_concurrent_trials=ledger.sweep.concurrent or max(1, fitting(ray, largest)),
+            search_alg=Suggestions(ledger),
+            scheduler=Ranks(ledger),
+            time_budget_s=None if minutes is None else 60 * minutes,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+        ),
+        run_config=tune.RunConfig(
+            name=uuid.uuid4().hex[:8],
+            storage_path=str(run.path / "tune"),
+            stop=Halt(ledger),
+            failure_config=tune.FailureConfig(max_failures=r.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:  # Tune's own notes; nothing of a sweep is in them
+        shutil.rmtree(run.path / "tune", ignore_errors=True)
+
+
+def _conclude(run: SweepRun, ledger, seconds: float) -> None:
+    """Raise what came instead of an end."""
+    sweep, rows = run.sweep, run.trials()
+    ended = sum(row.state != "running" for row in rows)
+    if ledger.fatal:
+        raise SpecError(ledger.fatal)
+    if ended < sweep.count and (sweep.minutes is None or seconds < 60 * sweep.minutes):
+        raise TaskPromptError(
+            f"{run.path}: interrupted; {ended} of {sweep.count} trials have ended. Go on with --resume."
+        )
+    failed = [row for row in rows if row.state == "failed"]
+    if failed and len(failed) == len(rows):
+        raise TaskPromptError(f"every trial failed, {len(rows)} in all; trial {failed[0].name}: {failed[0].error}")

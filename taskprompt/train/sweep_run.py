@@ -1,0 +1,208 @@
+"""SweepRun: the folder of one sweep: what was asked, a journal of all that happened, and what came of it."""
+
+import csv
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taskprompt.core.errors import CheckpointError
+from taskprompt.core.loading import dump
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.sweep import Sweep, vary
+from taskprompt.train.run import Run, owned
+
+MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
+
+
+@dataclass
+class TrialRow:
+    """One trial: its values, what was measured at which step, and how it ended."""
+
+    number: int
+    values: dict[str, Any]  # field -> value
+    steps: list[int] = field(default_factory=list)  # of each evaluation
+    measured: list[float] = field(default_factory=list)  # the sweep's metric at these
+    seconds: float = 0.0  # of training and evaluating
+    state: str = "running"  # then done (trained to its end), stopped (early) or failed
+    error: str = ""  # why it failed
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.number:03d}"
+
+    @property
+    def last(self) -> float | None:
+        """What was measured last; None before the first evaluation."""
+        return self.measured[-1] if self.measured else None
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A folder on disk; everything is read from it when asked for."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "SweepRun":
+        """An existing sweep. Raises CheckpointError where the folder is none."""
+        path = Path(path).absolute()
+        if not (path / "sweep.yaml").is_file():
+            raise CheckpointError(f"{path}: is not a sweep: it has no sweep.yaml. Give the folder of `tune --out`.")
+        return cls(path)
+
+    @classmethod
+    def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
+        """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
+        run = cls(Path(path).absolute())
+        base, exists = Recipe.load(sweep.recipe), (run.path / "sweep.yaml").exists()
+        if exists and fresh:
+            with owned(run.path, patience=10):
+                shutil.rmtree(run.path)
+        elif exists and not resume:
+            raise CheckpointError(
+                f"{run.path}: holds a sweep already. Add --resume to go on with it, or --fresh to replace it."
+            )
+        elif exists:
+            run._check_same(sweep, base)
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise CheckpointError(f"{run.path}: is not empty and holds no sweep. Choose another folder for --out.")
+        try:
+            (run.path / "trials").mkdir(parents=True, exist_ok=True)
+            run._write("base.yaml", dump(base))
+            run._write("sweep.yaml", sweep.model_copy(update={"recipe": "base.yaml"}).text())
+        except OSError as error:
+            raise CheckpointError(
+                f"{run.path}: cannot be written: {error.strerror}. Choose another folder for --out."
+            ) from None
+        return run
+
+    def _check_same(self, sweep: Sweep, base: Recipe) -> None:
+        old, new = self.sweep.model_dump(mode="json"), sweep.model_dump(mode="json")
+        changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
+        changed += ["recipe"] if Recipe.load(self.path / "base.yaml") != base else []
+        begun = len(self.trials())
+        if changed:
+            raise CheckpointError(
+                f"{self.path}: holds another sweep; other than here: {', '.join(changed)}. "
+                "Resume with its own sweep.yaml, or choose another folder for --out."
+            )
+        if new["trials"] is not None and new["trials"] < begun:
+            raise CheckpointError(f"{self.path}: has begun {begun} trials. Set trials to no fewer.")
+
+    @property
+    def sweep(self) -> Sweep:
+        return Sweep.load(self.path / "sweep.yaml")
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    def recipe(self, values: dict[str, Any]) -> Recipe:
+        """The recipe of the trial with these values."""
+        return vary(Recipe.load(self.path / "base.yaml"), self.sweep, values)
+
+    def run(self, trial: TrialRow) -> Run:
+        """A trial's own folder, a run like any other."""
+        return Run(self.path / "trials" / trial.name)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """All that happened, in the order in which it did. A line cut off by a crash is left out."""
+        return Run(self.path).lines("journal.jsonl")
+
+    def note(self, event: dict[str, Any]) -> None:
+        """One more event, on disk when this returns."""
+        with open(self.path / "journal.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def mend(self) -> None:
+        """Drop a line of the journal that a crash cut off, so that the next one starts a line of its own."""
+        if (self.path / "journal.jsonl").exists():
+            self._write("journal.jsonl", "".join(json.dumps(e) + "\n" for e in self.journal()))
+
+    def trials(self) -> list[TrialRow]:
+        """The trials that have begun, from the journal."""
+        rows: list[TrialRow] = []
+        for event in self.journal():
+            follow(rows, event)
+        return rows
+
+    def best(self) -> TrialRow | None:
+        """The best trial so far; see `best`."""
+        return best(self.trials(), self.sweep)
+
+    def write_results(self, rows: list[TrialRow], sweep: Sweep) -> None:
+        """results.json, results.csv, and best.yaml as soon as there is a best trial."""
+        found = best(rows, sweep)
+        table = [result(row, sweep) for row in rows]
+        shown = {"metric": sweep.metric, "mode": sweep.mode, "best": found and found.number, "trials": table}
+        self._write("results.json", json.dumps(shown, indent=1))
+        with open(draft := self.path / ".results.csv", "w", newline="", encoding="utf-8") as file:
+            head = ["trial", *sweep.search, "state", "last", "best", "best_step", "steps", "seconds", "error"]
+            writer = csv.DictWriter(file, head, extrasaction="ignore")
+            writer.writeheader()
+            for line in table:
+                values = {
+                    k: v if isinstance(v, int | float | str) else json.dumps(v) for k, v in line["values"].items()
+                }
+                writer.writerow({**line, **values})
+        draft.replace(self.path / "results.csv")
+        if found is not None and found.last is not None:
+            head = (
+                f"# The best of {len(rows)} trials of the sweep {self.path.name}: "
+                f"trial {found.name}, which is {found.state}.\n"
+                f"# {sweep.metric}: {found.last:.6g} at step {found.steps[-1]}, with {json.dumps(found.values)}.\n"
+            )
+            self._write("best.yaml", head + dump(self.recipe(found.values)))
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.path / f".{name}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.path / name)
+
+
+def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
+    """One event of the journal, added to the table of trials."""
+    if event["event"] == "begin":
+        rows.append(TrialRow(event["trial"], event["values"]))
+        return
+    row = rows[event["trial"]]
+    if event["event"] == "report":
+        row.steps.append(event["step"])
+        row.measured.append(event["value"])
+        row.seconds += event["seconds"]
+    else:
+        row.state, row.error = event["state"], event.get("error", "")
+
+
+def best(rows: list[TrialRow], sweep: Sweep) -> TrialRow | None:
+    """The trial whose last measurement is best, among those that trained to their end; before any has, among all."""
+    measured = [r for r in rows if r.measured and r.state != "failed"]
+    found = None
+    for row in [r for r in measured if r.state == "done"] or measured:
+        if found is None or sweep.better(row.measured[-1], found.measured[-1]):
+            found = row
+    return found
+
+
+def result(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
+    """A trial as one entry of results.json."""
+    at = None
+    for i, value in enumerate(row.measured):
+        at = i if at is None or sweep.better(value, row.measured[at]) else at
+    return {
+        "trial": row.number,
+        "values": row.values,
+        "state": row.state,
+        "last": row.last,
+        "best": None if at is None else row.measured[at],
+        "best_step": None if at is None else row.steps[at],
+        "steps": row.steps[-1] if row.steps else 0,
+        "seconds": round(row.seconds, 1),
+        "error": row.error,
+    }
