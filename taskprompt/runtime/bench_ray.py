@@ -21,7 +21,7 @@ from taskprompt.train.reader import Reader, make_reader, plain_chunks
 
 @dataclass(frozen=True)
 class RayCosts:
-    """Ways: plain (this process, no Ray), 1, 2 (workers of Ray Train)."""
+    """Ways: plain (this process, no Ray), '1', '2' (workers of Ray Train)."""
 
     first_step: dict[str, float]  # way -> seconds from the command to the end of its first step
     memory: dict[str, int]  # way -> bytes of all its processes at their peak, shared pages counted once
@@ -31,10 +31,12 @@ class RayCosts:
     checkpoint: float  # seconds to write one
 
 
-def bench_ray(recipe: Recipe, steps: int = 12, rounds: int = 3, clips: int = 256) -> RayCosts:
-    """Measure a recipe plainly, and through Ray with one and with two workers; medians over rounds, ways in turn."""
+def bench_ray(
+    recipe: Recipe, steps: int = 12, rounds: int = 3, clips: int = 256, workers: tuple[int, ...] = (1, 2)
+) -> RayCosts:
+    """Measure a recipe plainly, and through Ray with so many workers; medians over rounds, ways in turn."""
     recipe = changed(recipe, steps=steps + 3)
-    ways = {"plain": recipe, "1": with_workers(recipe, 1), "2": with_workers(recipe, 2)}
+    ways = {"plain": recipe, **{str(n): with_workers(recipe, n) for n in workers}}
     first, memory = {way: [] for way in ways}, dict.fromkeys(ways, 0)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     saved: list[float] = []

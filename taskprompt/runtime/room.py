@@ -47,7 +47,8 @@ def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[f
 
     times: runs of it side by side, as a sweep has them."""
     r = recipe.runtime
-    workers = worker_counts(recipe)[-1] if workers is None else workers
+    if workers is None:
+        workers = r.workers if isinstance(r.workers, int) else worker_counts(recipe)[-1]
     streams = [r.tasks_for(name) for name in recipe.sources]
     cpus = workers * (r.cpus_per_worker + sum(streams) * r.data_cpus)
     decoding = f"{len(streams)} sources x {streams[0]}" if len(set(streams)) == 1 else f"{sum(streams)}"

@@ -87,11 +87,12 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
     from taskprompt.runtime.trial import Trial
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    cpus, gpus, _ = needs(largest)
+    _, gpus, _ = needs(largest)
     r, minutes = largest.runtime, ledger.sweep.minutes
+    tasks = sum(r.tasks_for(name) for name in largest.sources)
     mine = {"CPU": r.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
     # Held as a whole: one bundle trains, and each data task has one of its own, so that no trial waits for another's.
-    bundles = tune.PlacementGroupFactory([mine, *({"CPU": 1} for _ in range(round(cpus - r.cpus_per_worker)))])
+    bundles = tune.PlacementGroupFactory([mine, *({"CPU": r.data_cpus} for _ in range(tasks))])
     tuner = tune.Tuner(
         tune.with_resources(Trial, bundles),
         tune_config=tune.TuneConfig(

@@ -13,6 +13,7 @@ from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, vary
 from taskprompt.train.run import Run, owned
+from taskprompt.train.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
 
@@ -57,6 +58,8 @@ class SweepRun:
     @classmethod
     def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
         """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
+        if is_uri(path):
+            raise CheckpointError(f"{path}: a sweep lies in a folder, not in a storage. Give --out a path.")
         run = cls(Path(path).absolute())
         base, exists = Recipe.load(sweep.recipe), (run.path / "sweep.yaml").exists()
         if exists and fresh:

@@ -22,15 +22,17 @@ def test_data_of_both_sizes_three_ways():
         assert all(0 < w["low"] <= w["clips_per_s"] <= w["high"] for w in ways.values())
 
 
-def test_ray_three_ways(tmp_path):
+def test_ray_beside_the_plain_loop(tmp_path):
     recipe = data_recipe(tmp_path / "clips", videos=4, seconds=0.5, frames=4, height=32, width=32, workers=1)
     source = recipe.sources["clips"].model_copy(update={"quota": 2})
-    found = bench_ray(recipe.model_copy(update={"sources": {"clips": source}}), steps=2, rounds=1, clips=16)
-    assert list(found.step) == list(found.first_step) == list(found.memory) == ["plain", "1", "2"]
+    its = recipe.model_copy(update={"sources": {"clips": source}})
+    found = bench_ray(its, steps=2, rounds=1, clips=64, workers=(1,))
+    assert list(found.step) == list(found.first_step) == list(found.memory) == ["plain", "1"]
     assert min(found.step.values()) > 0
-    assert found.memory["2"] > found.memory["1"] > found.memory["plain"] > 1e8
+    assert found.memory["1"] > found.memory["plain"] > 1e8
     assert found.first_step["plain"] < found.first_step["1"]
-    assert found.bytes_a_clip["store"] > found.bytes_a_clip["clip"] > 4 * 32 * 32 * 3
+    assert found.bytes_a_clip["clip"] > 4 * 32 * 32 * 3
+    assert found.bytes_a_clip["store"] > found.bytes_a_clip["clip"] / 2  # the smallest blocks travel with the answer
     assert found.clips["stream"] > 0
 
 

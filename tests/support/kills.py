@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 HEAD = {"num_cpus": 2, "object_store_memory": 256 << 20}
 NODE = {"num_cpus": 4, "object_store_memory": 256 << 20}  # the larger one, so it gets the training workers
-STEPS = 300
+STEPS = 200
 KINDS = ("node", "worker", "driver", "raise")
 
 
