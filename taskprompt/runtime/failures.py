@@ -44,12 +44,15 @@ def plain_error(error: BaseException) -> TaskPromptError:
     if any(word in str(e) for e in inside(error) for word in NO_MEMORY):
         what += " for want of memory"
         advice = ". Lower the quotas or runtime.data_tasks, raise accumulate, or set runtime.checkpointing"
-    return ClusterError(f"{what}: {type(last).__name__}: {shorten(text, 200, placeholder=' ...')}{advice}")
+    return ClusterError(f"{what}: {type(last).__name__}: {shorten(text.rstrip('.'), 200, placeholder=' ...')}{advice}.")
 
 
 def own_error(error: BaseException) -> TaskPromptError | None:
-    """The first taskprompt error among an error and what it came from."""
-    return next((e for e in inside(error) if isinstance(e, TaskPromptError)), None)
+    """The first taskprompt error among an error and what it came from; not Ray's hybrids, whose text is a traceback."""
+    from ray.exceptions import RayTaskError
+
+    every = inside(error)
+    return next((e for e in every if isinstance(e, TaskPromptError) and not isinstance(e, RayTaskError)), None)
 
 
 def inside(error: BaseException) -> list[BaseException]:
@@ -62,6 +65,6 @@ def inside(error: BaseException) -> list[BaseException]:
             continue
         seen.append(current)
         inner = [getattr(current, "cause", None), current.__cause__, current.__context__]
-        inner += list(getattr(current, "worker_failures", {}).values())
+        inner += [*getattr(current, "worker_failures", {}).values(), getattr(current, "controller_failure", None)]
         queue += [e for e in inner if isinstance(e, BaseException)]
     return seen

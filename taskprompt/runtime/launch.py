@@ -87,12 +87,27 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
-    with watching(ray, board, watch, partial(has_room_for_more, ray, recipe, workers, more)):
-        try:
+    seen = watching(ray, board, watch, partial(has_room_for_more, ray, recipe, workers, more))
+    try:
+        with seen:
             return trainer.fit().return_value is not False
-        finally:  # Ray Train's own notes; nothing of a run is in them
-            with suppress(OSError):
-                files.delete_dir(folder)
+    except Exception:
+        release(seen.group)
+        raise
+    finally:  # Ray Train's own notes; nothing of a run is in them
+        with suppress(OSError):
+            files.delete_dir(folder)
+
+
+def release(group: str) -> None:
+    """Give back the resources of a group of workers, by the id of its placement group.
+
+    Ray Train does so itself, unless its own helpers died with the workers: memory that ran out took all of them."""
+    from ray import PlacementGroupID
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    if group:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
 
 
 def make_board(ray):
@@ -127,6 +142,7 @@ class watching:
     def __init__(self, ray, board, watch: Watch, may_grow: Callable[[], bool]):
         self.ray, self.board, self.watch, self.may_grow = ray, board, watch, may_grow
         self.looked = time.monotonic()
+        self.group = ""  # the id of the workers' placement group
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True)
 
@@ -142,7 +158,9 @@ class watching:
             last = self.ended.is_set()
             try:
                 for record in self.ray.get(self.board.fetch.remote(), timeout=10):
-                    if record:
+                    if "group" in record:
+                        self.group = record["group"]
+                    elif record:
                         self.watch(record)
             except self.ray.exceptions.GetTimeoutError:
                 continue  # its process is still starting, or the machine is busy
@@ -184,6 +202,8 @@ def worker(config: dict[str, Any]) -> Any:
         notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
         stop=lambda: ray.get(board.asked_to_stop.remote()),
     )
+    if place.rank == 0:
+        board.put.remote({"group": ray.get_runtime_context().get_placement_group_id()})
     module, name = config["job"].split(":")
     try:
         result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), place)

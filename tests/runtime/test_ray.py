@@ -62,7 +62,8 @@ def test_two_workers_are_one(cluster, squares, tmp_path):
 
 def test_what_a_worker_raises_is_one_line_here(cluster, squares, tmp_path):
     squares["sources"]["rendered"]["wrong"] = [3]
-    with pytest.raises(tp.SourceError, match="source 'rendered', sample 'squares/3': ZeroDivisionError: a mistake"):
+    expected = r"^step \d: source 'rendered', sample 'squares/3': ZeroDivisionError: a mistake[^\n]*$"
+    with pytest.raises(tp.SourceError, match=expected):
         tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
 
 
