@@ -48,7 +48,7 @@ def kinds() -> None:
     for interface in interfaces():
         for kind in kinds(interface):
             table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = 
         table.add_column(column)
     for row in evaluation_rows(result):
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
     _tell_skipped(None, result)
 
 

@@ -75,7 +75,7 @@ def list_jobs(address: Address) -> None:
         table.add_column(column, overflow="fold")
     for found, status in tp.jobs(address).items():
         table.add_row(found.id, status, found.place)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _follow(sent) -> None:

@@ -20,7 +20,7 @@ def progress(watch: Callable[[dict[str, Any]], None] | None) -> Iterator[Callabl
     if watch is not None:
         yield watch
         return
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False)
     if not console.is_terminal:
         yield Lines(console)
         return
@@ -41,7 +41,7 @@ class Bar:
             task = self._task("fit", record["step"] + record["left"])
             self.bar.update(task, completed=record["step"], facts=facts(record))
         if (words := event_in_words(record)) is not None:
-            self.bar.console.print(words, highlight=False)
+            self.bar.console.print(words)
         for verb in ("evaluated", "drawn"):
             if verb in record:
                 self.bar.advance(self._task(f"{verb} {record['source']}", record["of"]), record[verb])
@@ -68,12 +68,12 @@ class Lines:
             of = record["step"] + record["left"]
             pace = record["steps_per_s"]  # 0 for the first step of a job
             left = f"{record['left'] / pace:.0f} s left" if pace else ""
-            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left}", highlight=False)
+            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left}")
         elif "held_out" in record:
             found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
-            self.console.print(f"step {record['step']}  {found}", highlight=False)
+            self.console.print(f"step {record['step']}  {found}")
         elif (words := event_in_words(record)) is not None:
-            self.console.print(words, highlight=False)
+            self.console.print(words)
         sys.stderr.flush()
 
 
@@ -88,10 +88,10 @@ def event_in_words(record: dict[str, Any]) -> str | None:
 
 def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:
     """A function that prints what happens to the trials of a sweep, a line each."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False)
 
     def show(record: dict[str, Any]) -> None:
-        console.print(trial_in_words(record, sweep), highlight=False, soft_wrap=True, markup=False)
+        console.print(trial_in_words(record, sweep), soft_wrap=True)
 
     return show
 
