@@ -45,9 +45,9 @@ def equal_weights(one, other):
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_workers_are_one(cluster, still, tmp_path, parallel):
+    still["evaluate_every"] = 4
     one = tp.fit(validate(still, "r"), tmp_path / "one", cluster=None, watch=silent)
     still["runtime"] |= {"workers": 2, "parallel": parallel}
-    still["evaluate_every"] = 4
     two = tp.fit(validate(still, "r"), tmp_path / "two", cluster="local", watch=silent)
     names = ("loss", "loss/action", "loss/depth", "loss/sides", "grad_norm")
     pairs = equal_curves(one, two, names)
@@ -61,6 +61,8 @@ def test_two_workers_are_one(cluster, still, tmp_path, parallel):
         assert a["step"] == b["step"]
         assert {n: sorted(k) for n, k in a["clips"].items()} == {n: sorted(k) for n, k in b["clips"].items()}
     equal_weights(one, two)
+    for a, b in zip(one.lines("held_out.jsonl"), two.lines("held_out.jsonl"), strict=True):
+        assert a == pytest.approx(b, abs=1e-4)  # six clips, three a worker
     assert [r["step"] for r in two.lines("held_out.jsonl")] == [4, 8]
 
 

@@ -42,24 +42,6 @@ def test_one_worker_on_ray_is_this_process(cluster, squares, tmp_path):
     assert both[0]["sources"] == both[1]["sources"]
 
 
-def test_two_workers_are_one(cluster, squares, tmp_path):
-    squares["augment"] = {"scale": [1, 1]}
-    for task in squares["tasks"].values():
-        task["dropout"] = 0.0
-    one = tp.fit(validate(squares, "r"), tmp_path / "one", cluster=None, watch=silent)
-    squares["runtime"] |= {"workers": 2}
-    two = tp.fit(validate(squares, "r"), tmp_path / "two", cluster="local", watch=silent)
-    pairs = list(zip(one.lines("metrics.jsonl"), two.lines("metrics.jsonl"), strict=True))
-    assert len(pairs) == 6
-    for a, b in pairs:
-        for name in ("loss", "loss/action", "loss/depth", "grad_norm"):
-            assert a[name] == pytest.approx(b[name], abs=1e-5), (name, a["step"])
-    a = tp.evaluate(one, watch=silent)["sources"]["test"]["tasks"]
-    b = tp.evaluate(two, cluster="local", watch=silent)["sources"]["test"]["tasks"]
-    assert a["depth"]["clips"] == b["depth"]["clips"] == 6
-    assert a["depth"]["metrics"]["AbsRel"] == pytest.approx(b["depth"]["metrics"]["AbsRel"], abs=1e-5)
-
-
 def test_what_a_worker_raises_is_one_line_here(cluster, squares, tmp_path):
     squares["sources"]["rendered"]["wrong"] = [3]
     expected = r"^step \d: source 'rendered', sample 'squares/3': ZeroDivisionError: a mistake[^\n]*$"
