@@ -154,7 +154,7 @@ def report(
     from taskprompt.train.storage import is_uri
 
     page = tp.report(run, checkpoint=checkpoint)
-    print(f"written: {run}/{page.name}. Bring it here with taskprompt fetch." if is_uri(run) else f"open {page}")
+    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if is_uri(run) else f"open {page}")
 
 
 @app.command()
