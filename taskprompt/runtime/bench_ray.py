@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import torch
 
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
@@ -36,6 +37,7 @@ def bench_ray(
 ) -> RayCosts:
     """Measure a recipe plainly, and through Ray with so many workers; medians over rounds, ways in turn."""
     recipe = changed(recipe, steps=steps + 3)
+    torch.set_num_threads(recipe.runtime.threads or max(1, int(recipe.runtime.cpus_per_worker)))  # as a worker has
     ways = {"plain": recipe, **{str(n): with_workers(recipe, n) for n in workers}}
     first, memory = {way: [] for way in ways}, dict.fromkeys(ways, 0)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
