@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import Job, evaluate, fetch, fit, jobs, predict, report, submit, tune
+from taskprompt.api import evaluate, fetch, fit, predict, report, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -37,6 +37,7 @@ from taskprompt.core.types import (
     Vectors,
 )
 from taskprompt.nn.heads import DenseHead, PromptHead
+from taskprompt.runtime.submit import Job, jobs, submit
 from taskprompt.train.run import Run
 from taskprompt.train.specimen import load_batch
 from taskprompt.train.sweep_run import SweepRun

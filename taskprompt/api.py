@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep
-from taskprompt.runtime.submit import Job
 from taskprompt.train.run import Run, check_fits
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
@@ -124,38 +123,6 @@ def _opened(run: Run | str | Path, checkpoint: str) -> Run:
 def _stubs(folder: str, names: list[str]) -> list[str]:
     """Checkpoints whose tensors were not brought."""
     return [n for n in names if n.startswith("step-") and not list(Path(folder, n).glob("*.safetensors"))]
-
-
-def submit(
-    recipe: Recipe | str | Path,
-    overrides: list[str] | tuple[str, ...] = (),
-    *,
-    address: str,
-    out: str,
-    resume: bool = False,
-    fresh: bool = False,
-    ship: Iterable[str | Path] = (),
-    python: str | None = None,
-) -> Job:
-    """Send `fit` to a Ray cluster that runs elsewhere, and return as soon as the cluster has it.
-
-    The recipe travels merged and expanded, with taskprompt, the modules of your own kinds, and what `ship` names.
-    overrides: 'key=value' changes of a recipe's file. address: of the cluster's dashboard, such as
-    http://127.0.0.1:8265. out: the run's folder, absolute, as all machines of the cluster see it, or a URI that `fit`
-    takes. resume, fresh: as for fit. ship: more files and folders; those below the working folder keep their path.
-    python: what starts Python on the cluster's head; None: what the head starts its workers with.
-
-    Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
-    from taskprompt.runtime.submit import submit as send
-
-    return send(recipe, overrides, address=address, out=out, resume=resume, fresh=fresh, ship=ship, python=python)
-
-
-def jobs(address: str) -> dict[Job, str]:
-    """The jobs that taskprompt submitted to the cluster at an address, newest first -> their status."""
-    from taskprompt.runtime.submit import jobs as listed
-
-    return listed(address)
 
 
 def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:

@@ -16,9 +16,10 @@ from taskprompt.core.recipe import Recipe, Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import lost, own_error, plain_error
 from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts
+from taskprompt.train.folder import logged
 from taskprompt.train.parallel import shard
 from taskprompt.train.place import Place
-from taskprompt.train.run import Run, logged
+from taskprompt.train.run import Run
 
 Watch = Callable[[dict[str, Any]], None]
 SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by

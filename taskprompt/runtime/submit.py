@@ -97,7 +97,15 @@ def submit(
     ship: Iterable[str | Path] = (),
     python: str | None = None,
 ) -> Job:
-    """Send `fit` to a cluster; see taskprompt.submit."""
+    """Send `fit` to a Ray cluster that runs elsewhere, and return as soon as the cluster has it.
+
+    The recipe travels merged and expanded, with taskprompt, the modules of your own kinds, and what `ship` names.
+    overrides: 'key=value' changes of a recipe's file. address: of the cluster's dashboard, such as
+    http://127.0.0.1:8265. out: the run's folder, absolute, as all machines of the cluster see it, or a URI that `fit`
+    takes. resume, fresh: as for fit. ship: more files and folders; those below the working folder keep their path.
+    python: what starts Python on the cluster's head; None: what the head starts its workers with.
+
+    Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
     from taskprompt.runtime.dashboard import check_address
 
     address, place = check_address(address), check_place(out)

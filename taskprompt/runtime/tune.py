@@ -12,7 +12,7 @@ from taskprompt.core.errors import SpecError, TaskPromptError
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.room import needs
-from taskprompt.train.run import owned
+from taskprompt.train.folder import owned
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 
 QUIET = {

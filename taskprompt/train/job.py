@@ -15,11 +15,12 @@ from taskprompt.train import checkpoint, collective
 from taskprompt.train.average import Average
 from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.feed import Feed
+from taskprompt.train.folder import logged, owned
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.parallel import is_sharded, whole
 from taskprompt.train.place import Place
-from taskprompt.train.run import Run, build_model, logged, owned
+from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import save_batch
 
 log = logging.getLogger("taskprompt")

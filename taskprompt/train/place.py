@@ -44,13 +44,3 @@ def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = si
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     return Place(device=torch.device("cuda" if runtime.gpu else "cpu"), notify=notify)
-
-
-def share(quota: int, place: Place, source: str) -> int:
-    """A worker's part of a source's quota. Raises SpecError where it does not divide."""
-    if quota % place.workers:
-        raise SpecError(
-            f"sources.{source}.quota: {quota} clips cannot be shared by {place.workers} workers. "
-            f"Set a multiple of {place.workers}, or runtime.workers to a divisor of {quota}."
-        )
-    return quota // place.workers

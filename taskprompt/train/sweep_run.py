@@ -12,7 +12,8 @@ from taskprompt.core.errors import CheckpointError
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, vary
-from taskprompt.train.run import Run, owned
+from taskprompt.train.folder import owned
+from taskprompt.train.run import Run
 from taskprompt.train.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds

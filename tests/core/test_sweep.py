@@ -4,21 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sweeps import SWEEP
 
 from taskprompt.core.errors import RecipeError, SpecError
 from taskprompt.core.loading import validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Range, Sweep, vary
 from taskprompt.train.sweep_check import check_sweep
-
-SWEEP = {
-    "recipe": "r.yaml",
-    "overrides": {"evaluate_every": 2},
-    "search": {"stages.0.lr": {"loguniform": [1e-4, 1e-2]}},
-    "metric": "test/depth/RMSE_m",
-    "mode": "min",
-    "trials": 3,
-}
 
 
 @pytest.fixture

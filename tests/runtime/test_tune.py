@@ -10,22 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+import sweeps
 import yaml
 
 import taskprompt as tp
 from taskprompt.core.recipe import Recipe
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
-SWEEP = {
-    "recipe": "r.yaml",
-    "overrides": {"evaluate_every": 2},
-    "search": {"stages.0.lr": {"loguniform": [1e-4, 1e-2]}},
-    "metric": "test/depth/RMSE_m",
-    "mode": "min",
-    "trials": 4,
-    "asha": {"grace": 2, "reduction": 2},
-    "concurrent": 1,
-}
+SWEEP = sweeps.SWEEP | {"trials": 4, "asha": {"grace": 2, "reduction": 2}, "concurrent": 1}
 
 
 @pytest.fixture

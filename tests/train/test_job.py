@@ -8,7 +8,7 @@ import torch
 import taskprompt as tp
 from taskprompt.core.loading import validate
 from taskprompt.train import checkpoint
-from taskprompt.train.run import owned
+from taskprompt.train.folder import owned
 
 
 def run(data, out, **options):

@@ -1,0 +1,67 @@
+"""The command line's group `bench`: ways of doing one thing, compared in one run."""
+
+from pathlib import Path
+
+import typer
+
+from taskprompt.cli_jobs import Overrides, RecipeFile
+
+bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True)
+
+
+@bench.command("data")
+def bench_data(workers: int = 2, rounds: int = 3) -> None:
+    """Clips a second: Ray stream, plain PyAV loops, DataLoader."""
+    from taskprompt.runtime.bench import bench_data as measure
+
+    for case, ways in measure(workers, rounds).items():
+        stream = ways["ray stream"]["clips_per_s"]
+        for way, facts in ways.items():
+            spread = f"{facts['low']:.1f} to {facts['high']:.1f}"
+            ratio = f"stream is {stream / facts['clips_per_s']:.2f} of it" if way != "ray stream" else ""
+            print(f"{case}  {way:11} {facts['clips_per_s']:8.1f} clips/s  ({spread})  {ratio}".rstrip())
+
+
+@bench.command("scenes")
+def bench_scenes(size: int = 112, rounds: int = 3) -> None:
+    """Frames a second of the `scenes` source, all labels with them, on one core."""
+    from taskprompt.runtime.bench_scenes import bench_scenes as measure
+
+    for look, rate in measure(size, rounds).items():
+        print(f"{look}  {rate:.1f} frames/s of {size} x {size}")
+
+
+@bench.command("ray")
+def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
+    """What Ray costs a training, with one and with two workers, beside the plain loop."""
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.runtime.bench_ray import bench_ray as measure
+
+    found = measure(Recipe.load(recipe, overrides or ()), rounds=rounds)
+    print("way         first step s   step s   of plain   peak memory GB")
+    for way, name in (("plain", "plain loop"), ("1", "1 worker"), ("2", "2 workers")):
+        ratio = found.step[way] / found.step["plain"]
+        facts = f"{found.first_step[way]:12.1f} {found.step[way]:8.3f} {ratio:10.2f} {found.memory[way] / 1e9:16.2f}"
+        print(f"{name:10}  {facts}")
+    rates, sizes = found.clips, found.bytes_a_clip
+    share = rates["stream"] / rates["plain"]
+    print(
+        f"one reading process: {rates['stream']:.1f} clips/s in a stream, {share:.2f} of {rates['plain']:.1f} in a loop"
+    )
+    print(f"object store: {sizes['store'] / 1e6:.2f} MB a clip, whose columns are {sizes['clip'] / 1e6:.2f} MB")
+    print(f"checkpoint: {found.checkpoint:.2f} s to write")
+
+
+@bench.command("step")
+def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
+    """Seconds of a training step: through Ray Train, and in a plain loop."""
+    import tempfile
+
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.runtime.bench_step import bench_step as measure
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Recipe.load(recipe, overrides or ()), Path(folder), rounds=rounds)
+    print(
+        f"plain loop {found['plain']:.4f} s   through Ray Train {found['ray train']:.4f} s   ratio {found['ratio']:.3f}"
+    )
