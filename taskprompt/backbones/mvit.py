@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from taskprompt.backbones._mvit.block import MultiscaleBlock
 from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Grid, block_plans, strided
 from taskprompt.core.errors import SpecError
-from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import call, drop_path_rates, init_linear, paper_levels, require_clip
+from taskprompt.nn.guests import by_block, renewed
 
 
 class Mvit(Backbone):
@@ -37,8 +38,8 @@ class Mvit(Backbone):
         """Any clip fits: grids round up."""
         plans = self.plans(clip)
         levels = tuple((*plans[i].grid, plans[i].dim) for i in self.level_blocks())
-        last, token_dim = plans[-1], plans[0].dim_in
-        return Dims(clip.frames, clip.height, clip.width, last.grid, last.dim, levels, token_dim)
+        last, widths = plans[-1], tuple(plan.dim_in for plan in plans)
+        return Dims(clip.frames, clip.height, clip.width, last.grid, last.dim, levels, widths)
 
     def plans(self, clip: ClipSpec) -> list[BlockPlan]:
         """One a block."""
@@ -72,15 +73,16 @@ class MvitEncoder(Encoder):
         self.apply(init_linear)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
-    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
-        x = torch.cat([cls, patches] if guests is None else [cls, guests, patches], 1)
+        first, later = by_block(guests, len(self.blocks))
+        x = torch.cat([cls, patches] if first is None else [cls, first, patches], 1)
         prefix = x.shape[1] - patches.shape[1]
         taps = {}
         for i, block in enumerate(self.blocks):
-            x = call(block, x, prefix, checkpointing=self.checkpointing)
+            x = call(block, renewed(x, later[i], 1), prefix, checkpointing=self.checkpointing)
             if i in self.level_blocks:
                 taps[i] = to_grid(x[:, prefix:], self.grids[i])
         x = self.norm(x)

@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import Block, call, drop_path_rates, init_linear, paper_levels, require_clip
+from taskprompt.nn.guests import by_block, renewed
 
 
 class Tiny(Backbone):
@@ -45,7 +46,7 @@ class Tiny(Backbone):
             )
         t, h, w = (s // p for s, p in zip(size, self.patch, strict=True))
         levels = tuple((t, h, w, self.dim) for _ in self.level_blocks())
-        return Dims(*size, (t, h, w), self.dim, levels, self.dim)
+        return Dims(*size, (t, h, w), self.dim, levels, (self.dim,) * self.depth)
 
     def level_blocks(self) -> tuple[int, ...]:
         """The blocks, from 0, whose patch tokens are Features.levels."""
@@ -78,15 +79,16 @@ class TinyEncoder(Encoder):
         self.apply(init_linear)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
-    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = self.stem(video) + self.time + self.place
         b, t, h, w, _ = patches.shape
         parts = [repeat(self.cls, "d -> b 1 d", b=b), rearrange(patches, "b t h w d -> b (t h w) d")]
-        x = torch.cat(parts if guests is None else [*parts, guests], 1)
+        first, later = by_block(guests, len(self.blocks))
+        x = torch.cat(parts if first is None else [*parts, first], 1)
         taps = {}
         for i, block in enumerate(self.blocks):
-            x = call(block, x, checkpointing=self.checkpointing)
+            x = call(block, renewed(x, later[i], 1 + t * h * w), checkpointing=self.checkpointing)
             if i in self.level_blocks:
                 taps[i] = rearrange(x[:, 1 : 1 + t * h * w], "b (t h w) d -> b t h w d", t=t, h=h)
         x = self.norm(x)

@@ -87,10 +87,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Dictionaries merge by key, a null removes the key, and a new `kind` replaces the whole entry."""
+    """Dictionaries merge by key, a null removes the key, and a new `kind` replaces the whole entry. A dictionary whose
+    keys are positions changes those entries of a list."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
+        if isinstance(old, list) and isinstance(value, dict) and value and all(isinstance(i, int) for i in value):
+            merged[key] = _merge_list(key, old, value)
+            continue
         other_kind = (
             isinstance(value, dict) and isinstance(old, dict) and value.get("kind", old.get("kind")) != old.get("kind")
         )
@@ -101,6 +105,16 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _merge_list(key: str, old: list, changes: dict[int, Any]) -> list:
+    """The list with some entries changed: {0: {tasks: [action]}}."""
+    wrong = [i for i in changes if not 0 <= i < len(old)]
+    if wrong:
+        raise RecipeError(key, [f"there is no entry {wrong[0]}, the base has {len(old)}, counted from 0."])
+    at = {str(i): entry for i, entry in enumerate(old)}
+    merged = _merge(at, {str(i): value for i, value in changes.items()})
+    return [merged[i] for i in at if i in merged]
 
 
 def _override(data: dict[str, Any], text: str) -> None:

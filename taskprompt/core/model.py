@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,14 +14,19 @@ from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 
+Guests = Tensor | Sequence[Tensor]
+
 
 class Encoder(nn.Module, ABC):
-    """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back."""
+    """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back.
+
+    Guests may also be a list, one b n d a block, of the widths that Dims says: then every block starts with its own,
+    and what the block before made of its guests is dropped (VPT, deep)."""
 
     checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
 
     @abstractmethod
-    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         """As the class says; without guests it returns None in their place."""
 
 
@@ -45,6 +50,10 @@ class Prompter(Spec):
     """Base of all prompters: how the tasks' prompts come to be."""
 
     home: ClassVar[str] = "taskprompt.prompters"
+
+    def check(self, dims: Dims) -> None:
+        """Raises SpecError where a model of these sizes is not for it; asked before anything is built."""
+        return
 
     @abstractmethod
     def build(self, dims: Dims) -> nn.Module:

@@ -215,9 +215,14 @@ class Recipe(Spec):
 
     def _shape_problems(self):
         try:
-            model_dims(self.backbone, self.tasks, self.clip)
+            dims = model_dims(self.backbone, self.tasks, self.clip)
         except SpecError as error:
             yield f"backbone: {error}"
+            return
+        try:
+            self.prompter.check(dims)
+        except SpecError as error:
+            yield f"prompter: {error}"
 
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":

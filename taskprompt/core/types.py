@@ -124,5 +124,5 @@ class Dims:
     grid: tuple[int, int, int]  # t h w of the patches
     dim: int  # d of summary, patches and prompts as heads see them
     levels: tuple[tuple[int, int, int, int], ...] = ()  # t h w d of each level
-    token_dim: int = 0  # d of guest tokens where they enter the encoder; 0: dim
+    widths: tuple[int, ...] = ()  # d of the tokens where they enter each block; (): dim, and at the first block alone
     prompts: dict[str, int] = field(default_factory=dict)  # task -> how many prompts it owns

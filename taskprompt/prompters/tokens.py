@@ -1,4 +1,4 @@
-"""tokens: one learned prompt a task, inside the transformer (PViT)."""
+"""tokens: learned prompts inside the transformer, one or more a task, at its entrance or at every block (PViT, VPT)."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ from einops import repeat
 from pydantic import Field
 from torch import Tensor, nn
 
+from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Encoder, Prompter
 from taskprompt.core.types import Dims, Features
 
@@ -15,27 +16,50 @@ class Tokens(Prompter):
     """Learned tokens that pass through the encoder beside CLS and the patches (PViT eq. 2)."""
 
     scale: float = Field(default=0.02, gt=0)  # standard deviation of the initial tokens
+    neutral: int = Field(default=0, ge=0)  # more tokens, which belong to no task ("NP" of PViT, and VPT's prompts)
+    deep: bool = False  # every block begins with tokens of its own, in the place of those that it would be handed
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the tokens' values that a training step sets to 0
+
+    def check(self, dims: Dims) -> None:
+        """Raises SpecError where the backbone cannot take tokens at every block."""
+        if self.deep and not dims.widths:
+            raise SpecError(
+                "deep: this backbone takes prompts at its entrance alone (its Dims have no `widths`). "
+                "Set deep: false, or choose another backbone."
+            )
 
     def build(self, dims: Dims) -> "TaskTokens":
-        """Tokens of width dims.token_dim for every task that owns prompts."""
-        return TaskTokens(dims, self.scale)
+        """Tokens for every task that owns prompts, and the neutral ones."""
+        return TaskTokens(self, dims)
 
 
 class TaskTokens(nn.Module):
     """encoder, b t h w c -> Features whose `prompts` are the tokens as they leave the encoder, task -> b n d."""
 
-    def __init__(self, dims: Dims, scale: float):
+    def __init__(self, spec: Tokens, dims: Dims):
         super().__init__()
-        width = dims.token_dim or dims.dim
-        owned = {name: count for name, count in dims.prompts.items() if count}
-        self.tokens = nn.ParameterDict(
-            {n: nn.Parameter(torch.randn(count, width) * scale) for n, count in owned.items()}
+        widths = dims.widths or (dims.dim,)
+        counts = {**dims.prompts, NEUTRAL: spec.neutral}
+        self.counts = {name: count for name, count in counts.items() if count}
+        self.deep, self.dropout = spec.deep, nn.Dropout(spec.dropout)
+        self.tokens = nn.ParameterDict({n: _drawn(c, widths[0], spec.scale) for n, c in self.counts.items()})
+        self.later = nn.ParameterList(
+            _drawn(sum(self.counts.values()), width, spec.scale) for width in widths[1:] if spec.deep and self.counts
         )
 
     def forward(self, encoder: Encoder, video: Tensor) -> Features:
-        tokens = dict(self.tokens.items())
-        if not tokens:
+        if not self.counts:
             return encoder(video)[0]
-        features, guests = encoder(video, repeat(torch.cat(list(tokens.values())), "n d -> b n d", b=len(video)))
-        parts = guests.split([len(p) for p in tokens.values()], 1)
-        return dataclasses.replace(features, prompts=dict(zip(tokens, parts, strict=True)))
+        first = torch.cat([self.tokens[name] for name in self.counts])
+        guests = [repeat(self.dropout(x), "n d -> b n d", b=len(video)) for x in (first, *self.later)]
+        features, out = encoder(video, guests if self.deep else guests[0])
+        parts = dict(zip(self.counts, out.split([*self.counts.values()], 1), strict=True))
+        parts.pop(NEUTRAL, None)
+        return dataclasses.replace(features, prompts=parts)
+
+
+NEUTRAL = "_neutral"  # no task is called so: names begin with a letter or a digit
+
+
+def _drawn(count: int, width: int, scale: float) -> nn.Parameter:
+    return nn.Parameter(torch.randn(count, width) * scale)

@@ -25,10 +25,11 @@ def check_backbone(backbone: Backbone, clip: ClipSpec) -> None:
     dims, encoder = backbone.dims(clip), seeded_encoder(backbone, clip)
     draw = torch.Generator().manual_seed(1)
     video = torch.randn(BATCH, clip.frames, clip.height, clip.width, 3, generator=draw)
-    guests = torch.randn(BATCH, GUESTS, dims.token_dim or dims.dim, generator=draw)
+    guests = torch.randn(BATCH, GUESTS, dims.widths[0] if dims.widths else dims.dim, generator=draw)
     _check_shapes(encoder, dims, clip, video, guests)
     _check_repeatable(encoder, video, guests)
     _check_attention(encoder, dims, video, guests)
+    _check_renewed(encoder, dims, video)
     _check_gradients(encoder, video, guests)
     _check_autocast(encoder, video, guests)
 
@@ -96,6 +97,21 @@ def _check_attention(encoder: Encoder, dims: Dims, video: Tensor, guests: Tensor
         assert reach.min() > 0, (
             f"guest {i} does not see {int((reach == 0).sum())} of {reach.numel()} places of the video"
         )
+
+
+@torch.no_grad()
+def _check_renewed(encoder: Encoder, dims: Dims, video: Tensor) -> None:
+    """Where Dims tells the widths of all blocks: each block has guests of its own, which matter to what comes out."""
+    if not dims.widths:
+        return
+    draw = torch.Generator().manual_seed(3)
+    guests = [torch.randn(BATCH, GUESTS, width, generator=draw) for width in dims.widths]
+    before = tensors(*encoder(video, guests))
+    assert before["guests"].shape == (BATCH, GUESTS, dims.dim), f"with guests a block they are {before['guests'].shape}"
+    for i in range(len(guests)):
+        other = [*guests[:i], -guests[i].flip(-1), *guests[i + 1 :]]
+        moved = (tensors(*encoder(video, other))["summary"] - before["summary"]).abs().amax(-1)
+        assert moved.min() > 0, f"the guests of block {i} do not reach the summary"
 
 
 def _check_gradients(encoder: Encoder, video: Tensor, guests: Tensor) -> None:

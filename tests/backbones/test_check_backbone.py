@@ -28,7 +28,7 @@ class Broken(TinyEncoder):
         if self.how == "guests do not see":
             out = self.norm(guests)
         if self.how == "guests are lost":
-            out = guests[:, 1:]
+            out = out[:, 1:]
         return features, out
 
 

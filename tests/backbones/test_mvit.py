@@ -67,7 +67,7 @@ def test_grids_of_the_paper():
     assert [p.kv_stride for p in plans] == [8, 4, 4, *[2] * 11, 1, 1]
     assert [p.kv_grid[1] for p in plans] == [7, 14, 7, 14, *[7] * 10, 14, 7]
     dims = Mvit(size="S").dims(ClipSpec(frames=16, height=224, width=224, fps=None))
-    assert (dims.grid, dims.dim, dims.token_dim) == ((8, 7, 7), 768, 96)
+    assert (dims.grid, dims.dim, dims.widths[:3]) == ((8, 7, 7), 768, (96, 96, 192))
     assert dims.levels == ((8, 28, 28, 192), (8, 14, 14, 384), (8, 7, 7, 768))
 
 

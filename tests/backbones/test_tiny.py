@@ -10,7 +10,7 @@ from taskprompt.core.source import ClipSpec
 
 def test_dims():
     dims = Tiny(patch=(2, 8, 16), dim=64, depth=6).dims(ClipSpec(frames=8, height=64, width=96, fps=None))
-    assert (dims.grid, dims.dim, dims.token_dim) == ((4, 8, 6), 64, 64)
+    assert (dims.grid, dims.dim, dims.widths) == ((4, 8, 6), 64, (64,) * 6)
     assert dims.levels == ((4, 8, 6, 64),) * 3
     assert Tiny(depth=6).level_blocks() == (0, 4, 5)
     assert Tiny(depth=16).level_blocks() == (2, 12, 15)

@@ -1,11 +1,14 @@
 """tokens: how they start, what they own, and how they are split."""
 
+import pytest
 import torch
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.errors import SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.prompters.none import NoPrompts
+from taskprompt.prompters.shared import Shared
 from taskprompt.prompters.tokens import Tokens
 
 TINY = Tiny(patch=(2, 8, 8), dim=32, depth=1)
@@ -13,7 +16,7 @@ CLIP = ClipSpec(frames=2, height=16, width=16, fps=None)
 
 
 def dims(**prompts: int) -> Dims:
-    return Dims(2, 16, 16, (1, 2, 2), 64, token_dim=32, prompts=prompts)
+    return Dims(2, 16, 16, (1, 2, 2), 64, widths=(32,), prompts=prompts)
 
 
 def test_initial_tokens():
@@ -39,3 +42,52 @@ def test_each_task_gets_its_own_tokens():
 def test_heads_of_a_model_without_prompts_get_none():
     features = NoPrompts().build(dims(depth=2))(TINY.build(CLIP), torch.zeros(1, 2, 16, 16, 3))
     assert features.prompts == {}
+
+
+def test_neutral_tokens_change_the_features_and_belong_to_nobody():
+    torch.manual_seed(0)
+    encoder, video = TINY.build(CLIP).eval(), torch.randn(1, 2, 16, 16, 3)
+    features = Tokens(neutral=3).build(dims())(encoder, video)
+    assert features.prompts == {}
+    assert (features.summary - encoder(video)[0].summary).abs().max() > 0
+
+
+def test_deep_tokens_are_new_at_every_block():
+    """With blocks that hand everything on, what comes out are the last block's tokens, and none of the first."""
+    sizes = Dims(2, 16, 16, (1, 2, 2), 64, widths=(32, 48, 64), prompts={"depth": 1, "pose3d": 2})
+    prompter, guests = Tokens(deep=True).build(sizes), []
+    encoder = TINY.build(CLIP)
+
+    def last(video, given):
+        guests.extend(given)
+        return encoder(video)[0], given[-1]
+
+    features = prompter(last, torch.zeros(2, 2, 16, 16, 3))
+    assert [tuple(g.shape) for g in guests] == [(2, 3, 32), (2, 3, 48), (2, 3, 64)]
+    torch.testing.assert_close(features.prompts["pose3d"][1], prompter.later[-1][1:])
+    with pytest.raises(SpecError, match="Set deep: false"):
+        Tokens(deep=True).check(Dims(2, 16, 16, (1, 2, 2), 64))
+
+
+def test_dropout_of_tokens_in_training_alone():
+    torch.manual_seed(0)
+    prompter, encoder = Tokens(dropout=0.5).build(dims(depth=50)), TINY.build(CLIP)
+
+    def echo(video, guests):
+        return encoder(video)[0], guests
+
+    prompt = prompter(echo, torch.zeros(1, 2, 16, 16, 3)).prompts["depth"]
+    assert 0.45 < (prompt == 0).float().mean() < 0.55
+    assert (prompter.eval()(echo, torch.zeros(1, 2, 16, 16, 3)).prompts["depth"] != 0).all()
+
+
+def test_one_shared_token_is_as_wide_as_all_that_it_stands_for():
+    prompter, encoder = Shared().build(dims(depth=2, pose3d=1, boxes=0)), TINY.build(CLIP)
+    assert sum(p.numel() for p in prompter.parameters()) == 3 * 32 + 3 * 32 * 32 + 32  # values, projection, bias
+
+    def echo(video, guests):
+        return encoder(video)[0], guests
+
+    prompts = prompter(echo, torch.zeros(1, 2, 16, 16, 3)).prompts
+    assert {n: tuple(p.shape) for n, p in prompts.items()} == {"depth": (1, 2, 32), "pose3d": (1, 1, 32)}
+    torch.testing.assert_close(prompts["depth"][:, :1], prompts["pose3d"])

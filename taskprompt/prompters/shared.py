@@ -1,0 +1,44 @@
+"""shared: one wide prompt for all tasks (PViT's baseline "OP")."""
+
+import dataclasses
+
+import torch
+from einops import repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from taskprompt.core.model import Encoder, Prompter
+from taskprompt.core.types import Dims, Features
+from taskprompt.nn.blocks import init_linear
+
+
+class Shared(Prompter):
+    """One prompt that all tasks read, as wide as their own would be together (PViT section 4.4, "OP").
+
+    It is learned with n d values, where n is the number of prompts that the tasks own, and projected to d."""
+
+    scale: float = Field(default=0.02, gt=0)  # standard deviation of the token as it enters the encoder, at first
+
+    def build(self, dims: Dims) -> "SharedToken":
+        """One token, and its projection to the width of the encoder's tokens."""
+        return SharedToken(dims, self.scale)
+
+
+class SharedToken(nn.Module):
+    """encoder, b t h w c -> Features whose `prompts` are one token as it leaves the encoder, task -> b n d."""
+
+    def __init__(self, dims: Dims, scale: float):
+        super().__init__()
+        self.counts = {name: count for name, count in dims.prompts.items() if count}
+        width, wide = (dims.widths or (dims.dim,))[0], sum(self.counts.values())
+        self.token = nn.Parameter(torch.randn(wide * width) * scale) if wide else None
+        self.project = nn.Linear(wide * width, width) if wide else None
+        self.apply(init_linear)
+
+    def forward(self, encoder: Encoder, video: Tensor) -> Features:
+        if self.token is None or self.project is None:
+            return encoder(video)[0]
+        features, out = encoder(video, repeat(self.project(self.token), "d -> b 1 d", b=len(video)))
+        return dataclasses.replace(
+            features, prompts={name: out.expand(-1, count, -1) for name, count in self.counts.items()}
+        )
