@@ -205,7 +205,11 @@ class Recipe(Spec):
 
     def _held_out_problems(self):
         for name, source in self.held_out.items():
-            for field in ("quota", "mirror"):  # of training; recipes that were written out name them with their default
+            for field in (
+                "quota",
+                "mirror",
+                "shuffle",
+            ):  # of training; recipes that were written out name them with their default
                 value = getattr(source, field)
                 if value != type(source).model_fields[field].default:
                     yield (

@@ -13,7 +13,8 @@ from taskprompt.core.recipe import Augment, Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Row, Sample
-from taskprompt.train.order import FROM_THE_START, Course, locate, sample_rng, source_seed
+from taskprompt.train.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
+from taskprompt.video.geometry import View, move_labels
 
 ROWS = 1 << 16  # that are dictionaries at once
 
@@ -47,9 +48,9 @@ class Reader:
         """One index of the course as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
         position = self.course(place)
         epoch, index = locate(position, len(self), self.seed) if self.augment else divmod(position, len(self))
-        row = self.table.slice(index, 1).to_pylist()[0]
+        row = self._row(index)
         try:
-            sample = self.sample(row, epoch)
+            sample = self._sample(row, index, epoch)
             columns, error = prepare(sample, self.tasks, self.dims), ""
         except SampleError as problem:
             columns, error = blank(self.tasks, self.dims), " ".join(str(problem).split())
@@ -62,15 +63,28 @@ class Reader:
             ) from problem
         return columns | {"key": np.asarray(row["key"]), "index": np.asarray(place), "error": np.asarray(error)}
 
-    def sample(self, row, epoch: int) -> Sample:
+    def _sample(self, row: Row, index: int, epoch: int) -> Sample:
         """One row as the model will see it: loaded, cut to the labels kept, augmented."""
         # Here, since torchvision takes seconds to load, and the training process leaves reading to others.
         from taskprompt.video.augment import augment
 
         rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
         sample = self.source.load(row, self.clip, rng)
+        if self.source.shuffle is not None:
+            sample = self._exchanged(sample, index, epoch, self.source.shuffle)
         labels = {n: v for n, v in sample.labels.items() if n in self.source.gives()}
         return augment(dataclasses.replace(sample, labels=labels), self.clip, self.augment, rng, self.source.mirror)
+
+    def _row(self, index: int) -> Row:
+        return self.table.slice(index, 1).to_pylist()[0]
+
+    def _exchanged(self, sample: Sample, index: int, epoch: int, seed: int) -> Sample:
+        """The sample with all labels of another row, the same one in every epoch, scaled to this one's frames."""
+        row = self._row(int(epoch_order(len(self), seed, 0)[index]))
+        other = self.source.load(row, self.clip, sample_rng(self.seed, epoch, row["key"]))
+        (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
+        labels = move_labels(other.labels, View(0, 0, w, h, width, height))
+        return dataclasses.replace(sample, labels=labels, sided=sample.sided or other.sided)
 
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:
