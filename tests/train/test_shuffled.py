@@ -47,7 +47,7 @@ def test_labels_are_another_clips_in_every_epoch(squares):
             columns = one.read(position)
             assert columns["key"] == f"squares/{index}"
             assert (columns["video"] == index).all()
-            np.testing.assert_allclose(columns["depth/depth"], (depth + 1) / 100, atol=1e-6)
+            np.testing.assert_allclose(columns["depth/depth"], depth + 1)
 
 
 def test_labels_of_a_clip_of_another_size_are_scaled(squares):
