@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import evaluate, fetch, fit, predict, report, tune
+from taskprompt.api import compare, evaluate, fetch, fit, predict, report, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -89,6 +89,7 @@ __all__ = [
     "TaskError",
     "TaskPromptError",
     "Vectors",
+    "compare",
     "evaluate",
     "fetch",
     "fit",

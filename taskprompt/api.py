@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,13 +59,44 @@ def tune(
     Raises RecipeError with all that is wrong at any edge of the space before anything starts; CheckpointError,
     ClusterError; TaskPromptError where every trial failed."""
     sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
-    recipes = check_sweep(sweep, Recipe.load(sweep.recipe))
+    recipes = check_sweep(sweep)
     run = SweepRun.start(out, sweep, resume=resume, fresh=fresh)
     from taskprompt.progress import trial_lines
     from taskprompt.runtime.tune import tune as job
 
     job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch)
     return run
+
+
+def compare(
+    recipes: Sequence[str | Path],
+    out: str | Path,
+    *,
+    seeds: int = 5,
+    metric: str | None = None,
+    mode: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    cluster: str = "local",
+    resume: bool = False,
+    fresh: bool = False,
+    watch: Watch | None = None,
+) -> SweepRun:
+    """Train each of several recipes with seeds 0, 1, ... into the folder `out`, a sweep's, and tabulate the results.
+
+    The table is comparison.md, .tex and .json in the folder: the mean of `metric` over seeds with its 95 % interval,
+    the difference from the first recipe paired by seed, and the minutes that a run took. metric: source/task/metric, as
+    in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the metric's name says.
+    overrides: field -> value, the same for all. A recipe without `evaluate_every` is measured after every quarter of
+    its steps. cluster, resume, fresh and watch are as for `tune`, and so are the errors; a run that fails is told below
+    the table."""
+    from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
+
+    sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {})
+    try:
+        return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, watch=watch)
+    finally:  # what has ended before an interruption is a table, too
+        if (Path(out) / "sweep.yaml").is_file() and is_comparison((run := SweepRun.open(out)).sweep):
+            write_comparison(run)
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
+from taskprompt.cli_tables import compare
 from taskprompt.core.errors import TaskPromptError
 
 app = typer.Typer(
@@ -184,6 +185,7 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
 
 
+app.command()(compare)
 app.command()(submit)
 app.add_typer(job, name="job")
 app.add_typer(bench, name="bench")

@@ -1,8 +1,8 @@
-"""Sweep: many runs of one recipe, in one yaml: what varies, what is measured, and when a trial has had its chance."""
+"""Sweep: many runs of a recipe, or of several, in one yaml: what varies, what is measured, when a trial has had its
+chance."""
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -106,9 +106,9 @@ class Asha(Spec):
 class Sweep(Spec):
     """One yaml a sweep."""
 
-    recipe: str  # the recipe's yaml file; a relative path starts at the sweep's file
+    recipe: str | tuple[str, ...]  # the recipe's yaml file, or several to try; relative paths start at the sweep's file
     overrides: dict[str, Any] = {}  # field -> value, the same for all trials: evaluate_every, stages.0.steps
-    search: dict[str, Range] = Field(min_length=1)  # field -> what it may be
+    search: dict[str, Range] = {}  # field -> what it may be
     metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
     mode: Literal["max", "min"]  # is more of it better, or less?
     trials: int | None = Field(default=None, ge=1)  # how many; a grid has as many as it has combinations
@@ -129,7 +129,10 @@ class Sweep(Spec):
 
     @model_validator(mode="after")
     def _agrees(self) -> "Sweep":
-        problems = [f"search.{n}: is fixed in overrides. Remove one." for n in self.search if n in self.overrides]
+        problems = [] if self.axes else ["search: nothing varies. Name a field, or give several recipes."]
+        twice = sorted({n for n in self.names if self.names.count(n) > 1})
+        problems += [f"recipe: two files are called {n}, which would name both. Rename one." for n in twice]
+        problems += [f"search.{n}: is fixed in overrides. Remove one." for n in self.search if n in self.overrides]
         if self.searcher == "grid":
             endless = [n for n, r in self.search.items() if r.grid() is None]
             problems += [f"search.{n}: a grid needs an end. Give a choice, an integer, or a step." for n in endless]
@@ -145,7 +148,23 @@ class Sweep(Spec):
     def load(cls, path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Sweep":
         """The sweep in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
         sweep = validate(read(path, overrides), str(path), cls)
-        return sweep.model_copy(update={"recipe": os.path.join(Path(path).absolute().parent, sweep.recipe)})
+        return sweep.model_copy(update={"recipe": tuple(str(Path(path).absolute().parent / f) for f in sweep.files)})
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The recipes' yaml files."""
+        return (self.recipe,) if isinstance(self.recipe, str) else self.recipe
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the recipes are called: their files' names, without the ending."""
+        return tuple(Path(f).stem for f in self.files)
+
+    @property
+    def axes(self) -> dict[str, Range]:
+        """All that differs between trials: `recipe`, where there are several, and the fields of `search`."""
+        several = {"recipe": Range(choice=self.names)} if len(set(self.names)) > 1 else {}
+        return several | self.search
 
     @property
     def count(self) -> int:
@@ -154,9 +173,7 @@ class Sweep(Spec):
 
     def combinations(self) -> list[dict[str, Any]]:
         """Every combination of a grid, in order; the last field changes fastest."""
-        return [
-            dict(zip(self.search, v, strict=True)) for v in product(*(r.grid() or () for r in self.search.values()))
-        ]
+        return [dict(zip(self.axes, v, strict=True)) for v in product(*(r.grid() or () for r in self.axes.values()))]
 
     def better(self, a: float, b: float) -> bool:
         """Is the value a better than b?"""
@@ -167,11 +184,18 @@ class Sweep(Spec):
         return dump(self)
 
 
-def vary(base: Recipe, sweep: Sweep, values: Mapping[str, Any]) -> Recipe:
+def load_bases(sweep: Sweep) -> dict[str, Recipe]:
+    """name -> recipe, of all that a sweep tries."""
+    return {name: Recipe.load(file) for name, file in zip(sweep.names, sweep.files, strict=True)}
+
+
+def vary(bases: Mapping[str, Recipe], sweep: Sweep, values: Mapping[str, Any]) -> Recipe:
     """The recipe of one trial: overrides, then values, merged as `extends` merges. Raises RecipeError."""
-    data = base.model_dump(mode="json")
+    several = "recipe" in sweep.axes and len(bases) > 1
+    data = bases[values.get("recipe", sweep.names[0]) if several else sweep.names[0]].model_dump(mode="json")
     for key, value in {**sweep.overrides, **values}.items():
-        change(data, key, value)
+        if key != "recipe" or not several:
+            change(data, key, value)
     return validate(data, ", ".join(f"{k}={json.dumps(v)}" for k, v in values.items()) or "overrides")
 
 

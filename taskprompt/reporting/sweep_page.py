@@ -62,7 +62,7 @@ def line(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
     top = facts["best"]
     return {
         "name": row.name,
-        "values": [words(row.values[n]) for n in sweep.search],
+        "values": [words(row.values[n]) for n in sweep.axes],
         "last": NOTHING if row.last is None else read.text(row.last),
         "top": NOTHING if top is None else read.text(top),
         "top_step": facts["best_step"],

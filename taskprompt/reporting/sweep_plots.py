@@ -52,7 +52,7 @@ def curves_panel(rows: Sequence[TrialRow], best: TrialRow | None, sweep: Sweep) 
 def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
     """Parallel coordinates: a line a trial through its values to what it reached; bright lines are the good ones."""
     measured = [r for r in rows if r.measured and r.state != "failed"]
-    names = [*sweep.search, sweep.metric]
+    names = [*sweep.axes, sweep.metric]
     with rc_context(STYLE):
         figure = Figure(figsize=(max(7.4, 1.7 * len(names)), 3.2), layout="constrained")
         axes = figure.add_subplot()
@@ -62,9 +62,9 @@ def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
     for at in order:
         row, height = measured[at], (values[at] - low) / ((high - low) or 1.0)
         good = height if sweep.mode == "max" else 1 - height
-        path = [place(r, row.values[n]) for n, r in sweep.search.items()] + [float(height)]
+        path = [place(r, row.values[n]) for n, r in sweep.axes.items()] + [float(height)]
         axes.plot(range(len(names)), path, color=colormaps["plasma"](0.1 + 0.75 * good), alpha=0.85, linewidth=1.4)
-    for i, field in enumerate(sweep.search.values()):
+    for i, field in enumerate(sweep.axes.values()):
         axis(axes, i, *ticks(field))
     axis(axes, len(names) - 1, [0.0, 1.0], [f"{scaled(sweep, v):.3g}" for v in (low, high)])
     axes.set_xticks(range(len(names)), [short(n) for n in names])
@@ -101,9 +101,9 @@ def importances(rows: Sequence[TrialRow], sweep: Sweep) -> dict[str, float]:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize" if sweep.mode == "max" else "minimize")
-    space: dict[str, Any] = {n: r.distribution() for n, r in sweep.search.items()}
+    space: dict[str, Any] = {n: r.distribution() for n, r in sweep.axes.items()}
     for row in measured:
-        params = {n: r.encode(row.values[n]) for n, r in sweep.search.items()}
+        params = {n: r.encode(row.values[n]) for n, r in sweep.axes.items()}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=row.measured[-1]))
     found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=TOP))
     return found if all(map(math.isfinite, found.values())) and sum(found.values()) else {}

@@ -32,7 +32,7 @@ class Ledger:
         self.rows: list[TrialRow] = []
         self.asked: list[Any] = []  # Optuna's trials
         self.fatal = ""  # a mistake that every trial would make
-        self.space: dict[str, Any] = {n: r.distribution() for n, r in self.sweep.search.items()}
+        self.space: dict[str, Any] = {n: r.distribution() for n, r in self.sweep.axes.items()}
         direction = "maximize" if self.sweep.mode == "max" else "minimize"
         self.study = optuna.create_study(sampler=sampler(self.sweep), direction=direction)
         self.asha = asha(self.sweep, steps)
@@ -123,7 +123,7 @@ class Ledger:
             self.asked.append(None)
             return self.sweep.combinations()[number]
         self.asked.append(self.study.ask(self.space))
-        return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.search.items()}
+        return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.axes.items()}
 
     def _judge(self, row: TrialRow, last: bool) -> str:
         """'done' or 'stopped' where the newest report is a trial's last one; or nothing."""

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
-from taskprompt.core.sweep import Sweep, vary
+from taskprompt.core.sweep import Sweep, load_bases, vary
 from taskprompt.train.folder import owned
 from taskprompt.train.run import Run
 from taskprompt.train.storage import is_uri
@@ -62,7 +63,7 @@ class SweepRun:
         if is_uri(path):
             raise CheckpointError(f"{path}: a sweep lies in a folder, not in a storage. Give --out a path.")
         run = cls(Path(path).absolute())
-        base, exists = Recipe.load(sweep.recipe), (run.path / "sweep.yaml").exists()
+        bases, exists = load_bases(sweep), (run.path / "sweep.yaml").exists()
         if exists and fresh:
             with owned(run.path, patience=10):
                 shutil.rmtree(run.path)
@@ -71,23 +72,26 @@ class SweepRun:
                 f"{run.path}: holds a sweep already. Add --resume to go on with it, or --fresh to replace it."
             )
         elif exists:
-            run._check_same(sweep, base)
+            run._check_same(sweep, bases)
         elif run.path.exists() and any(run.path.iterdir()):
             raise CheckpointError(f"{run.path}: is not empty and holds no sweep. Choose another folder for --out.")
         try:
             (run.path / "trials").mkdir(parents=True, exist_ok=True)
-            run._write("base.yaml", dump(base))
-            run._write("sweep.yaml", sweep.model_copy(update={"recipe": "base.yaml"}).text())
+            (run.path / "recipes").mkdir(exist_ok=True)
+            for name, base in bases.items():
+                run._write(f"recipes/{name}.yaml", dump(base))
+            files = tuple(f"recipes/{name}.yaml" for name in bases)
+            run._write("sweep.yaml", sweep.model_copy(update={"recipe": files}).text())
         except OSError as error:
             raise CheckpointError(
                 f"{run.path}: cannot be written: {error.strerror}. Choose another folder for --out."
             ) from None
         return run
 
-    def _check_same(self, sweep: Sweep, base: Recipe) -> None:
+    def _check_same(self, sweep: Sweep, bases: Mapping[str, Recipe]) -> None:
         old, new = self.sweep.model_dump(mode="json"), sweep.model_dump(mode="json")
         changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
-        changed += ["recipe"] if Recipe.load(self.path / "base.yaml") != base else []
+        changed += ["recipe"] if load_bases(self.sweep) != bases else []
         begun = len(self.trials())
         if changed:
             raise CheckpointError(
@@ -107,7 +111,7 @@ class SweepRun:
 
     def recipe(self, values: dict[str, Any]) -> Recipe:
         """The recipe of the trial with these values."""
-        return vary(Recipe.load(self.path / "base.yaml"), self.sweep, values)
+        return vary(load_bases(self.sweep), self.sweep, values)
 
     def run(self, trial: TrialRow) -> Run:
         """A trial's own folder, a run like any other."""
@@ -147,7 +151,7 @@ class SweepRun:
         shown = {"metric": sweep.metric, "mode": sweep.mode, "best": found and found.number, "trials": table}
         self._write("results.json", json.dumps(shown, indent=1))
         with open(draft := self.path / ".results.csv", "w", newline="", encoding="utf-8") as file:
-            head = ["trial", *sweep.search, "state", "last", "best", "best_step", "steps", "seconds", "error"]
+            head = ["trial", *sweep.axes, "state", "last", "best", "best_step", "steps", "seconds", "error"]
             writer = csv.DictWriter(file, head, extrasaction="ignore")
             writer.writeheader()
             for line in table:
@@ -165,7 +169,7 @@ class SweepRun:
             self._write("best.yaml", head + dump(self.recipe(found.values)))
 
     def _write(self, name: str, text: str) -> None:
-        draft = self.path / f".{name}"
+        draft = self.path / f"{name}.part"
         draft.write_text(text, encoding="utf-8")
         draft.replace(self.path / name)
 

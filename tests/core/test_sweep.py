@@ -1,14 +1,11 @@
 """Sweeps: ranges, the recipes of trials, and what is refused before anything starts."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from sweeps import SWEEP
 
 from taskprompt.core.errors import RecipeError, SpecError
 from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Range, Sweep, vary
 from taskprompt.train.sweep_check import check_sweep
 
@@ -22,7 +19,7 @@ def problems(squares, tmp_path):
         (tmp_path / "s.yaml").write_text(yaml.safe_dump(SWEEP | changes))
         try:
             sweep = Sweep.load(tmp_path / "s.yaml")
-            check_sweep(sweep, Recipe.load(sweep.recipe))
+            check_sweep(sweep)
         except RecipeError as error:
             return error.problems
         return []
@@ -61,15 +58,16 @@ def test_a_range_that_is_none(range_, words):
 
 def test_a_trial_is_the_recipe_with_its_values(squares):
     base = validate(squares, "r")
+    bases = {"r": base}
     sweep = Sweep.model_validate(SWEEP)
-    trial = vary(base, sweep, {"stages.0.lr": 0.5, "tasks.depth": {"far": 3.0}, "held_out.test.clips": 4})
+    trial = vary(bases, sweep, {"stages.0.lr": 0.5, "tasks.depth": {"far": 3.0}, "held_out.test.clips": 4})
     assert trial.stages[0].lr == 0.5
     assert trial.evaluate_every == 2
     assert trial.tasks["depth"].far == 3.0  # type: ignore[attr-defined]
     assert trial.tasks["depth"].height == 8  # type: ignore[attr-defined]
     assert trial.held_out["test"].clips == 4  # type: ignore[attr-defined]
-    assert set(vary(base, sweep, {"tasks.depth": None}).tasks) == {"action"}
-    assert vary(base, sweep, {"prompter": {"kind": "none"}}).prompter != base.prompter
+    assert set(vary(bases, sweep, {"tasks.depth": None}).tasks) == {"action"}
+    assert vary(bases, sweep, {"prompter": {"kind": "none"}}).prompter != base.prompter
 
 
 def test_a_grid_counts_its_combinations():
@@ -79,13 +77,29 @@ def test_a_grid_counts_its_combinations():
     assert sweep.combinations()[1] == {"seed": 0, "stages.0.warmup": 1}
 
 
+def test_several_recipes_are_an_axis(squares):
+    """The slowest one of a grid; a trial's values name its recipe."""
+    bases = {"r": validate(squares, "r"), "plain": validate(squares | {"prompter": {"kind": "none"}}, "plain")}
+    several = SWEEP | {"recipe": ["r.yaml", "other/plain.yaml"], "searcher": "grid", "trials": None}
+    sweep = Sweep.model_validate(several | {"search": {"seed": {"choice": [0, 1]}}})
+    assert sweep.combinations() == [{"recipe": n, "seed": i} for n in ("r", "plain") for i in (0, 1)]
+    for values in sweep.combinations():
+        trial = vary(bases, sweep, values)
+        assert (trial.prompter, trial.seed) == (bases[values["recipe"]].prompter, values["seed"])
+    assert Sweep.model_validate(several | {"search": {}}).count == 2
+    with pytest.raises(ValueError, match="two files are called r"):
+        Sweep.model_validate(several | {"recipe": ["r.yaml", "other/r.yaml"], "search": {}})
+    with pytest.raises(ValueError, match="nothing varies"):
+        Sweep.model_validate(SWEEP | {"search": {}})
+
+
 def test_sweeps_extend_and_expand(tmp_path, monkeypatch):
     monkeypatch.setenv("HOW_MANY", "7")
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(SWEEP | {"trials": "${HOW_MANY}"}))
     (tmp_path / "more.yaml").write_text("extends: base.yaml\nseed: 3\n")
     sweep = Sweep.load(tmp_path / "more.yaml", ["asha={grace: 2}"])
     assert (sweep.trials, sweep.seed, sweep.asha and sweep.asha.reduction) == (7, 3, 3.0)
-    assert Path(sweep.recipe) == tmp_path / "r.yaml"
+    assert sweep.files == (str(tmp_path / "r.yaml"),)
     (tmp_path / "again.yaml").write_text(sweep.text())
     assert Sweep.load(tmp_path / "again.yaml") == sweep
 

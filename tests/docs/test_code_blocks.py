@@ -164,7 +164,7 @@ def test_the_sweep_is_valid(folder):
     """At every edge of its space; sweeps are trained in tests/runtime."""
     write_files("docs/sweeps.md", folder)
     sweep = tp.Sweep.load("lr.yaml")
-    assert len(check_sweep(sweep, Recipe.load(sweep.recipe))) == 1 + 2 + 2 + 2 + 3
+    assert len(check_sweep(sweep)) == 1 + 2 + 2 + 2 + 3
 
 
 @pytest.mark.parametrize("overrides", SYSTEMS, ids=[" ".join(o) or "pvit" for o in SYSTEMS])

@@ -42,8 +42,8 @@ def test_it_builds_and_survives_its_dump(path):
 )
 def test_a_sweep_is_valid_at_every_edge_and_survives_its_dump(path, trials, tmp_path):
     sweep = Sweep.load(path)
-    edges = check_sweep(sweep, Recipe.load(sweep.recipe))
-    assert len(edges) == 1 + sum(len(r.edges()) for r in sweep.search.values())
+    edges = check_sweep(sweep)
+    assert len(edges) == 1 + sum(len(r.edges()) for r in sweep.axes.values())
     assert all("action" in measured(recipe) for recipe in edges)
     assert sweep.count == trials
     (tmp_path / "again.yaml").write_text(sweep.text())

@@ -1,0 +1,47 @@
+"""The command line's verbs that set recipes beside each other: `compare` and `profile`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import yaml
+
+from taskprompt.core.errors import RecipeError
+
+Recipes = Annotated[
+    list[str], typer.Argument(help="Recipes' yaml files, and changes as key=value.", show_default=False)
+]
+
+
+def compare(
+    recipes: Recipes,
+    seeds: Annotated[int, typer.Option(help="How many runs each, with seeds from 0.")] = 5,
+    metric: Annotated[
+        str | None, typer.Option(help="source/task/metric, such as real/action/top1; that of `best` if none is given.")
+    ] = None,
+    mode: Annotated[Literal["max", "min"] | None, typer.Option(help="Is more better, or less? By its name.")] = None,
+    out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
+    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that have not ended.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+) -> None:
+    """Train recipes with several seeds each, and tabulate means, intervals, paired differences and costs."""
+    import taskprompt as tp
+
+    files, overrides = parted(recipes)
+    options = {"metric": metric, "mode": mode, "overrides": overrides, "cluster": cluster}
+    run = tp.compare(files, out, seeds=seeds, resume=resume, fresh=fresh, **options)
+    print((run.path / "comparison.md").read_text(encoding="utf-8"))
+    print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
+
+
+def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
+    """Files, and key=value changes."""
+    overrides = {}
+    for word in (w for w in words if "=" in w):
+        key, _, value = word.partition("=")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RecipeError(f"override {word!r}", [f"the value {value!r} is not yaml; quote it."]) from None
+    return [Path(w) for w in words if "=" not in w], overrides

@@ -1,0 +1,197 @@
+"""Recipes beside each other over the same seeds: means, their intervals, paired differences, and what a run costs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.loading import validate
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.sweep import Sweep
+from taskprompt.reporting.tables import NOTHING, Reading, reading
+from taskprompt.train.sweep_run import SweepRun, TrialRow
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over seeds with half the width of its 95 % interval (Student's t); NaN for a single one."""
+
+    mean: float
+    half: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recipe of a comparison."""
+
+    recipe: str
+    value: Mean | None  # None where no run of it has ended
+    gain: Mean | None  # over the first recipe with the same seed; None for the first itself
+    minutes: float  # of training and evaluating, a run
+    failed: tuple[str, ...]  # one line for each run that has
+
+
+def comparison_sweep(
+    recipes: Sequence[str | Path], seeds: int, metric: str | None, mode: str | None, overrides: Mapping[str, Any]
+) -> Sweep:
+    """The sweep that trains every recipe with every seed. Raises SpecError, RecipeError."""
+    if len(recipes) < 2 or seeds < 1:
+        found = f"{len(recipes)} recipe{'s' * (len(recipes) != 1)} and {seeds} seeds"
+        raise SpecError(f"found {found}, expected two recipes or more, the first to compare with, and a seed or more.")
+    loaded = [Recipe.load(r) for r in recipes]
+    metric = metric or (loaded[0].best.metric if loaded[0].best else None)
+    if metric is None:
+        first = loaded[0]
+        known = [f"{name}/{task}/..." for name, s in first.held_out.items() for task in first.tasks_of(s)]
+        raise SpecError(
+            f"metric: none is given. Measured: {', '.join(known) or 'nothing'}. Give --metric real/action/top1."
+        )
+    better = reading(metric.rpartition("/")[2]).better
+    if mode is None and not better:
+        raise SpecError(f"mode: the name {metric!r} does not say whether more is better. Give --mode max or min.")
+    every = {} if all(r.evaluate_every for r in loaded) else {"evaluate_every": quarter(loaded)}
+    return validate(
+        {
+            "recipe": [str(Path(r).absolute()) for r in recipes],
+            "overrides": {**every, **overrides},
+            "search": {"seed": {"choice": list(range(seeds))}},
+            "metric": metric,
+            "mode": mode or {1: "max", -1: "min"}[better],
+            "searcher": "grid",
+        },
+        "compare",
+        Sweep,
+    )
+
+
+def is_comparison(sweep: Sweep) -> bool:
+    """Is this a sweep over recipes and seeds alone?"""
+    return set(sweep.axes) == {"recipe", "seed"}
+
+
+def quarter(recipes: Sequence[Recipe]) -> int:
+    """A quarter of the steps of the shortest recipe."""
+    return max(1, min(sum(stage.steps for stage in r.stages) for r in recipes) // 4)
+
+
+def compare_rows(rows: Sequence[TrialRow], recipes: Sequence[str]) -> list[Entry]:
+    """An entry a recipe, in their order, from the trials of a comparison."""
+    ended = {n: {r.values["seed"]: r for r in rows if r.values["recipe"] == n and r.state == "done"} for n in recipes}
+    entries = []
+    for name in recipes:
+        mine, first = ended[name], ended[recipes[0]]
+        pairs = [mine[s].measured[-1] - first[s].measured[-1] for s in mine if s in first]
+        failed = [r for r in rows if r.values["recipe"] == name and r.state == "failed"]
+        entries.append(
+            Entry(
+                name,
+                mean([r.measured[-1] for r in mine.values()]),
+                None if name == recipes[0] else mean(pairs),
+                float(np.mean([r.seconds for r in mine.values()])) / 60 if mine else math.nan,
+                tuple(f"seed {r.values['seed']}: {r.error}" for r in failed),
+            )
+        )
+    return entries
+
+
+def mean(values: Sequence[float]) -> Mean | None:
+    """None of no values."""
+    from scipy.stats import t  # takes half a second to load
+
+    count = len(values)
+    if not count:
+        return None
+    spread = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    return Mean(float(np.mean(values)), spread * float(t.ppf(0.975, max(count - 1, 1))), count)
+
+
+def write_comparison(run: SweepRun) -> Mapping[str, str]:
+    """Write comparison.json, .md and .tex into a comparison's folder; returns name -> text of the three."""
+    sweep, rows = run.sweep, run.trials()
+    entries, read = compare_rows(rows, sweep.names), reading(sweep.metric.rsplit("/", 1)[1])
+    texts = {
+        "comparison.json": json.dumps(as_data(entries, sweep.metric), indent=1),
+        "comparison.md": markdown(entries, read, sweep.metric),
+        "comparison.tex": latex(entries, read),
+    }
+    for name, text in texts.items():
+        draft = run.path / f"{name}.part"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(run.path / name)
+    return texts
+
+
+def as_data(entries: Sequence[Entry], metric: str) -> dict[str, Any]:
+    """The table as plain data; numbers that do not exist are null."""
+
+    def plain(m: Mean | None) -> dict[str, Any] | None:
+        return m and {"mean": m.mean, "half": m.half if math.isfinite(m.half) else None, "runs": m.count}
+
+    found = [
+        {
+            "recipe": e.recipe,
+            "value": plain(e.value),
+            "gain": plain(e.gain),
+            "minutes": e.minutes if math.isfinite(e.minutes) else None,
+            "failed": list(e.failed),
+        }
+        for e in entries
+    ]
+    return {"metric": metric, "recipes": found}
+
+
+def cells(entries: Sequence[Entry], read: Reading, between: str) -> list[tuple[str, str, str, str, str]]:
+    """recipe, runs, value, gain, minutes, as text; `between` stands before half the width of an interval."""
+    return [
+        (
+            e.recipe,
+            str(e.value.count if e.value else 0),
+            shown(e.value, read, between),
+            shown(e.gain, read, between, sign=True),
+            f"{e.minutes:.1f}" if math.isfinite(e.minutes) else NOTHING,
+        )
+        for e in entries
+    ]
+
+
+def shown(m: Mean | None, read: Reading, between: str, *, sign: bool = False) -> str:
+    """A mean with its interval, without the unit."""
+    if m is None:
+        return NOTHING
+    plus = "+" if sign and m.mean >= 0 else ""
+    return f"{plus}{read.number(m.mean)}" + (f"{between}{read.number(m.half)}" if math.isfinite(m.half) else "")
+
+
+def markdown(entries: Sequence[Entry], read: Reading, metric: str) -> str:
+    """The table in Markdown, and below it each run that failed."""
+    unit = f" ({read.unit})" if read.unit else ""
+    lines = [
+        f"| recipe | runs | {read.name}{unit} {read.arrow} | over {entries[0].recipe} | minutes a run |",
+        "|---|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in cells(entries, read, " ± ")),
+        "",
+        f"{metric}; mean ± half of its 95 % interval over seeds (Student's t); differences are paired by seed.",
+    ]
+    failed = [f"- {e.recipe}, {line}" for e in entries for line in e.failed]
+    return "\n".join([*lines, *(["", "Failed:", "", *failed] if failed else [])]) + "\n"
+
+
+def latex(entries: Sequence[Entry], read: Reading) -> str:
+    """The table in LaTeX, with the rules of the package booktabs."""
+    unit = f" ({read.unit})" if read.unit else ""
+    head = ["recipe", "runs", f"{read.name}{unit}", f"over {entries[0].recipe}", "minutes a run"]
+    body = [" & ".join(f"${c}$" if "pm" in c else escaped(c) for c in row) for row in cells(entries, read, r" \pm ")]
+    rules = [r"\begin{tabular}{lrrrr}", r"\toprule", " & ".join(map(escaped, head)) + r" \\", r"\midrule"]
+    return "\n".join([*rules, *(f"{line} \\\\" for line in body), r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX takes it."""
+    marks = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "°": r"$^\circ$", NOTHING: "--", "δ": r"$\delta$"}
+    return "".join(marks.get(c, c) for c in text)

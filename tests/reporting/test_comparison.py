@@ -1,0 +1,98 @@
+"""Comparisons: the table by hand from a journal, its forms, and what cannot be compared."""
+
+import json
+import math
+
+import pytest
+import yaml
+
+import taskprompt as tp
+from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
+from taskprompt.reporting.tables import NOTHING
+from taskprompt.train.sweep_run import SweepRun
+
+VALUES = {"plain": [0.30, 0.34, 0.32], "p_vit": [0.40, 0.41, None]}  # seed 2 of p_vit diverged
+
+
+@pytest.fixture
+def files(squares, tmp_path) -> list[str]:
+    for name, kind in (("plain", "none"), ("p_vit", "tokens")):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(squares | {"prompter": {"kind": kind}}))
+    return [str(tmp_path / "plain.yaml"), str(tmp_path / "p_vit.yaml")]
+
+
+@pytest.fixture
+def run(files, tmp_path) -> SweepRun:
+    sweep = comparison_sweep(files, 3, "test/action/top1", None, {})
+    run = SweepRun.start(tmp_path / "out", sweep)
+    for number, values in enumerate(sweep.combinations()):
+        run.note({"event": "begin", "trial": number, "values": values})
+        value = VALUES[values["recipe"]][values["seed"]]
+        for step, measured in ((1, 0.0), (6, value)):
+            if measured is not None:
+                event = {"event": "report", "trial": number, "step": step, "value": measured, "seconds": 60}
+                run.note(event | {"last": step == 6})
+        ended = {"state": "done"} if value is not None else {"state": "failed", "error": "step 3: the loss is nan."}
+        run.note({"event": "end", "trial": number, **ended})
+    return run
+
+
+def test_the_table_by_hand(run):
+    plain, pvit = compare_rows(run.trials(), run.sweep.names)
+    assert plain.value is not None
+    assert pvit.value is not None
+    assert pvit.gain is not None
+    assert math.isclose(plain.value.mean, 0.32)
+    assert math.isclose(plain.value.half, 4.302653 * 0.02 / math.sqrt(3), rel_tol=1e-6)  # t of 2 degrees, deviation
+    assert (pvit.value.count, pvit.gain.count) == (2, 2)
+    assert math.isclose(pvit.gain.mean, 0.085)  # of 0.10 and 0.07, by seed
+    assert math.isclose(pvit.gain.half, 12.706205 * 0.015, rel_tol=1e-6)
+    assert plain.gain is None
+    assert (plain.minutes, pvit.minutes) == (2.0, 2.0)
+    assert pvit.failed == ("seed 2: step 3: the loss is nan.",)
+
+
+def test_its_forms(run):
+    texts = write_comparison(run)
+    assert [(run.path / name).read_text() for name in texts] == list(texts.values())
+    lines = texts["comparison.md"].splitlines()
+    assert lines[0] == "| recipe | runs | top-1 (%) ↑ | over plain | minutes a run |"
+    assert lines[2:4] == [
+        f"| plain | 3 | 32.0 ± 5.0 | {NOTHING} | 2.0 |",
+        "| p_vit | 2 | 40.5 ± 6.4 | +8.5 ± 19.1 | 2.0 |",
+    ]
+    assert lines[-1] == "- p_vit, seed 2: step 3: the loss is nan."
+    assert r"p\_vit & 2 & $40.5 \pm 6.4$ & $+8.5 \pm 19.1$ & 2.0 \\" in texts["comparison.tex"]
+    assert json.loads(texts["comparison.json"])["recipes"][1]["gain"]["runs"] == 2
+
+
+def test_a_mean_of_one_has_no_interval_and_of_none_is_none():
+    one = mean([0.5])
+    assert one is not None
+    assert one.mean == 0.5
+    assert math.isnan(one.half)
+    assert mean([]) is None
+
+
+def test_what_it_varies(files):
+    sweep = comparison_sweep(files, 2, "test/action/top1", None, {"stages.0.steps": 40})
+    assert (sweep.mode, sweep.count, sweep.searcher) == ("max", 4, "grid")
+    assert sweep.overrides == {"evaluate_every": 1, "stages.0.steps": 40}  # a quarter of six steps
+    assert comparison_sweep(files, 1, "test/depth/RMSE_m", None, {}).mode == "min"
+
+
+@pytest.mark.parametrize(
+    ("count", "seeds", "options", "words"),
+    [
+        (1, 5, {}, "found 1 recipe and 5 seeds, expected two recipes or more"),
+        (2, 0, {}, "found 2 recipes and 0 seeds"),
+        (2, 1, {"metric": None}, "metric: none is given. Measured: test/action/..., test/depth/..."),
+        (2, 1, {"metric": "test/action/odd"}, "'test/action/odd' does not say whether more is better. Give --mode"),
+        (2, 1, {"overrides": {"seed": 3}}, "search.seed: is fixed in overrides"),
+    ],
+)
+def test_what_cannot_be_compared(files, tmp_path, count, seeds, options, words):
+    with pytest.raises(tp.TaskPromptError) as error:
+        tp.compare(files[:count], tmp_path / "new", seeds=seeds, **{"metric": "test/action/top1", **options})
+    assert words in str(error.value)
+    assert not (tmp_path / "new").exists()
