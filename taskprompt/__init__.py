@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import compare, evaluate, fetch, fit, predict, report, tune
+from taskprompt.api import compare, evaluate, fetch, fit, predict, profile, report, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -96,6 +96,7 @@ __all__ = [
     "jobs",
     "load_batch",
     "predict",
+    "profile",
     "report",
     "submit",
     "tune",

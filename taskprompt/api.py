@@ -99,6 +99,24 @@ def compare(
             write_comparison(run)
 
 
+def profile(
+    recipes: Sequence[Recipe | str | Path],
+    *,
+    names: Sequence[str] | None = None,
+    keep: Sequence[str] | None = None,
+    repeats: int = 10,
+) -> list[Any]:
+    """What the models of recipes cost on one clip: a train.profile.Cost each, timed in turn in this process.
+
+    names: what to call them; None: their files' names. keep: the tasks whose heads stay at test time; None: those that
+    own no prompt, as the action does. Raises RecipeError, SpecError."""
+    from taskprompt.train.profile import profile as measure
+
+    loaded = [r if isinstance(r, Recipe) else Recipe.load(r) for r in recipes]
+    names = names or [f"{i}" if isinstance(r, Recipe) else Path(r).stem for i, r in enumerate(recipes)]
+    return measure(dict(zip(names, loaded, strict=True)), keep, repeats)
+
+
 def evaluate(
     run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
-from taskprompt.cli_tables import compare
+from taskprompt.cli_tables import compare, profile
 from taskprompt.core.errors import TaskPromptError
 
 app = typer.Typer(
@@ -186,6 +186,7 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
 
 
 app.command()(compare)
+app.command()(profile)
 app.command()(submit)
 app.add_typer(job, name="job")
 app.add_typer(bench, name="bench")

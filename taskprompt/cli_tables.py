@@ -1,5 +1,7 @@
 """The command line's verbs that set recipes beside each other: `compare` and `profile`."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +35,24 @@ def compare(
     run = tp.compare(files, out, seeds=seeds, resume=resume, fresh=fresh, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
     print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
+
+
+def profile(
+    recipes: Recipes,
+    keep: Annotated[list[str] | None, typer.Option(help="A task whose head stays at test time.")] = None,
+    repeats: Annotated[int, typer.Option(help="How often each is timed, in turn.")] = 10,
+    data: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
+) -> None:
+    """What the models of recipes cost: parameters, floating-point operations and milliseconds a clip."""
+    import taskprompt as tp
+    from taskprompt.reporting.costs import markdown
+
+    files, overrides = parted(recipes)
+    changes = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    costs = tp.profile(
+        [tp.Recipe.load(f, changes) for f in files], names=[f.stem for f in files], keep=keep, repeats=repeats
+    )
+    print(json.dumps([asdict(c) for c in costs], indent=1) if data else markdown(costs))
 
 
 def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
