@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pages import OURS, PAGES, ROOT, arguments, blocks
+from pages import PAGES, ROOT, blocks
 from PIL import Image
 
 import taskprompt as tp
@@ -31,11 +31,7 @@ COUNTS = {
     "docs/sweeps.md": (0, 1, 0),
 }
 NO_CODE = ["docs/api.md", "docs/contributing.md", "docs/index.md", "docs/scaling.md", "docs/speed.md"]
-SYSTEMS = [  # the overrides of each run of the paper's systems
-    [w for w in arguments(line) if "=" in w]
-    for page, line in OURS
-    if page == "docs/recipes.md" and "fit recipes/quickstart.yaml" in line
-]
+SYSTEMS = sorted((ROOT / "recipes" / "pvit").glob("*.yaml"))
 RECIPES = [(p, b.title) for p in COUNTS if "sweeps" not in p for b in blocks(p, "yaml") if b.title != "fragment"]
 RATE = Fraction(8)  # frames a second of the clips
 SMALL = {  # what makes a recipe of the docs small enough to train here
@@ -167,20 +163,26 @@ def test_the_sweep_is_valid(folder):
     assert len(check_sweep(sweep)) == 1 + 2 + 2 + 2 + 3
 
 
-@pytest.mark.parametrize("overrides", SYSTEMS, ids=[" ".join(o) or "pvit" for o in SYSTEMS])
-def test_the_systems_of_the_paper_train(overrides, folder):
-    """Each of them is a change of the quickstart on the command line, and trains what it should."""
-    recipe = Recipe.load("recipes/quickstart.yaml", overrides)
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda p: p.stem)
+def test_the_systems_of_the_paper_train(path, folder, drawn):
+    """Each of them, made small, trains what it should."""
+    small = small_quickstart(drawn)
+    small.pop("stages")
+    sources = {n: s for n, s in small["sources"].items() if n in Recipe.load(path).sources}
+    steps = {i: {"steps": 2, "warmup": 0} for i, _ in enumerate(Recipe.load(path).stages)}
+    change = {"extends": str(path), **small, "sources": sources, "stages": steps, "evaluate_every": None}
+    Path("cut.yaml").write_text(yaml.safe_dump(change))
+    recipe = Recipe.load("cut.yaml")
     run = tp.fit(recipe, "runs/system", cluster=None, watch=lambda record: None)
     before, after = build_model(recipe).state_dict(), run.model().state_dict()
     moved = {name.partition(".")[0] for name in before if not before[name].equal(after[name])}
-    frozen = {"encoder"} if any("freeze" in o for o in overrides) else set()
-    prompted = set() if "prompter.kind=none" in overrides else {"prompter"}
+    frozen = {"encoder"} if "vpt" in path.stem else set()
+    prompted = set() if path.stem in ("plain", "mt", "pretrain_finetune") else {"prompter"}
     assert moved == ({"encoder", "heads"} | prompted) - frozen
 
 
 def test_how_many_recipes():
-    assert len(SYSTEMS) == 8
+    assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
     assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 2
 

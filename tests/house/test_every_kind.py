@@ -16,7 +16,7 @@ from taskprompt.core.types import Dims
 from taskprompt.testing import check_backbone, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 6, Source: 2, Backbone: 2, Prompter: 2, Balancer: 1}
+COUNTS = {Task: 6, Source: 2, Backbone: 2, Prompter: 3, Balancer: 1}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -45,7 +45,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 13
+    assert len(ALL) == 14
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])

@@ -14,8 +14,11 @@ from taskprompt.core.types import Batch, Boxes, Camera, Clip, Joints, Map, Point
 WITHOUT_DOCSTRING = {"Batch", "Clip", "Row", "Sample"}
 
 
+VERBS = ["compare", "evaluate", "fetch", "fit", "jobs", "predict", "profile", "report", "submit", "tune"]
+
+
 def test_how_many():
-    assert len(taskprompt.__all__) == 55
+    assert len(taskprompt.__all__) == 57
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
@@ -35,7 +38,7 @@ def test_a_public_name_is_documented(name):
     assert not doc.startswith(f"{name}("), f"{name} has the docstring that dataclasses make"
 
 
-@pytest.mark.parametrize("name", ["evaluate", "fetch", "fit", "jobs", "predict", "report", "submit", "tune"])
+@pytest.mark.parametrize("name", VERBS)
 def test_public_methods_and_verbs_have_types(name):
     signature = inspect.signature(getattr(taskprompt, name))
     assert signature.return_annotation is not inspect.Signature.empty
