@@ -76,6 +76,7 @@ def compare(
     metric: str | None = None,
     mode: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    concurrent: int | None = None,
     cluster: str = "local",
     resume: bool = False,
     fresh: bool = False,
@@ -86,12 +87,12 @@ def compare(
     The table is comparison.md, .tex and .json in the folder: the mean of `metric` over seeds with its 95 % interval,
     the difference from the first recipe paired by seed, and the minutes that a run took. metric: source/task/metric, as
     in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the metric's name says.
-    overrides: field -> value, the same for all. A recipe without `evaluate_every` is measured after every quarter of
-    its steps. cluster, resume, fresh and watch are as for `tune`, and so are the errors; a run that fails is told below
-    the table."""
+    overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as there is room for. A
+    recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume, fresh and watch are
+    as for `tune`, and so are the errors; a run that fails is told below the table."""
     from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
 
-    sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {})
+    sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent)
     try:
         return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, watch=watch)
     finally:  # what has ended before an interruption is a table, too

@@ -22,6 +22,7 @@ def compare(
         str | None, typer.Option(help="source/task/metric, such as real/action/top1; that of `best` if none is given.")
     ] = None,
     mode: Annotated[Literal["max", "min"] | None, typer.Option(help="Is more better, or less? By its name.")] = None,
+    concurrent: Annotated[int | None, typer.Option(help="Runs side by side; as many as there is room for.")] = None,
     out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
     cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that have not ended.")] = False,
@@ -31,8 +32,8 @@ def compare(
     import taskprompt as tp
 
     files, overrides = parted(recipes)
-    options = {"metric": metric, "mode": mode, "overrides": overrides, "cluster": cluster}
-    run = tp.compare(files, out, seeds=seeds, resume=resume, fresh=fresh, **options)
+    options = {"metric": metric, "mode": mode, "overrides": overrides, "concurrent": concurrent}
+    run = tp.compare(files, out, seeds=seeds, cluster=cluster, resume=resume, fresh=fresh, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
     print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
 

@@ -38,7 +38,12 @@ class Entry:
 
 
 def comparison_sweep(
-    recipes: Sequence[str | Path], seeds: int, metric: str | None, mode: str | None, overrides: Mapping[str, Any]
+    recipes: Sequence[str | Path],
+    seeds: int,
+    metric: str | None,
+    mode: str | None,
+    overrides: Mapping[str, Any],
+    concurrent: int | None = None,
 ) -> Sweep:
     """The sweep that trains every recipe with every seed. Raises SpecError, RecipeError."""
     if len(recipes) < 2 or seeds < 1:
@@ -64,6 +69,7 @@ def comparison_sweep(
             "metric": metric,
             "mode": mode or {1: "max", -1: "min"}[better],
             "searcher": "grid",
+            "concurrent": concurrent,
         },
         "compare",
         Sweep,
