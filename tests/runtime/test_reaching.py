@@ -7,10 +7,8 @@ import pytest
 from taskprompt.core.errors import ClusterError
 from taskprompt.runtime.cluster import knock, overheard, unreachable
 
-# What Ray 2.60 writes to standard error, some twenty times, where the token is wrong; its exception does not say so.
-SAID = (
-    b"gcs_client.cc:210: Failed to get cluster ID: Unauthenticated: RPC error: InvalidAuthToken: Token is incorrect\n"
-)
+# What Ray 2.60 writes to standard error, twenty times, where the token is wrong; its exception does not say so.
+SAID = b"gcs_client.cc:210: Failed: Unauthenticated: RPC error: InvalidAuthToken: Token is incorrect\n"
 
 
 @pytest.mark.parametrize(
