@@ -82,7 +82,8 @@ def event_in_words(record: dict[str, Any]) -> str | None:
     if "lost" in record:
         return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
     if "grows" in record:
-        return f"stopped at a checkpoint with {record['grows']} workers, since there is room for more"
+        count = f"{record['grows']} worker{'s' * (record['grows'] != 1)}"
+        return f"stopped at a checkpoint with {count}, since there is room for more"
     return record.get("waiting")
 
 

@@ -3,7 +3,11 @@
 import logging
 import math
 import os
+import re
 import socket
+import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
 
@@ -46,13 +50,33 @@ def unreachable(address: str, why: str) -> str:
     text = " ".join(why.split())
     if "oken" in text or "uthentic" in text:
         return (
-            f"cluster {address!r} refuses this token: {shorten(text, 200)} Set RAY_AUTH_MODE=token, and "
+            f"cluster {address!r} refuses this token: {shorten(text, 200).rstrip('.')}. Set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN_PATH to the file with the cluster's token, or RAY_AUTH_TOKEN to the token."
         )
     return (
         f"cluster {address!r} cannot be reached: {shorten(text, 200)}. Give 'local', 'auto', or host:port of a running "
         "head, as in 10.0.0.5:6379."
     )
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Keeps what Ray's core writes to standard error meanwhile from the terminal, and hands it over at the end.
+
+    There, twenty times, and nowhere else, it says that a token is wrong."""
+    said: list[str] = []
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            file.seek(0)
+            said.append(file.read().decode(errors="replace"))
 
 
 @contextmanager
@@ -70,6 +94,7 @@ def connected(recipe: Recipe, address: str, times: int = 1):
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
+    said: list[str] = []
     cpus, _, _ = needs(recipe, worker_counts(recipe)[0], times)
     mine = not ray.is_initialized()
     if mine:
@@ -89,9 +114,11 @@ def connected(recipe: Recipe, address: str, times: int = 1):
                 }
                 ray.init(address="local", **size, **options)
             else:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                with overheard() as said:
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-            raise ClusterError(unreachable(address, str(error))) from None
+            refusal = re.search(r"InvalidAuthToken: (.*)", said[0]) if said else None
+            raise ClusterError(unreachable(address, refusal[1] if refusal else str(error))) from None
     try:
         DataContext.get_current().enable_progress_bars = False
         refuse_if_too_small(ray, recipe, times)
