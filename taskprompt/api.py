@@ -1,4 +1,4 @@
-"""The verbs in Python: fit, tune, evaluate, predict, report, convert ... The command line is a thin layer over these."""
+"""The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
 import shutil

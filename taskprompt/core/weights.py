@@ -69,17 +69,18 @@ class LoadReport:
     head: str  # what became of the classifier
 
     def text(self) -> str:
-        """The report for people: some lines, names in groups."""
-        lines = [f"{self.file}: layout {self.layout}, for {self.kind}"]
+        """The report for people: some lines, names that differ in numbers alone in one."""
         parts = {
-            "matched": f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors",
+            "matched": [f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors"],
             "resized": _reshaped(self.resized),
             "inflated": _reshaped(self.inflated),
-            "missing": grouped(self.missing) and f"{grouped(self.missing)}; these start anew",
-            "unexpected": grouped(self.unexpected) and f"{grouped(self.unexpected)}; left behind",
-            "head": self.head,
+            "missing": [f"{grouped(self.missing)}: these start anew"] if self.missing else [],
+            "unexpected": [f"{grouped(self.unexpected)}: left behind"] if self.unexpected else [],
+            "head": [self.head],
         }
-        return "\n".join([*lines, *(f"  {word:11} {said}" for word, said in parts.items() if said)])
+        rows = [(word if i == 0 else "", line) for word, lines in parts.items() for i, line in enumerate(lines)]
+        head = f"{self.file}: layout {self.layout}, for {self.kind}"
+        return "\n".join([head, *(f"  {word:10} {line}" for word, line in rows)])
 
 
 def shown(shape: Shape) -> str:
@@ -88,16 +89,17 @@ def shown(shape: Shape) -> str:
 
 
 def grouped(names: Iterable[str], most: int = 6) -> str:
-    """Names that differ in numbers alone as one, with their count: 'cls, blocks.*.norm1.weight (16)'."""
-    return _listed(Counter(re.sub(r"\d+", "*", n) for n in names), most)
+    """Names, those that differ in numbers alone as one with their count: 'cls, blocks.*.norm.weight (16)'."""
+    return ", ".join(_listed((re.sub(r"\d+", "*", name) for name in names), most))
 
 
-def _reshaped(shapes: Mapping[str, tuple[Shape, Shape]], most: int = 6) -> str:
+def _reshaped(shapes: Mapping[str, tuple[Shape, Shape]], most: int = 8) -> list[str]:
     changes = ((re.sub(r"\d+", "*", n), f"{shown(old)} -> {shown(new)}") for n, (old, new) in shapes.items())
-    return _listed(Counter(f"{name} {change}" for name, change in changes), most)
+    return _listed((f"{name} {change}" for name, change in changes), most)
 
 
-def _listed(counts: Counter, most: int) -> str:
-    said = [f"{name} ({count})" if count > 1 else name for name, count in list(counts.items())[:most]]
-    left = sum(list(counts.values())[most:])
-    return ", ".join([*said, *([f"and {left} more"] if left else [])])
+def _listed(entries: Iterable[str], most: int) -> list[str]:
+    counts = Counter(entries).most_common()
+    said = [f"{entry} ({count})" if count > 1 else entry for entry, count in counts[:most]]
+    left = sum(count for _, count in counts[most:])
+    return [*said, *([f"and {left} more"] if left else [])]

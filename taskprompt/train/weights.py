@@ -1,34 +1,30 @@
-"""Starting from a checkpoint of elsewhere, converting one, and the refusal where it is of another architecture."""
+"""Starting from a checkpoint of elsewhere, and converting one."""
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from taskprompt.core.errors import CheckpointError, SpecError
-from taskprompt.core.model import Backbone, Encoder, MultiTaskModel
+from taskprompt.core.errors import CheckpointError
+from taskprompt.core.model import Backbone, MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.spec import kind_of, kinds, resolve
-from taskprompt.core.weights import Inflate, LoadReport, Tensors, grouped, shown
-from taskprompt.train.weights_file import NOTE, Found, read_weights
-from taskprompt.train.weights_match import Match, match
-
-ENOUGH = 0.5  # share of an encoder's numbers that a checkpoint must have
+from taskprompt.core.spec import kind_of
+from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
+from taskprompt.train.weights_file import NOTE, read_weights
+from taskprompt.train.weights_fit import fitting
+from taskprompt.train.weights_match import Match
 
 
 def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, LoadReport]:
     """The tensors of the recipe's `weights` by the model's names, to be loaded, and what became of all in the file.
 
-    Raises CheckpointError where the file cannot be read, is of another architecture, or has no head such as is asked."""
+    Raises CheckpointError where the file cannot be read, is of another architecture, or lacks the head that is asked
+    for."""
     weights, backbone = recipe.weights, recipe.backbone
     assert weights is not None
     found = read_weights(weights.path)
@@ -88,55 +84,6 @@ def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> Loa
     )
 
 
-def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encoder, **options: Any) -> Match:
-    """The match of a file with an encoder. Raises CheckpointError where it is of another architecture."""
-    done, kind = match(found.tensors, encoder, backbone, **options), kind_of(type(backbone))
-    made_for = found.backbone.get("kind", kind)
-    if done is not None and not done.wrong and done.share >= ENOUGH and made_for == kind:
-        return done
-    if made_for != kind:
-        what = f"it was converted for kind {made_for}"
-    elif done is None:
-        known = ", ".join(layout.name for layout in (*backbone.layouts,)) or "none but ours"
-        what = f"no layout of {kind} ({known}) has names such as {grouped(found.tensors, 4)}"
-    elif done.wrong:
-        name, (old, new) = next(iter(done.wrong.items()))
-        what = f"{len(done.wrong)} of its tensors have another shape, such as {name}: {shown(old)}, not {shown(new)}"
-    else:
-        what = f"it has {done.share:.0%} of the encoder's numbers, not {grouped(done.missing, 4)}"
-    fits = next(takers(found.tensors, backbone), None)
-    todo = f"It fits backbone {fits}" if fits else f"No backbone of {', '.join(kinds(Backbone))} takes it"
-    raise CheckpointError(f"{place}: is a checkpoint of another architecture than {named(backbone)}: {what}. {todo}.")
-
-
-def takers(found: Tensors, backbone: Backbone) -> Iterator[str]:
-    """The backbones, of any kind and size, that take a file's tensors: those that leave fewest behind come first."""
-    shapes, ranked = {n: t.to("meta") for n, t in found.items()}, []
-    classes = [type(backbone)]
-    for kind in kinds(Backbone):
-        with suppress(SpecError):  # needs a package that is not here
-            classes.append(resolve(kind, Backbone))  # type: ignore[arg-type]
-    for cls in dict.fromkeys(classes):
-        for size in get_args(cls.model_fields["size"].annotation) if "size" in cls.model_fields else (None,):
-            try:
-                spec = cls.model_validate({} if size is None else {"size": size})
-                with torch.device("meta"):
-                    encoder = spec.build(ClipSpec())
-            except (SpecError, ValidationError):  # it has no defaults, or not for this clip
-                continue
-            done = match(shapes, encoder, spec)
-            if done is not None and not done.wrong and done.share >= ENOUGH:
-                ranked.append((len(done.unexpected) + len(done.missing), named(spec)))
-    yield from (name for _, name in sorted(ranked))
-
-
-def named(backbone: Backbone) -> str:
-    """A backbone as a recipe would write it: its kind, its size, and what differs from the defaults."""
-    fields = type(backbone).model_fields
-    told = {n: getattr(backbone, n) for n, f in fields.items() if n == "size" or getattr(backbone, n) != f.default}
-    return "{" + ", ".join(f"{n}: {v}" for n, v in ({"kind": kind_of(type(backbone))} | told).items()) + "}"
-
-
 def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path) -> Tensors:
     """A checkpoint's classifier by the names of a task's head, which is one linear layer, or was saved by us."""
     own = module.state_dict()
@@ -145,8 +92,8 @@ def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path)
     if head.keys() != own.keys():
         if sorted(t.ndim for t in own.values()) != [1, 2] or sorted(t.ndim for t in head.values()) != [1, 2]:
             raise CheckpointError(
-                f"{place}: its classifier has {len(head)} tensors and the head of task {task!r} has {len(own)}, expected "
-                "one linear layer each. Remove weights.head."
+                f"{place}: its classifier has {len(head)} tensors and the head of task {task!r} has {len(own)}, "
+                "expected one linear layer each. Remove weights.head."
             )
         names = {t.ndim: n for n, t in own.items()}
         head = {names[t.ndim]: t for t in head.values()}

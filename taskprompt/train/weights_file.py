@@ -76,8 +76,8 @@ def _read_safetensors(path: Path) -> Found:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Found(tensors, json.loads((file.metadata() or {}).get(NOTE, "{}")))
-    except (OSError, SafetensorError, ValueError) as error:
+            return Found(tensors, dict(json.loads((file.metadata() or {}).get(NOTE, "{}"))))
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
 
 
@@ -97,7 +97,7 @@ def _read_pickle(path: Path, *, zipped: bool) -> Any:
             ) from None
         if found := re.search(r"Unsupported operand \d+", text):
             raise CheckpointError(
-                f"{path}: is a pickle that torch.save did not write ({found[0]}), so it was not read. {EXPECTED}."
+                f"{path}: is damaged, or a pickle that torch.save did not write ({found[0]}). {EXPECTED}."
             ) from None
         raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
 
@@ -106,7 +106,7 @@ def _check_zip(path: Path) -> None:
     """torch.save writes a zip with a data.pkl; TorchScript one with code too."""
     try:
         names = zipfile.ZipFile(path).namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
     inside = {name.rpartition("/")[2] for name in names}
     if "data.pkl" not in inside:
