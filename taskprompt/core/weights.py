@@ -1,5 +1,6 @@
 """Weights of elsewhere: which ones a recipe starts from, how other code bases name theirs, and what became of them."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,6 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from taskprompt.core.errors import SpecError
 from taskprompt.core.spec import Spec, nearest
 
 Tensors = dict[str, Tensor]
@@ -36,7 +38,8 @@ class Layout:
 
     A name changes by the first rule whose pattern matches it from its start, and by no other: what the pattern matched
     is replaced, the rest stays. A name that no rule matches stays as it is. `change` gets the tensors by our names and
-    those of the encoder, whose shapes it may need, and returns what to load: to split, join, copy or reshape some."""
+    those of the encoder, whose shapes it may need, and returns what to load: to split, join, copy or reshape some. It
+    raises SpecError where it cannot."""
 
     name: str  # of the code base, as reports say it
     marks: tuple[str, ...]  # names in the file that tell this layout: all of them are there
@@ -81,6 +84,15 @@ class LoadReport:
         rows = [(word if i == 0 else "", line) for word, lines in parts.items() for i, line in enumerate(lines)]
         head = f"{self.file}: layout {self.layout}, for {self.kind}"
         return "\n".join([head, *(f"  {word:10} {line}" for word, line in rows)])
+
+
+def grid_of(rows: Tensor, frames: int | None = None) -> Tensor:
+    """(h w) d -> h w d; with frames (t h w) d -> t h w d. h = w. Raises SpecError for any other number of rows."""
+    side = math.isqrt(len(rows) // (frames or 1))
+    if len(rows) != (frames or 1) * side**2:
+        of = f" for each of {frames} frames" if frames else ""
+        raise SpecError(f"its table has {len(rows)} positions, expected a square{of}.")
+    return rows.reshape(*([frames] if frames else []), side, side, *rows.shape[1:])
 
 
 def shown(shape: Shape) -> str:

@@ -21,7 +21,11 @@ ENOUGH = 0.5  # share of an encoder's numbers that a checkpoint must have
 
 def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encoder, **options: Any) -> Match:
     """The match of a file with an encoder. Raises CheckpointError where it is of another architecture."""
-    done, kind = match(found.tensors, encoder, backbone, **options), kind_of(type(backbone))
+    try:
+        done = match(found.tensors, encoder, backbone, **options)
+    except SpecError as error:
+        raise CheckpointError(f"{place}: does not fit {named(backbone)}: {error}") from None
+    kind = kind_of(type(backbone))
     made_for = found.backbone.get("kind", kind)
     if made_for == kind and fits(done):
         assert done is not None
@@ -59,9 +63,9 @@ def takers(found: Tensors, backbone: Backbone) -> Iterator[str]:
                 spec = cls.model_validate({} if size is None else {"size": size})
                 with torch.device("meta"):
                     encoder = spec.build(ClipSpec())
-            except (SpecError, ValidationError):  # it has no defaults, or none for this clip
+                done = match(shapes, encoder, spec)
+            except (SpecError, ValidationError):  # it has no defaults, or none for this clip, or a table cannot be read
                 continue
-            done = match(shapes, encoder, spec)
             if done is not None and fits(done):
                 ranked.append((len(done.unexpected) + len(done.missing), named(spec)))
     yield from (name for _, name in sorted(ranked))

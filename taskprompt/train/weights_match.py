@@ -38,7 +38,7 @@ def match(
     inflate: Inflate = "centre",
     resize: bool = True,
 ) -> Match | None:
-    """A file's tensors by the encoder's names; None where no layout tells what they are.
+    """A file's tensors by the encoder's names; None where no layout tells what they are. Raises what `change` raises.
 
     task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size."""
     own, tables = encoder.state_dict(), encoder.tables()
@@ -86,11 +86,8 @@ def recognise(found: Tensors, own: Mapping[str, Tensor], backbone: Backbone, tas
     heads = (f"heads.{task}.", "head.")
     head = next((h for h in heads if any(name.startswith(h) for name in found)), "")
     inner = {n.removeprefix(prefix) for n in found if n.startswith(prefix) and not (head and n.startswith(head))}
-    return (
-        Layout("taskprompt", (), prefix=prefix, head=head)
-        if inner and (inner <= own.keys() or inner >= own.keys())
-        else None
-    )
+    is_ours = inner and (inner <= own.keys() or inner >= own.keys())
+    return Layout("taskprompt", (), prefix=prefix, head=head) if is_ours else None
 
 
 def resized(table: Tensor, axes: str, shape: Shape) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from pages import OURS, PAGES, ROOT, arguments, blocks
 from PIL import Image
@@ -205,10 +206,12 @@ def test_fragments_are_valid_in_a_recipe(folder):
 
 def test_the_layout_of_the_docs_renames():
     (block,) = (b for b in blocks("docs/add_a_backbone.md", "python") if b.title == "fragment")
-    names: dict = {"Backbone": tp.Backbone, "Layout": tp.Layout}
+    names: dict = {}
     exec(block.text, names)
     (layout,) = names["Plain"].layouts
     found = [
         layout.ours(n) for n in ("patch_embed.bias", "pos_embed", "blocks.12.mlp.fc1.bias", "blocks.0.attn.qkv.bias")
     ]
     assert found == ["stem.bias", "place", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias"]
+    changed = layout.change({"place": torch.zeros(1, 18, 4)}, {"place": torch.zeros(2, 5, 7, 4)})
+    assert changed["place"].shape == (2, 3, 3, 4)

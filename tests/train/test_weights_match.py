@@ -5,8 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.weights import Layout, LoadReport, grouped
+from taskprompt.core.weights import Layout, LoadReport, grid_of, grouped
+from taskprompt.train.weights_file import Found
+from taskprompt.train.weights_fit import fitting
 from taskprompt.train.weights_match import inflated, match, resized
 
 CLIP = ClipSpec(frames=4, height=16, width=16, fps=None)
@@ -22,10 +25,7 @@ class Named(Tiny):
             {r"cls_token$": "cls", r"layers\.(\d+)\.": r"blocks.\1.", r"ln\.": "norm."},
             prefix="net.",
             head="fc.",
-            change=lambda tensors, own: {
-                "place": tensors.pop("pos")[0].reshape(own["place"].shape),
-                **tensors,
-            },
+            change=lambda tensors, own: {"place": grid_of(tensors.pop("pos")[0]), **tensors},
         ),
     )
 
@@ -96,6 +96,19 @@ def test_a_layout_renames_and_changes():
     assert own.keys() == done.tensors.keys()
     assert all(done.tensors[n].equal(own[n]) for n in own)
     assert done.share == 1
+
+
+def test_rows_become_a_grid_or_are_refused():
+    assert grid_of(torch.zeros(9, 2)).shape == (3, 3, 2)
+    rows = torch.arange(8.0)[:, None]
+    assert grid_of(rows, frames=2)[1, 0, 1].item() == 5
+    with pytest.raises(SpecError, match="its table has 8 positions, expected a square for each of 3 frames"):
+        grid_of(rows, frames=3)
+    found, _ = theirs()
+    odd = Found(found | {"net.pos": torch.zeros(1, 5, 32)})
+    words = r"^a.pth: does not fit \{kind: test_weights_match:Named, .*: its table has 5 positions, expected a square.$"
+    with pytest.raises(CheckpointError, match=words):
+        fitting(odd, "a.pth", spec(), spec().build(CLIP))
 
 
 def test_what_has_another_shape_is_wrong_unless_it_is_a_table():
