@@ -70,7 +70,8 @@ def convert(place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate
 
 def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> LoadReport:
     """A match as people and programs read it. said: what became of the classifier, if the file has one."""
-    classes = next((len(t) for t in done.head.values() if t.ndim > 1), 0)
+    matrices = [len(t) for t in done.head.values() if t.ndim == 2]
+    what = f"{matrices[0]} classes" if len(done.head) <= 2 and matrices else f"{len(done.head)} tensors"
     return LoadReport(
         str(place),
         done.layout.name,
@@ -80,7 +81,7 @@ def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> Loa
         tuple(done.unexpected),
         done.resized,
         done.inflated,
-        f"{classes} classes, {said}" if done.head else "none in the file",
+        f"{what}, {said}" if done.head else "none in the file",
     )
 
 

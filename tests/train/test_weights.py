@@ -235,6 +235,7 @@ def test_the_checkpoint_of_a_run_starts_another(theirs, recipe):
     for path, group in ((folder, "ema"), (folder / "model.safetensors", "model")):
         ours, report = loaded(recipe({"path": str(path), "head": "depth"}, 5))
         assert (report.layout, report.missing) == ("taskprompt", ())
+        assert report.head.endswith(" tensors, kept for task depth")
         assert set(report.unexpected) >= {"heads.action.linear.weight", "prompter.tokens.depth"}
         kept = checkpoint.read_tensors(folder, group)
         same = {n for n, t in ours.state_dict().items() if n in kept and t.equal(kept[n])}
