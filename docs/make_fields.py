@@ -15,6 +15,7 @@ from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kinds, resolve
 from taskprompt.core.sweep import Asha, Range, Sweep
+from taskprompt.core.weights import Weights
 
 PAGE = Path(__file__).with_name("recipes.md")
 SWEEPS = Path(__file__).with_name("sweeps.md")
@@ -23,6 +24,7 @@ PARTS: dict[str, type[Spec]] = {
     "The recipe": Recipe,
     "`clip`": ClipSpec,
     "`augment`": Augment,
+    "`weights`": Weights,
     "`stages`, each": Stage,
     "`runtime`": Runtime,
 }

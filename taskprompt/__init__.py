@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import compare, evaluate, fetch, fit, predict, profile, report, tune
+from taskprompt.api import compare, convert, evaluate, fetch, fit, predict, profile, report, tune
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -36,6 +36,7 @@ from taskprompt.core.types import (
     Sample,
     Vectors,
 )
+from taskprompt.core.weights import Layout, LoadReport, Weights
 from taskprompt.nn.heads import DenseHead, PromptHead
 from taskprompt.runtime.submit import Job, jobs, submit
 from taskprompt.train.run import Run
@@ -64,7 +65,9 @@ __all__ = [
     "Job",
     "JobError",
     "Joints",
+    "Layout",
     "LayoutError",
+    "LoadReport",
     "Map",
     "MultiTaskModel",
     "Points",
@@ -89,7 +92,9 @@ __all__ = [
     "TaskError",
     "TaskPromptError",
     "Vectors",
+    "Weights",
     "compare",
+    "convert",
     "evaluate",
     "fetch",
     "fit",

@@ -1,4 +1,4 @@
-"""The verbs in Python: fit, tune, evaluate, predict, report, submit. The command line is a thin layer over these."""
+"""The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
 import shutil
@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.loading import validate
+from taskprompt.core.model import Backbone
 from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
+from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.train.run import Run, check_fits
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
+from taskprompt.train.weights import check_weights
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -38,6 +43,8 @@ def fit(
     Raises RecipeError, SourceError, TaskError, CheckpointError, ClusterError; all are TaskPromptErrors."""
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     check_fits(recipe)
+    if not resume:
+        check_weights(recipe)
     run = Run.start(out, recipe, resume=resume, fresh=fresh)
     _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
     return run
@@ -151,6 +158,26 @@ def report(run: Run | SweepRun | str | Path, *, checkpoint: str = "last") -> Pat
     page = write_page(run)
     run.push()
     return page
+
+
+def convert(
+    file: str | Path,
+    to: Backbone | dict[str, Any],
+    out: str | Path,
+    *,
+    clip: ClipSpec | None = None,
+    inflate: Inflate = "centre",
+) -> LoadReport:
+    """Write a public checkpoint, or one of a run, as safetensors by our names, for `weights` of a recipe.
+
+    to: the backbone, also as a recipe writes it: {"kind": "mvit", "size": "S"}. clip: resize its position tables for
+    clips of this shape; None: they keep theirs, and are resized when they are loaded. inflate: as in `Weights`.
+
+    Raises RecipeError for a wrong backbone; CheckpointError where the file cannot be read or is of another one."""
+    from taskprompt.train.weights import convert as job
+
+    spec = to if isinstance(to, Backbone) else validate(to, "backbone", Backbone)
+    return job(Path(file), spec, Path(out), clip, inflate)
 
 
 def fetch(run: Run | str | Path, folder: str | Path, *, checkpoint: str = "last") -> Run:

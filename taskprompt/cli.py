@@ -12,6 +12,7 @@ from rich.table import Table
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
 from taskprompt.cli_tables import compare, profile
+from taskprompt.cli_weights import convert
 from taskprompt.core.errors import TaskPromptError
 
 app = typer.Typer(
@@ -28,14 +29,18 @@ Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: th
 
 @app.command()
 def check(recipe: RecipeFile, overrides: Overrides = None) -> None:
-    """Print the resolved recipe, or every error in it."""
+    """Print the resolved recipe, or every error in it; and what its weights would give, as comments."""
     from taskprompt.core.loading import dump
     from taskprompt.core.recipe import Recipe
     from taskprompt.train.run import check_fits
+    from taskprompt.train.weights import check_weights
 
     loaded = Recipe.load(recipe, overrides or ())
     check_fits(loaded)
+    report = check_weights(loaded)
     print(dump(loaded), end="")
+    for line in report.text().splitlines() if report else ():
+        print(f"# {line}")
 
 
 @app.command()
@@ -187,6 +192,7 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
 
 app.command()(compare)
 app.command()(profile)
+app.command()(convert)
 app.command()(submit)
 app.add_typer(job, name="job")
 app.add_typer(bench, name="bench")

@@ -78,13 +78,13 @@ class Lines:
 
 
 def event_in_words(record: dict[str, Any]) -> str | None:
-    """What became of the cluster, and what happens now; None for other records."""
+    """What became of the weights to start from, or of the cluster, and what happens now; None for other records."""
     if "lost" in record:
         return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
     if "grows" in record:
         count = f"{record['grows']} worker{'s' * (record['grows'] != 1)}"
         return f"stopped at a checkpoint with {count}, since there is room for more"
-    return record.get("waiting")
+    return record.get("waiting") or record.get("weights")
 
 
 def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from taskprompt.backbones._mvit.block import MultiscaleBlock
+from taskprompt.backbones._mvit.layouts import LAYOUTS
 from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Grid, block_plans, strided
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
@@ -20,7 +21,8 @@ from taskprompt.nn.guests import by_block, renewed
 class Mvit(Backbone):
     """MViTv2 (arXiv 2112.01526): pooling attention, relative positions, CLS; the backbone of PViT."""
 
-    size: Literal["tiny", "S", "B"] = "S"  # S: 34 M parameters, B: 51 M, tiny: 1.1 M, for CPUs
+    layouts = LAYOUTS
+    size: Literal["tiny", "S", "B", "L"] = "S"  # S: 34 M parameters, B: 51 M, L: 213 M, tiny: 1.1 M, for CPUs
     stride: tuple[int, int, int] = (2, 4, 4)  # frames and pixels between the first tokens, t h w
     drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
@@ -89,6 +91,10 @@ class MvitEncoder(Encoder):
         levels = tuple(taps[i] for i in self.level_blocks)
         features = Features(x[:, 0], to_grid(x[:, prefix:], self.grids[-1]), {}, levels)
         return features, None if guests is None else x[:, 1:prefix]
+
+    def tables(self) -> dict[str, str]:
+        """Relative positions: a row a distance."""
+        return {name: "rows" for name, _ in self.named_parameters() if ".attn.positions." in name}
 
 
 def to_grid(x: Tensor, grid: Grid) -> Tensor:

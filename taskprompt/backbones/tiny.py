@@ -96,6 +96,10 @@ class TinyEncoder(Encoder):
         features = Features(x[:, 0], patches, {}, tuple(taps[i] for i in self.level_blocks))
         return features, None if guests is None else x[:, 1 + t * h * w :]
 
+    def tables(self) -> dict[str, str]:
+        """Learned positions, one table for t and one for h and w."""
+        return {"time": "t", "place": "h w"}
+
 
 class Stem(nn.Module):
     """b t h w c -> b t h w d: two strided convolutions a frame, then one over the rest of the patch."""

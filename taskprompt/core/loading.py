@@ -23,8 +23,8 @@ def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
     """The same as one plain dictionary, merged and expanded but not yet checked."""
     data = _read_extended(Path(path), ())
-    for override in overrides:
-        _override(data, override)
+    for text in overrides:
+        override(data, text)
     problems: list[str] = []
     data = _expand(data, "", problems)
     if problems:
@@ -117,7 +117,8 @@ def _merge_list(key: str, old: list, changes: dict[int, Any]) -> list:
     return [merged[i] for i in at if i in merged]
 
 
-def _override(data: dict[str, Any], text: str) -> None:
+def override(data: dict[str, Any], text: str) -> None:
+    """Set what 'a.b=value' says, the value being yaml. Raises RecipeError."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise RecipeError(f"override {text!r}", ["expected key=value, for example stages.0.steps=100."])

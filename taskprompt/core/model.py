@@ -13,6 +13,7 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
+from taskprompt.core.weights import Layout
 
 Guests = Tensor | Sequence[Tensor]
 
@@ -29,11 +30,18 @@ class Encoder(nn.Module, ABC):
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         """As the class says; without guests it returns None in their place."""
 
+    def tables(self) -> dict[str, str]:
+        """Parameters that hold positions -> their leading axes: 't', 'h w', 't h w', or 'rows' of relative ones.
+
+        Those of a checkpoint for clips of another shape are resized: bicubic over h and w, linear over any other."""
+        return {}
+
 
 class Backbone(Spec):
     """Base of all backbones: the spec; `build` makes the Encoder."""
 
     home: ClassVar[str] = "taskprompt.backbones"
+    layouts: ClassVar[tuple[Layout, ...]] = ()  # the code bases whose checkpoints it takes
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)  # RGB in 0..1, divided by
 

@@ -11,6 +11,7 @@ from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
 from taskprompt.core.task import Task
+from taskprompt.core.weights import Weights
 
 
 class Augment(Spec):
@@ -123,6 +124,7 @@ class Recipe(Spec):
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
     held_out: dict[Name, Source] = {}  # sources to evaluate on; a task is measured where its label is given
     backbone: Backbone  # what turns pixels into features
+    weights: Weights | None = None  # the checkpoint that the backbone starts from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be
     tasks: dict[Name, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
     balancer: Balancer = Field(default_factory=_fixed)  # how the tasks' losses are joined
@@ -179,14 +181,13 @@ class Recipe(Spec):
                 )
         for group in ("sources", "held_out"):
             for name, source in getattr(self, group).items():
-                for label in source.only or ():
-                    if label not in source.offers():
-                        yield (
-                            f"{group}.{name}.only: {label!r} is not a label of this source"
-                            f"{nearest(label, source.offers())} Offered: {', '.join(source.offers()) or 'none'}."
-                        )
+                offered = source.offers()
+                for label in (n for n in source.only or () if n not in offered):
+                    what = f"{label!r} is not a label of this source{nearest(label, offered)}"
+                    yield f"{group}.{name}.only: {what} Offered: {', '.join(offered) or 'none'}."
 
     def _run_problems(self):
+        yield from self.weights.problems(self.tasks) if self.weights else ()
         if self.best:
             source, _, rest = self.best.metric.partition("/")
             task = rest.partition("/")[0]

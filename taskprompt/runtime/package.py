@@ -8,7 +8,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -31,6 +31,7 @@ def write_package(to: Path, recipe: dict[str, Any], ship: Iterable[str | Path] =
             _add(files, root, name if root.is_dir() else root.name)
     for path in map(Path, ship):
         _add(files, path, _shipped_as(path))
+    _check_weights(files, recipe)
     _check_size(files)
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr(zipfile.ZipInfo(RECIPE), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
@@ -115,6 +116,19 @@ def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(f for f in folders if f not in LEFT_OUT)
         yield from (Path(folder, n) for n in names if not n.endswith(".pyc") and Path(folder, n).is_file())
+
+
+def _check_weights(files: Files, recipe: dict[str, Any]) -> None:
+    """A relative path is looked for where a job starts: in the package."""
+    place = (recipe.get("weights") or {}).get("path", "/")
+    inner = PurePosixPath(place)
+    if inner.is_absolute() or place.startswith("~") or "://" in place:
+        return
+    if not any(PurePosixPath(name).is_relative_to(inner) for name in files):
+        raise JobError(
+            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {place}, or give an "
+            "absolute path that all machines of the cluster see."
+        )
 
 
 def _check_size(files: Files) -> None:

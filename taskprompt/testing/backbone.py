@@ -26,6 +26,7 @@ def check_backbone(backbone: Backbone, clip: ClipSpec) -> None:
     draw = torch.Generator().manual_seed(1)
     video = torch.randn(BATCH, clip.frames, clip.height, clip.width, 3, generator=draw)
     guests = torch.randn(BATCH, GUESTS, dims.widths[0] if dims.widths else dims.dim, generator=draw)
+    _check_tables(encoder)
     _check_shapes(encoder, dims, clip, video, guests)
     _check_repeatable(encoder, video, guests)
     _check_attention(encoder, dims, video, guests)
@@ -46,6 +47,15 @@ def tensors(features: Features, guests: Tensor | None) -> dict[str, Tensor]:
     named = {"summary": features.summary, "patches": features.patches}
     named |= {f"levels {i}": level for i, level in enumerate(features.levels)}
     return named if guests is None else named | {"guests": guests}
+
+
+def _check_tables(encoder: Encoder) -> None:
+    """Position tables are named as they are called, and have the axes that they are said to have."""
+    own = encoder.state_dict()
+    for name, axes in encoder.tables().items():
+        assert name in own, f"tables() names {name!r}, which is no parameter of the encoder"
+        known = axes in ("rows", "t", "h w", "t h w") and own[name].ndim > len(axes.split())
+        assert known, f"tables() gives {name!r} the axes {axes!r}, expected rows, t, h w or t h w, and d behind them"
 
 
 @torch.no_grad()

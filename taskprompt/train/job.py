@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import closing, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from taskprompt.train.parallel import is_sharded, whole
 from taskprompt.train.place import Place
 from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import save_batch
+from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")
 
@@ -51,6 +53,8 @@ class Job:
         self.restored: Path | None = None
         if checkpoint.latest(run.checkpoints) is not None:
             self._restore(run.newest())
+        elif recipe.weights is not None:
+            self._start_from_weights()
         board = str(run.path / "tensorboard")
         self.board = SummaryWriter(board, purge_step=self.total + 1) if place.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -213,6 +217,15 @@ class Job:
                     if (source, key) not in self.listed:
                         self.listed.add((source, key))
                         self.run.append("skipped.jsonl", {"source": source, "key": key, "reason": reason})
+
+    def _start_from_weights(self) -> None:
+        """Every worker reads the file by itself, as it reads a checkpoint, so all start from the same."""
+        tensors, report = starting_weights(self.recipe, self.model)
+        self.model.load_state_dict(tensors, strict=False)
+        log.info("weights: %s", report.text())
+        if self.place.rank == 0:
+            self.run.write("weights.json", asdict(report))
+            self.place.notify({"weights": report.text()})
 
     def _restore(self, path: Path) -> None:
         self.restored = path

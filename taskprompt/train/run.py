@@ -17,7 +17,7 @@ from taskprompt.train import checkpoint
 from taskprompt.train.folder import owned
 from taskprompt.train.storage import Copy, is_uri
 
-MODEL_PARTS = ("clip", "backbone", "prompter", "tasks")
+MODEL_PARTS = ("clip", "backbone", "weights", "prompter", "tasks")
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,29 @@
 import json
 import re
 
-from taskprompt.core.errors import RecipeError
+from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, metric_problem, vary
 from taskprompt.train.run import check_fits
+from taskprompt.train.weights import check_weights
 
 
 def check_sweep(sweep: Sweep) -> list[Recipe]:
     """The recipes at every edge of the space: each choice and each end of a range, the other fields as they are.
 
     Raises RecipeError with all that is wrong with any of them: an invalid value, a model that cannot be built, a metric
-    that is not measured, workers."""
+    that is not measured, weights that do not fit it, workers."""
     bases, found = load_bases(sweep), list[Recipe]()
     problems: dict[tuple[str, str], str] = {}  # both ends of a field that does not exist say the same
     for name, value in [("", None), *((n, v) for n, r in sweep.axes.items() for v in r.edges())]:
         try:
             recipe = vary(bases, sweep, {name: value} if name else {})
             check_fits(recipe)
+            check_weights(recipe)
         except RecipeError as error:
             lines = error.problems
+        except CheckpointError as error:
+            lines = [f"weights: {error}"]
         else:
             problem = metric_problem(sweep, recipe) or workers_problem(recipe)
             lines = [problem] if problem else []

@@ -1,43 +1,28 @@
 """mvit against torchvision's MViTv2-S, its published sizes, and what it refuses."""
 
-import re
-
 import pytest
 import torch
+from mvit_public import shown_at
 from torchvision.models.video import mvit_v2_s
 
 from taskprompt.backbones._mvit.sizes import SIZES, block_plans
 from taskprompt.backbones.mvit import Mvit
 from taskprompt.core.errors import LayoutError
 from taskprompt.core.source import ClipSpec
+from taskprompt.train.weights_match import match
 
-# torchvision's name of a weight -> ours, as anchored patterns.
-NAMES = [
-    (r"^pos_encoding\.class_token$", "cls"),
-    (r"^conv_proj\.", "stem."),
-    (r"^(blocks\.\d+)\.project\.", r"\1.widen."),
-    (r"\.attn\.project\.0\.", ".attn.proj."),
-    (r"\.pool_([qkv])\.pool\.", r".pool_\1.conv."),
-    (r"\.norm_act\.0\.", ".norm."),
-    (r"\.rel_pos_([thw])$", r".positions.\1"),
-    (r"\.mlp\.0\.", ".mlp.up."),
-    (r"\.mlp\.3\.", ".mlp.down."),
-]
-
-
-def ours(name: str) -> str:
-    for pattern, new in NAMES:
-        name = re.sub(pattern, new, name)
-    return name
+SMALL = Mvit(size="S")
 
 
 @pytest.fixture(scope="module")
 def pair():
     torch.manual_seed(0)
     theirs = mvit_v2_s().eval()
-    encoder = Mvit(size="S").build(ClipSpec(frames=16, height=224, width=224, fps=None)).eval()
-    weights = {ours(k): v for k, v in theirs.state_dict().items() if not k.startswith("head.")}
-    encoder.load_state_dict(weights)  # strict: the names and shapes of all tensors agree
+    encoder = SMALL.build(ClipSpec(frames=16, height=224, width=224, fps=None)).eval()
+    found = match(theirs.state_dict(), encoder, SMALL)
+    assert found is not None
+    assert (found.unexpected, found.resized, [*found.head]) == ([], {}, ["weight", "bias"])
+    encoder.load_state_dict(found.tensors)  # strict: the names and shapes of all tensors agree
     return theirs, encoder
 
 
@@ -52,13 +37,47 @@ def test_equals_torchvision(pair):
     assert (found - expected).abs().max() < 1e-5
 
 
-def test_parameter_counts(pair):
-    """34,537,744 and 51.2 M with a head of 400 classes (MViTv2, table 4)."""
-    head = 768 * 400 + 400
-    assert sum(p.numel() for p in pair[1].parameters()) + head == 34_537_744
+def test_another_clip_equals_torchvision(pair):
+    """Weights of 16 x 224 x 224 in an encoder of 8 x 160 x 160: torchvision resizes its tables while it runs."""
+    theirs, _ = pair
+    encoder = SMALL.build(ClipSpec(frames=8, height=160, width=160, fps=None)).eval()
+    found = match(theirs.state_dict(), encoder, SMALL)
+    assert found is not None
+    assert len(found.resized) == 3 * 16
+    assert found.resized["blocks.0.attn.positions.h"] == ((111, 96), (79, 96))
+    assert found.resized["blocks.15.attn.positions.t"] == ((15, 96), (7, 96))
+    encoder.load_state_dict(found.tensors)
+    video, size = torch.randn(1, 8, 160, 160, 3), (theirs.pos_encoding.temporal_size, theirs.pos_encoding.spatial_size)
+    with torch.no_grad():
+        expected = shown_at(theirs, (8, 160, 160))(video.permute(0, 4, 1, 2, 3))
+        logits = theirs.head(encoder(video)[0].summary)
+    theirs.pos_encoding.temporal_size, theirs.pos_encoding.spatial_size = size
+    assert expected.abs().max() > 0.5
+    assert (logits - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("size", "clip", "classes", "millions", "digits"),
+    [
+        ("S", (16, 224, 224), 400, 34.537744, 6),
+        ("B", (32, 224, 224), 400, 51.2, 1),
+        ("L", (40, 312, 312), 174, 213.1, 1),
+    ],
+)
+def test_parameter_counts(size, clip, classes, millions, digits):
+    """As published with a head (SlowFast, projects/mvitv2)."""
     with torch.device("meta"):
-        large = Mvit(size="B").build(ClipSpec(frames=32, height=224, width=224, fps=None))
-    assert round((sum(p.numel() for p in large.parameters()) + head) / 1e6, 1) == 51.2
+        encoder = Mvit(size=size).build(ClipSpec(frames=clip[0], height=clip[1], width=clip[2], fps=None))
+    head = encoder.norm.weight.numel() * classes + classes
+    assert round((sum(p.numel() for p in encoder.parameters()) + head) / 1e6, digits) == millions
+
+
+def test_the_heads_of_the_large_size():
+    """Two heads of 72 at first; width and heads double together."""
+    plans = block_plans(SIZES["L"], (20, 78, 78))
+    assert [(p.dim, p.heads) for p in plans if p.stride == 2] == [(288, 4), (576, 8), (1152, 16)]
+    assert {p.dim // p.heads for p in plans} == {72}
+    assert (plans[0].dim_in, plans[0].heads, plans[-1].grid) == (144, 2, (20, 10, 10))
 
 
 def test_grids_of_the_paper():

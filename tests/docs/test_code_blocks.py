@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from pages import PAGES, ROOT, blocks
 from PIL import Image
@@ -23,9 +24,10 @@ from taskprompt.train.sweep_check import check_sweep
 # page -> blocks that are python, yaml, and python files to be tested
 COUNTS = {
     "README.md": (2, 1, 0),
-    "docs/add_a_backbone.md": (2, 1, 1),
+    "docs/add_a_backbone.md": (3, 1, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
+    "docs/checkpoints.md": (1, 1, 0),
     "docs/cluster.md": (2, 2, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
     "docs/sweeps.md": (0, 1, 0),
@@ -184,16 +186,34 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
-    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 2
+    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 3
 
 
 def test_fragments_are_valid_in_a_recipe(folder):
-    """A fragment's entries are parts of a recipe: each source validates."""
+    """A fragment's entries are parts of a recipe: each source, backbone and weights validates."""
+    parts = {"backbone": tp.Backbone, "weights": tp.Weights}
     seen = 0
     for page in COUNTS:
         for block in blocks(page, "yaml"):
             if block.title == "fragment":
-                for entry in yaml.safe_load(block.text)["sources"].values():
+                found = yaml.safe_load(block.text)
+                for entry in found.pop("sources", {}).values():
                     tp.Source.model_validate(entry)
                     seen += 1
-    assert seen == 2
+                for name, entry in found.items():
+                    parts[name].model_validate(entry)
+                    seen += 1
+    assert seen == 4
+
+
+def test_the_layout_of_the_docs_renames():
+    (block,) = (b for b in blocks("docs/add_a_backbone.md", "python") if b.title == "fragment")
+    names: dict = {}
+    exec(block.text, names)
+    (layout,) = names["Plain"].layouts
+    found = [
+        layout.ours(n) for n in ("patch_embed.bias", "pos_embed", "blocks.12.mlp.fc1.bias", "blocks.0.attn.qkv.bias")
+    ]
+    assert found == ["stem.bias", "place", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias"]
+    changed = layout.change({"place": torch.zeros(1, 18, 4)}, {"place": torch.zeros(2, 5, 7, 4)})
+    assert changed["place"].shape == (2, 3, 3, 4)

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from taskprompt import cli
+from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.catalogue import interfaces
+from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 
 QUICKSTART = str(Path(__file__).parents[2] / "recipes" / "quickstart.yaml")
@@ -40,6 +43,28 @@ def test_check_prints_the_resolved_recipe(taskprompt, tmp_path):
     status, again, err = taskprompt("check", str(tmp_path / "again.yaml"))
     assert (status, err) == (0, "")
     assert yaml.safe_load(again) == found
+
+
+def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch):
+    """The report, as words and as json; `check` prints what `weights` would give behind the recipe."""
+    monkeypatch.chdir(tmp_path)
+    encoder = Tiny(patch=(2, 8, 8), dim=32, depth=2).build(ClipSpec(frames=4, height=32, width=32))
+    torch.save({"state_dict": encoder.state_dict() | {"head.weight": torch.ones(3, 32)}}, "a.pth")
+    options = ["--to", "tiny", "--set", "dim=32", "--set", "depth=2"]
+    status, out, err = taskprompt("convert", "a.pth", *options)
+    assert (status, err) == (0, "")
+    matched = f"matched    {len(encoder.state_dict())} of {len(encoder.state_dict())} tensors"
+    assert out.splitlines()[0] == "a.pth: layout taskprompt, for tiny"
+    assert out.splitlines()[1].strip() == matched
+    assert out.splitlines()[-2:] == ["  head       3 classes, kept", "wrote a.safetensors"]
+    found = taskprompt("convert", "a.pth", *options, "--clip", "8,64,64", "--out", "b.safetensors", "--json")[1]
+    assert json.loads(found)["resized"] == {"time": [[2, 1, 1, 32], [4, 1, 1, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
+    weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
+    status, out, err = taskprompt("check", QUICKSTART, *weights)
+    assert (status, err) == (0, "")
+    assert yaml.safe_load(out)["weights"] == {"path": "a.safetensors", "head": None, "inflate": "centre"}
+    assert out.splitlines()[-1] == "#   head       3 classes, left behind"
+    assert f"#   {matched}" in out.splitlines()
 
 
 def test_kinds_lists_them_all(taskprompt):
@@ -88,6 +113,14 @@ def options(node) -> list[dict]:
         (["check", QUICKSTART, "tasks.own={kind: 'nowhere.own:Own'}"], ["tasks.own", "no module 'nowhere.own'"]),
         (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "export"]),
         (["check", QUICKSTART, "backbone={kind: tiny, patch: [3, 8, 8]}"], ["backbone", "multiples of the patch"]),
+        (["check", QUICKSTART, "weights={path: no.pyth}"], ["no.pyth: there is no such file, looked for from"]),
+        (["check", QUICKSTART, "weights={path: a, head: depht}"], ["weights.head: 'depht'", "Did you mean 'depth'?"]),
+        (["fit", QUICKSTART, "weights={path: no.pyth}", "--cluster", "none"], ["no.pyth: there is no such file"]),
+        (["tune", "sweep.yaml"], ["sweep: 1 problem", "weights: no.pyth: there is no such file"]),
+        (["convert", "no.pyth", "--to", "mvit"], ["no.pyth: there is no such file"]),
+        (["convert", "no.pyth", "--to", "mvti"], ["no backbone of kind 'mvti'", "Did you mean 'mvit'?"]),
+        (["convert", "no.pyth", "--to", "mvit", "--set", "size=XL"], ["size: Input should be 'tiny', 'S', 'B' or 'L'"]),
+        (["convert", "no.pyth", "--to", "mvit", "--clip", "16x224"], ["--clip 16x224: expected frames,height,width"]),
         (["fit", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["evaluate", "nowhere"], ["nowhere", "is not a run", "fit --out"]),
         (["predict", "nowhere", "clip.mp4"], ["nowhere", "is not a run"]),
@@ -97,6 +130,9 @@ def options(node) -> list[dict]:
 )
 def test_a_mistake_is_told_in_a_line(taskprompt, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
+    sweep = {"recipe": QUICKSTART, "overrides": {"weights": {"path": "no.pyth"}, "evaluate_every": 9}, "trials": 2}
+    sweep |= {"metric": "real/action/top1", "mode": "max", "search": {"seed": {"integer": [0, 9]}}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     status, out, err = taskprompt(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("taskprompt: ")

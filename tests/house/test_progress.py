@@ -24,6 +24,8 @@ def test_brackets_in_a_message_are_letters(monkeypatch, terminal):
         watch({"step": 1, "left": 1, "loss": 0.5, "clips_per_s": 2.0, "steps_per_s": 0.0})
         watch({"lost": LOST, "left_to_try": 2})
         watch({"waiting": "room [/b] is short"})
+        watch({"weights": "a.pyth: layout [b]\n  matched    2 of 2"})
     assert LOST in said.getvalue()
     assert "times left: 2" in said.getvalue()
     assert "room [/b] is short" in said.getvalue()
+    assert "a.pyth: layout [b]\n  matched    2 of 2\n" in said.getvalue()

@@ -58,6 +58,22 @@ def test_a_package_too_large_or_with_two_of_a_name_is_refused(tmp_path, monkeypa
         package.write_package(tmp_path / "a.zip", squares, ["squares.py"])
 
 
+def test_relative_weights_are_sent_along_or_refused(tmp_path, monkeypatch, squares):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "a.pyth").touch()
+    squares["weights"] = {"path": "init/a.pyth"}
+    with pytest.raises(
+        tp.JobError, match=r"^weights.path init/a.pyth: is relative.* Add --ship init/a.pyth, or give an"
+    ):
+        package.write_package(tmp_path / "a.zip", squares)
+    for ship in (["init/a.pyth"], ["init"]):
+        with zipfile.ZipFile(package.write_package(tmp_path / "a.zip", squares, ship)) as found:
+            assert "init/a.pyth" in found.namelist()
+    for path in ("/shared/a.pyth", "~/a.pyth"):
+        package.write_package(tmp_path / "a.zip", squares | {"weights": {"path": path}})
+
+
 def test_a_python_that_lacks_something_says_what():
     bare_python = [sys.executable, "-I", "-S", str(start.__file__), "fit"]
     found = subprocess.run(bare_python, capture_output=True, text=True)

@@ -10,7 +10,8 @@ class Size:
     """`widen`: the blocks that double width and heads and halve h and w of the queries."""
 
     depth: int
-    dim: int  # of the first block, and of each head
+    dim: int  # of the first block
+    heads: int  # of the first block
     widen: tuple[int, ...]
 
 
@@ -28,11 +29,12 @@ class BlockPlan:
     kv_grid: Grid
 
 
-# S and B: tables 3 and A.1 of MViTv2, configs MVITv2_{S_16x4,B_32x3} of SlowFast. tiny is ours, for CPUs.
+# S, B and L: MViTv2, configs MVITv2_{S_16x4,B_32x3,L_40x3} of SlowFast. tiny is ours, for CPUs.
 SIZES = {
-    "tiny": Size(depth=5, dim=48, widen=(1, 3)),
-    "S": Size(depth=16, dim=96, widen=(1, 3, 14)),
-    "B": Size(depth=24, dim=96, widen=(2, 5, 21)),
+    "tiny": Size(depth=5, dim=48, heads=1, widen=(1, 3)),
+    "S": Size(depth=16, dim=96, heads=1, widen=(1, 3, 14)),
+    "B": Size(depth=24, dim=96, heads=1, widen=(2, 5, 21)),
+    "L": Size(depth=48, dim=144, heads=2, widen=(2, 8, 44)),
 }
 
 
@@ -44,13 +46,12 @@ def strided(grid: Grid, stride: tuple[int, int, int]) -> Grid:
 
 def block_plans(size: Size, grid: Grid) -> list[BlockPlan]:
     """One plan a block, for patches on `grid`; keys are pooled so that their grid is the same in every stage."""
-    plans, heads, kv_stride = [], 1, 2 ** len(size.widen)
+    plans, dim, heads, kv_stride = [], size.dim, size.heads, 2 ** len(size.widen)
     for i in range(size.depth):
-        wider = i in size.widen
-        dim_in, heads = size.dim * heads, heads * (1 + wider)
-        kv_stride //= 1 + wider
-        stride = 1 + wider
+        stride = 1 + (i in size.widen)
+        dim_in, dim, heads = dim, dim * stride, heads * stride
+        kv_stride //= stride
         out, kv = strided(grid, (1, stride, stride)), strided(grid, (1, kv_stride, kv_stride))
-        plans.append(BlockPlan(dim_in, size.dim * heads, heads, stride, kv_stride, grid, out, kv))
+        plans.append(BlockPlan(dim_in, dim, heads, stride, kv_stride, grid, out, kv))
         grid = out
     return plans

@@ -1,0 +1,65 @@
+"""How public code bases name MViTv2's weights. What a tensor holds, and in which order, is the same in all of them."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from taskprompt.core.weights import Layout, Tensors
+
+BLOCK = r"((?:stages\.\d+\.)?blocks\.\d+)\."
+# SlowFast's names; those that mmaction2 and timm made of them differ in few words.
+RULES = {
+    r"cls_token$": "cls",
+    r"patch_embed\.proj(?:ection)?\.": "stem.",
+    BLOCK + r"(?:proj|shortcut_proj_attn)\.": r"\1.widen.",
+    BLOCK + r"attn\.pool_([qkv])\.": r"\1.attn.pool_\2.conv.",
+    BLOCK + r"attn\.norm_([qkv])\.": r"\1.attn.pool_\2.norm.",
+    BLOCK + r"attn\.rel_pos_([thw])$": r"\1.attn.positions.\2",
+    BLOCK + r"mlp\.fc1\.": r"\1.mlp.up.",
+    BLOCK + r"mlp\.fc2\.": r"\1.mlp.down.",
+    r"norm3\.": "norm.",  # mmaction2 has a norm for each of four stages that is put out: the last
+}
+TORCHVISION = {
+    r"pos_encoding\.class_token$": "cls",
+    r"conv_proj\.": "stem.",
+    BLOCK + r"project\.": r"\1.widen.",
+    BLOCK + r"attn\.project\.0\.": r"\1.attn.proj.",
+    BLOCK + r"attn\.pool_([qkv])\.pool\.": r"\1.attn.pool_\2.conv.",
+    BLOCK + r"attn\.pool_([qkv])\.norm_act\.0\.": r"\1.attn.pool_\2.norm.",
+    BLOCK + r"attn\.rel_pos_([thw])$": r"\1.attn.positions.\2",
+    BLOCK + r"mlp\.0\.": r"\1.mlp.up.",
+    BLOCK + r"mlp\.3\.": r"\1.mlp.down.",
+}
+
+
+def in_a_row(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """timm counts the blocks anew in every stage: stages.1.blocks.0 is the block behind the last of stage 0."""
+    places = {tuple(map(int, m.groups())) for n in tensors if (m := re.match(r"stages\.(\d+)\.blocks\.(\d+)\.", n))}
+    row = {place: i for i, place in enumerate(sorted(places))}
+
+    def block(match: re.Match) -> str:
+        return f"blocks.{row[int(match[1]), int(match[2])]}."
+
+    return {re.sub(r"\Astages\.(\d+)\.blocks\.(\d+)\.", block, n): tensor for n, tensor in tensors.items()}
+
+
+LAYOUTS = (
+    # Also facebookresearch/mvit, whose models of images have kernels of two axes and no positions in time.
+    Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES, head="head.projection."),
+    Layout(
+        "mmaction2",
+        ("backbone.patch_embed.projection.weight", "backbone.blocks.0.attn.rel_pos_h"),
+        RULES,
+        prefix="backbone.",
+        head="cls_head.fc_cls.",
+    ),
+    Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION, head="head.1."),
+    Layout(
+        "timm",
+        ("patch_embed.proj.weight", "stages.0.blocks.0.attn.rel_pos_h"),
+        RULES,
+        head="head.fc.",
+        change=in_a_row,
+    ),
+)

@@ -1,0 +1,47 @@
+"""The command line's verb for checkpoints of elsewhere: `convert`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.weights import Inflate
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, or a run's folder step-N.", show_default=False)],
+    to: Annotated[str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False)],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Its options, as key=value.")] = None,
+    clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
+    inflate: Annotated[Inflate, typer.Option(help="What becomes of the kernels of images.")] = "centre",
+    out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the report as json.")] = False,
+) -> None:
+    """Write a public checkpoint by our names, as safetensors, and print what became of its tensors."""
+    import taskprompt as tp
+    from taskprompt.core.loading import override
+
+    backbone: dict[str, Any] = {"kind": to}
+    for text in set_ or ():
+        override(backbone, text)
+    target = out or file.with_suffix(".safetensors")
+    report = tp.convert(file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate)
+    if json_:
+        print(json.dumps(asdict(report), indent=1))
+    else:
+        print(report.text())
+        print(f"wrote {target}")
+
+
+def _clip(text: str):
+    """'16,224,224' as the shape of clips."""
+    import taskprompt as tp
+    from taskprompt.core.loading import validate
+
+    sizes = text.split(",")
+    if len(sizes) != 3 or not all(n.strip().isdigit() for n in sizes):
+        raise SpecError(f"--clip {text}: expected frames,height,width, such as 16,224,224.")
+    return validate(dict(zip(("frames", "height", "width"), map(int, sizes), strict=True)), "--clip", tp.ClipSpec)

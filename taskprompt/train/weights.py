@@ -1,0 +1,107 @@
+"""Starting from a checkpoint of elsewhere, and converting one."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from taskprompt.core.errors import CheckpointError
+from taskprompt.core.model import Backbone, MultiTaskModel
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.spec import kind_of
+from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
+from taskprompt.train.weights_file import NOTE, read_weights
+from taskprompt.train.weights_fit import fitting
+from taskprompt.train.weights_match import Match
+
+
+def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, LoadReport]:
+    """The tensors of the recipe's `weights` by the model's names, to be loaded, and what became of all in the file.
+
+    Raises CheckpointError where the file cannot be read, is of another architecture, or lacks the head that is asked
+    for."""
+    weights, backbone = recipe.weights, recipe.backbone
+    assert weights is not None
+    found = read_weights(weights.path)
+    done = fitting(found, weights.path, backbone, model.encoder, task=weights.head, inflate=weights.inflate)
+    tensors, said = {f"encoder.{n}": t for n, t in done.tensors.items()}, "left behind"
+    if weights.head is not None:
+        head = head_tensors(done.head, model.heads[weights.head], weights.head, weights.path)
+        tensors |= {f"heads.{weights.head}.{n}": t for n, t in head.items()}
+        said = f"kept for task {weights.head}"
+    return tensors, report(done, weights.path, backbone, said)
+
+
+def check_weights(recipe: Recipe) -> LoadReport | None:
+    """What would become of the recipe's `weights`; None where it has none. Raises CheckpointError as loading does."""
+    if recipe.weights is None:
+        return None
+    with torch.device("meta"):
+        model = MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+    return starting_weights(recipe, model)[1]
+
+
+def convert(place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate: Inflate) -> LoadReport:
+    """Write a checkpoint's tensors by our names, as safetensors that say for which backbone. Raises CheckpointError.
+
+    clip: resize its position tables for clips of this shape; None: they stay as they are, to be resized when loaded."""
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already. Choose another --out, or remove it.")
+    found = read_weights(place)
+    with torch.device("meta"):
+        encoder = to.build(clip or ClipSpec())
+    done = fitting(found, place, to, encoder, inflate=inflate, resize=clip is not None)
+    tensors = {f"encoder.{n}": t for n, t in done.tensors.items()} | {f"head.{n}": t for n, t in done.head.items()}
+    note = {"format": "pt", NOTE: json.dumps(to.model_dump(mode="json"))}
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        save_file({n: t.contiguous().clone() for n, t in tensors.items()}, draft, note)
+        draft.replace(out)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise CheckpointError(f"{out}: cannot be written: {error}. Choose another --out.") from None
+    return report(done, place, to, "kept")
+
+
+def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> LoadReport:
+    """A match as people and programs read it. said: what became of the classifier, if the file has one."""
+    matrices = [len(t) for t in done.head.values() if t.ndim == 2]
+    what = f"{matrices[0]} classes" if len(done.head) <= 2 and matrices else f"{len(done.head)} tensors"
+    return LoadReport(
+        str(place),
+        done.layout.name,
+        kind_of(type(backbone)),
+        tuple(done.tensors),
+        tuple(done.missing),
+        tuple(done.unexpected),
+        done.resized,
+        done.inflated,
+        f"{what}, {said}" if done.head else "none in the file",
+    )
+
+
+def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path) -> Tensors:
+    """A checkpoint's classifier by the names of a task's head, which is one linear layer, or was saved by us."""
+    own = module.state_dict()
+    if not head:
+        raise CheckpointError(f"{place}: holds no classifier that task {task!r} could take over. Remove weights.head.")
+    if head.keys() != own.keys():
+        if sorted(t.ndim for t in own.values()) != [1, 2] or sorted(t.ndim for t in head.values()) != [1, 2]:
+            raise CheckpointError(
+                f"{place}: its classifier has {len(head)} tensors and the head of task {task!r} has {len(own)}, "
+                "expected one linear layer each. Remove weights.head."
+            )
+        names = {t.ndim: n for n, t in own.items()}
+        head = {names[t.ndim]: t for t in head.values()}
+    for name, wanted in own.items():
+        if head[name].shape != wanted.shape:
+            raise CheckpointError(
+                f"{place}: its classifier's {name} is {shown(tuple(head[name].shape))}, task {task!r} wants "
+                f"{shown(tuple(wanted.shape))}. Give the task the checkpoint's classes, or remove weights.head."
+            )
+    return head

@@ -1,0 +1,137 @@
+"""A checkpoint's tensors beside an encoder's: which is which, and how those of another shape are brought to ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor
+
+from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.weights import Inflate, Layout, Shape, Tensors
+
+Shapes = dict[str, tuple[Shape, Shape]]  # our name -> found, wanted
+
+
+@dataclass(slots=True)
+class Match:
+    """What of a file fits an encoder; `wrong` has another shape and cannot be brought to ours."""
+
+    layout: Layout
+    tensors: Tensors = field(default_factory=dict)  # by the encoder's names
+    head: Tensors = field(default_factory=dict)  # the classifier's, by what stands behind layout.head
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)  # by the file's names
+    resized: Shapes = field(default_factory=dict)
+    inflated: Shapes = field(default_factory=dict)
+    wrong: Shapes = field(default_factory=dict)
+    share: float = 0.0  # of the encoder's numbers that the file has
+
+
+def match(
+    found: Tensors,
+    encoder: Encoder,
+    backbone: Backbone,
+    *,
+    task: str | None = None,
+    inflate: Inflate = "centre",
+    resize: bool = True,
+) -> Match | None:
+    """A file's tensors by the encoder's names; None where no layout tells what they are. Raises what `change` raises.
+
+    task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size."""
+    own, tables = encoder.state_dict(), encoder.tables()
+    layout = recognise(found, own, backbone, task)
+    if layout is None:
+        return None
+    done, ours, origin = Match(layout), Tensors(), {}
+    for name, tensor in found.items():
+        if layout.head and name.startswith(layout.head):
+            done.head[name.removeprefix(layout.head)] = tensor
+        elif name.startswith(layout.prefix):
+            new = layout.ours(name.removeprefix(layout.prefix))
+            ours[new], origin[new] = tensor, name
+        else:
+            done.unexpected.append(name)
+    ours = layout.change(ours, own) if layout.change else ours
+    done.unexpected += [origin.get(name, name) for name in ours if name not in own]
+    for name, wanted in own.items():
+        if name not in ours:
+            done.missing.append(name)
+            continue
+        tensor, shapes = ours[name], (tuple(ours[name].shape), tuple(wanted.shape))
+        if _core(tensor) == _core(wanted):  # CLS is 1 1 d elsewhere
+            tensor = tensor.reshape(wanted.shape)
+        elif name in tables and _same_behind(tensor, wanted, len(tables[name].split())):
+            if resize:
+                tensor, done.resized[name] = resized(tensor, tables[name], shapes[1]), shapes
+        elif is_kernel_of_images(tensor, wanted):
+            tensor, done.inflated[name] = inflated(tensor, shapes[1][2], inflate), shapes
+        else:
+            done.wrong[name] = shapes
+            continue
+        done.tensors[name] = tensor.to(wanted.dtype)
+    sizes = {name: t.numel() for name, t in own.items()}
+    done.share = sum(sizes[name] for name in done.tensors) / max(sum(sizes.values()), 1)
+    return done
+
+
+def recognise(found: Tensors, own: Mapping[str, Tensor], backbone: Backbone, task: str | None) -> Layout | None:
+    """The layout of a file: one of the backbone's, by its marks; or ours, with the encoder alone or a whole model."""
+    for layout in backbone.layouts:
+        if all(mark in found for mark in layout.marks):
+            return layout
+    prefix = "encoder." if any(name.startswith("encoder.") for name in found) else ""
+    heads = (f"heads.{task}.", "head.")
+    head = next((h for h in heads if any(name.startswith(h) for name in found)), "")
+    inner = {n.removeprefix(prefix) for n in found if n.startswith(prefix) and not (head and n.startswith(head))}
+    is_ours = inner and (inner <= own.keys() or inner >= own.keys())
+    return Layout("taskprompt", (), prefix=prefix, head=head) if is_ours else None
+
+
+def resized(table: Tensor, axes: str, shape: Shape) -> Tensor:
+    """A table of positions on a grid of another size: bicubic over h and w, linear over any other of its leading axes.
+
+    Cells are resized, not their corners, as SlowFast does at run time (`get_rel_pos`)."""
+    names = axes.split()
+    wanted = dict(zip(names, shape, strict=False))
+    x = table.float().reshape(*table.shape[: len(names)], -1)
+    for part in (["h", "w"], *([name] for name in names if name not in "hw")):
+        sizes = dict(zip(names, x.shape, strict=False))
+        if not set(part) <= set(names) or all(sizes[n] == wanted[n] for n in part):
+            continue
+        rest = " ".join(n for n in names if n not in part)
+        whole, apart = f"{axes} c", f"({rest} c) 1 {' '.join(part)}"
+        mode = "bicubic" if len(part) == 2 else "linear"
+        x = rearrange(x, f"{whole} -> {apart}")
+        x = F.interpolate(x, size=tuple(wanted[n] for n in part), mode=mode, align_corners=False)
+        x = rearrange(x, f"{apart} -> {whole}", **{n: sizes[n] for n in rest.split()})
+    return x.reshape(shape)
+
+
+def is_kernel_of_images(kernel: Tensor, wanted: Tensor) -> bool:
+    """Is it o i h w, or o i 1 h w, where o i t h w is wanted?"""
+    flat = kernel.squeeze(2) if kernel.ndim == 5 and kernel.shape[2] == 1 else kernel
+    return wanted.ndim == 5 and flat.ndim == 4 and flat.shape == (*wanted.shape[:2], *wanted.shape[3:])
+
+
+def inflated(kernel: Tensor, frames: int, how: Inflate) -> Tensor:
+    """o i h w -> o i t h w. centre: it sees the middle frame alone; mean: every frame, a t-th of each.
+
+    On frames that are all the same, both give what the kernel gives for the image."""
+    kernel = kernel.squeeze(2) if kernel.ndim == 5 else kernel
+    if how == "mean":
+        return repeat(kernel / frames, "o i h w -> o i t h w", t=frames)
+    whole = torch.zeros(*kernel.shape[:2], frames, *kernel.shape[2:], dtype=kernel.dtype, device=kernel.device)
+    whole[:, :, frames // 2] = kernel
+    return whole
+
+
+def _core(tensor: Tensor) -> list[int]:
+    """Its shape without axes of length 1."""
+    return [n for n in tensor.shape if n != 1]
+
+
+def _same_behind(tensor: Tensor, wanted: Tensor, axes: int) -> bool:
+    return tensor.ndim == wanted.ndim and tensor.shape[axes:] == wanted.shape[axes:]
