@@ -20,11 +20,9 @@ class Motionformer(Backbone):
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, divided by
-    size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 100 M parameters, the published one; tiny: 1.2 M, for CPUs
+    size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 101 M parameters, the published one; tiny: 1 M, for CPUs
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 16, 16)  # frames and pixels of a token, t h w
-    project_values: bool = (
-        False  # along a trajectory: true as in the paper, false as its published weights were trained
-    )
+    project_values: bool = False  # along trajectories: as the paper says; false: as its code and weights have it
     drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 

@@ -18,7 +18,7 @@ from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 class Timesformer(Backbone):
     """TimeSformer (arXiv 2102.05095) with divided space-time attention: over the frames, then within each frame."""
 
-    size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 121 M parameters, the published one; tiny: 1.4 M, for CPUs
+    size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 121 M parameters, the published one; tiny: 1 M, for CPUs
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 16, 16)  # frames and pixels of a token, t h w
     drop_path: float = Field(default=0.1, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in

@@ -28,9 +28,7 @@ class Vit(Backbone):
     size: Literal["tiny", "S", "B", "L", "H"] = "B"  # S, B, L, H: 22, 86, 304, 632 M parameters; tiny: 1 M, for CPUs
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 16, 16)  # frames and pixels of a token, t h w
     positions: Literal["sincos", "learned"] = "sincos"  # of patches: a fixed table of waves, or one trained from there
-    summary: Literal["mean", "norm_first", "cls"] = (
-        "mean"  # norm of the patches' mean; mean of their norms; CLS
-    )
+    summary: Literal["mean", "norm_first", "cls"] = "mean"  # norm of the patches' mean; mean of their norms; CLS
     drop_path: float = Field(default=0.1, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
