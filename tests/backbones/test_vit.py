@@ -11,7 +11,6 @@ from taskprompt.backbones.vit import Vit
 from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.nn.vit import SIZES
-from taskprompt.nn.waves import sinusoids
 
 # transformers' name of a weight -> ours, as anchored patterns. Queries, keys and values are one tensor here.
 NAMES = [
@@ -114,12 +113,6 @@ def test_levels_are_what_leaves_the_blocks():
     assert [level.shape for level in levels] == [(1, 2, 2, 3, 128)] * 2
     for level, i in zip(levels, (0, 2), strict=True):
         torch.testing.assert_close(level.flatten(1, 3), hidden[i + 1], atol=1e-5, rtol=1e-5)
-
-
-def test_sinusoids_by_hand():
-    """Place 2, width 4: rates 1 and 1 / 100."""
-    assert sinusoids(3, 4)[2].tolist() == pytest.approx([0.909297, -0.416147, 0.019999, 0.999800], abs=1e-6)
-    assert sinusoids(3, 4)[0].tolist() == [0, 1, 0, 1]
 
 
 def test_learned_positions_start_at_the_waves_and_train():
