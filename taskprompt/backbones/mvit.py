@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from taskprompt.backbones._mvit.block import MultiscaleBlock
 from taskprompt.backbones._mvit.layouts import LAYOUTS
-from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Grid, block_plans, strided
+from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, block_plans, strided
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import call, drop_path_rates, init_linear, paper_levels, require_clip
-from taskprompt.nn.guests import by_block, renewed
+from taskprompt.nn.blocks import drop_path_rates, init_linear, level_blocks, require_clip
+from taskprompt.nn.guests import through
+from taskprompt.nn.vit import to_grid
 
 
 class Mvit(Backbone):
@@ -29,11 +30,9 @@ class Mvit(Backbone):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> "Mvit":
-        depth = SIZES[self.size].depth
         if min(self.stride) < 1:
             raise SpecError(f"stride is {self.stride}, expected three numbers from 1, such as [2, 4, 4].")
-        if self.levels is not None and not all(0 <= i < depth for i in self.levels):
-            raise SpecError(f"levels are {self.levels}, expected blocks of size {self.size}, from 0 to {depth - 1}.")
+        self.level_blocks()  # raises where there is no such block
         return self
 
     def dims(self, clip: ClipSpec) -> Dims:
@@ -49,7 +48,7 @@ class Mvit(Backbone):
 
     def level_blocks(self) -> tuple[int, ...]:
         """The blocks, from 0, whose patch tokens are Features.levels."""
-        return paper_levels(SIZES[self.size].depth) if self.levels is None else self.levels
+        return level_blocks(self.levels, SIZES[self.size].depth)
 
     def build(self, clip: ClipSpec) -> "MvitEncoder":
         """The encoder, freshly initialised."""
@@ -79,24 +78,12 @@ class MvitEncoder(Encoder):
         require_clip(video, self.size)
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
-        first, later = by_block(guests, len(self.blocks))
-        x = torch.cat([cls, patches] if first is None else [cls, first, patches], 1)
-        prefix = x.shape[1] - patches.shape[1]
-        taps = {}
-        for i, block in enumerate(self.blocks):
-            x = call(block, renewed(x, later[i], 1), prefix, checkpointing=self.checkpointing)
-            if i in self.level_blocks:
-                taps[i] = to_grid(x[:, prefix:], self.grids[i])
+        x, prefix, levels = through(self.blocks, cls, guests, patches, self.level_blocks, self.checkpointing)
         x = self.norm(x)
-        levels = tuple(taps[i] for i in self.level_blocks)
+        levels = tuple(to_grid(x, self.grids[i]) for i, x in zip(self.level_blocks, levels, strict=True))
         features = Features(x[:, 0], to_grid(x[:, prefix:], self.grids[-1]), {}, levels)
         return features, None if guests is None else x[:, 1:prefix]
 
     def tables(self) -> dict[str, str]:
         """Relative positions: a row a distance."""
         return {name: "rows" for name, _ in self.named_parameters() if ".attn.positions." in name}
-
-
-def to_grid(x: Tensor, grid: Grid) -> Tensor:
-    """b (t h w) d -> b t h w d."""
-    return rearrange(x, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])

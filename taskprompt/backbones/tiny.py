@@ -1,7 +1,5 @@
 """tiny: a plain video transformer for CPUs: convolutional stem, joint space-time attention, CLS."""
 
-import math
-
 import torch
 from einops import rearrange, repeat
 from pydantic import Field, model_validator
@@ -11,8 +9,10 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import Block, call, drop_path_rates, init_linear, paper_levels, require_clip
-from taskprompt.nn.guests import by_block, renewed
+from taskprompt.nn.blocks import Block, drop_path_rates, init_linear, level_blocks, require_clip
+from taskprompt.nn.guests import through
+from taskprompt.nn.vit import Size, patch_dims, to_grid
+from taskprompt.nn.waves import plane_waves, waves
 
 
 class Tiny(Backbone):
@@ -32,25 +32,16 @@ class Tiny(Backbone):
         t, h, w = self.patch
         if t < 1 or h < 4 or w < 4 or h % 4 or w % 4:
             raise SpecError(f"patch is {self.patch}, expected t >= 1 and h, w multiples of 4, such as [2, 8, 8].")
-        if self.levels is not None and not all(0 <= i < self.depth for i in self.levels):
-            raise SpecError(f"levels are {self.levels}, expected blocks from 0 to {self.depth - 1}.")
+        self.level_blocks()  # raises where there is no such block
         return self
 
     def dims(self, clip: ClipSpec) -> Dims:
         """Raises SpecError where the clip is not a whole number of patches."""
-        size = (clip.frames, clip.height, clip.width)
-        if any(s % p for s, p in zip(size, self.patch, strict=True)):
-            raise SpecError(
-                f"the clip is {size} (frames, height, width), expected multiples of the patch {self.patch}. "
-                "Change `clip` or `backbone.patch`."
-            )
-        t, h, w = (s // p for s, p in zip(size, self.patch, strict=True))
-        levels = tuple((t, h, w, self.dim) for _ in self.level_blocks())
-        return Dims(*size, (t, h, w), self.dim, levels, (self.dim,) * self.depth)
+        return patch_dims(clip, self.patch, Size(self.dim, self.depth, self.heads), self.levels)
 
     def level_blocks(self) -> tuple[int, ...]:
         """The blocks, from 0, whose patch tokens are Features.levels."""
-        return paper_levels(self.depth) if self.levels is None else self.levels
+        return level_blocks(self.levels, self.depth)
 
     def build(self, clip: ClipSpec) -> "TinyEncoder":
         """The encoder, freshly initialised."""
@@ -58,20 +49,18 @@ class Tiny(Backbone):
 
 
 class TinyEncoder(Encoder):
-    """Joint space-time attention over [CLS, patches, guests]; guests carry no position (PViT eq. 2)."""
+    """Joint space-time attention over [CLS, guests, patches]; guests carry no position (PViT eq. 2)."""
 
     def __init__(self, spec: Tiny, dims: Dims):
         super().__init__()
-        self.size = (dims.frames, dims.height, dims.width)
+        self.size, self.grid = (dims.frames, dims.height, dims.width), dims.grid
         self.level_blocks = spec.level_blocks()
         self.stem = Stem(spec.patch, spec.dim)
         self.cls = nn.Parameter(torch.empty(spec.dim))
         t, h, w = dims.grid
         # As large as the tokens they are added to: a short training has no time to let them grow.
         self.time = nn.Parameter(waves(t, spec.dim)[:, None, None])
-        half = spec.dim // 2
-        rows, columns = waves(h, half)[:, None].expand(h, w, half), waves(w, half)[None].expand(h, w, half)
-        self.place = nn.Parameter(torch.cat([rows, columns], -1))
+        self.place = nn.Parameter(plane_waves(h, w, spec.dim))
         self.blocks = nn.ModuleList(
             Block(spec.dim, spec.heads, rate) for rate in drop_path_rates(spec.drop_path, spec.depth)
         )
@@ -82,19 +71,14 @@ class TinyEncoder(Encoder):
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = self.stem(video) + self.time + self.place
-        b, t, h, w, _ = patches.shape
-        parts = [repeat(self.cls, "d -> b 1 d", b=b), rearrange(patches, "b t h w d -> b (t h w) d")]
-        first, later = by_block(guests, len(self.blocks))
-        x = torch.cat(parts if first is None else [*parts, first], 1)
-        taps = {}
-        for i, block in enumerate(self.blocks):
-            x = call(block, renewed(x, later[i], 1 + t * h * w), checkpointing=self.checkpointing)
-            if i in self.level_blocks:
-                taps[i] = rearrange(x[:, 1 : 1 + t * h * w], "b (t h w) d -> b t h w d", t=t, h=h)
+        cls = repeat(self.cls, "d -> b 1 d", b=len(video))
+        x, prefix, levels = through(
+            self.blocks, cls, guests, patches.flatten(1, 3), self.level_blocks, self.checkpointing
+        )
         x = self.norm(x)
-        patches = rearrange(x[:, 1 : 1 + t * h * w], "b (t h w) d -> b t h w d", t=t, h=h)
-        features = Features(x[:, 0], patches, {}, tuple(taps[i] for i in self.level_blocks))
-        return features, None if guests is None else x[:, 1 + t * h * w :]
+        levels = tuple(to_grid(level, self.grid) for level in levels)
+        features = Features(x[:, 0], to_grid(x[:, prefix:], self.grid), {}, levels)
+        return features, None if guests is None else x[:, 1:prefix]
 
     def tables(self) -> dict[str, str]:
         """Learned positions, one table for t and one for h and w."""
@@ -121,10 +105,3 @@ class Stem(nn.Module):
         x = self.early(rearrange(video, "b t h w c -> (b t) c h w"))
         x = self.patch(rearrange(x, "(b t) d h w -> b d t h w", b=len(video)))
         return self.norm(rearrange(x, "b d t h w -> b t h w d"))
-
-
-def waves(count: int, dim: int) -> Tensor:
-    """count dim: sines and cosines of `count` places, wavelengths from 2 places to 2 `count` (Vaswani et al., 2017)."""
-    place = torch.arange(count, dtype=torch.float32)[:, None]
-    rate = torch.pi * torch.logspace(0, -math.log10(max(count, 2)), dim // 2)
-    return torch.cat([torch.sin(place * rate), torch.cos(place * rate)], -1)

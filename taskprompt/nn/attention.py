@@ -14,7 +14,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tenso
         # The fused CPU kernel multiplies bf16 no faster than float32; plain products run at twice its speed.
         logits = q @ (k * (q.shape[-1] ** -0.5 if scale is None else scale)).mT
         return (logits.softmax(-1).to(v.dtype) @ v).transpose(1, 2)
-    v = F.pad(v, (0, q.shape[-1] - width))  # fused kernels want one width
+    if width < q.shape[-1]:
+        v = F.pad(v, (0, q.shape[-1] - width))  # fused kernels want one width
     return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., :width].transpose(1, 2)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from taskprompt.core.errors import LayoutError
+from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.nn.attention import Attention
 
 
@@ -47,7 +47,8 @@ class Block(nn.Module):
         self.mlp = Mlp(dim)
         self.drop_path = drop_path
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prefix: int = 0) -> Tensor:
+        """`prefix`, the tokens before the patches, is for blocks that tell them apart: here all are alike."""
         x = x + drop_path(self.attn(self.norm1(x)), self.drop_path, self.training)
         return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
 
@@ -68,6 +69,13 @@ def init_linear(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def level_blocks(levels: tuple[int, ...] | None, depth: int) -> tuple[int, ...]:
+    """The blocks, from 0, that dense heads read; None: paper_levels. Raises SpecError where there is no such block."""
+    if levels is not None and not all(0 <= i < depth for i in levels):
+        raise SpecError(f"levels are {levels}, expected blocks from 0 to {depth - 1}, for the backbone has {depth}.")
+    return paper_levels(depth) if levels is None else levels
 
 
 def paper_levels(depth: int) -> tuple[int, int, int]:

@@ -1,11 +1,12 @@
 """Guest tokens that enter an encoder: at its first block, or anew at every block (VPT, deep)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError
+from taskprompt.nn.blocks import call
 
 
 def by_block(guests: Tensor | Sequence[Tensor] | None, blocks: int) -> tuple[Tensor | None, list[Tensor | None]]:
@@ -22,3 +23,24 @@ def renewed(x: Tensor, guests: Tensor | None, at: int) -> Tensor:
     if guests is None:
         return x
     return torch.cat([x[:, :at], guests, x[:, at + guests.shape[1] :]], 1)
+
+
+def through(
+    blocks: nn.ModuleList,
+    first: Tensor,
+    guests: Tensor | Sequence[Tensor] | None,
+    patches: Tensor,
+    taps: Collection[int],
+    checkpointing: bool,
+) -> tuple[Tensor, int, list[Tensor]]:
+    """b p d such as CLS, guests, b n d -> [first, guests, patches] behind the last block; how many tokens come before
+    the patches; patches behind each block of `taps`. A block is called block(x, prefix) with that number."""
+    entering, later = by_block(guests, len(blocks))
+    x = torch.cat([first, patches] if entering is None else [first, entering, patches], 1)
+    prefix = x.shape[1] - patches.shape[1]
+    tapped = {}
+    for i, block in enumerate(blocks):
+        x = call(block, renewed(x, later[i], first.shape[1]), prefix, checkpointing=checkpointing)
+        if i in taps:
+            tapped[i] = x[:, prefix:]
+    return x, prefix, [tapped[i] for i in taps]

@@ -16,7 +16,7 @@ from taskprompt.core.types import Dims
 from taskprompt.testing import check_backbone, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 6, Source: 2, Backbone: 2, Prompter: 3, Balancer: 1}
+COUNTS = {Task: 6, Source: 2, Backbone: 5, Prompter: 3, Balancer: 1}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -26,7 +26,7 @@ OPTIONS = {  # what a kind cannot do without, or what keeps it small
     "segmentation": {"classes": 10, "height": 6, "width": 8},
     "depth": {"height": 6, "width": 8},
     "normal": {"height": 6, "width": 8},
-    "mvit": {"size": "tiny"},
+    **{kind: {"size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "vit")},
     "tiny": {"dim": 32, "depth": 2, "patch": (2, 8, 8)},
     "fixed": {"weights": {"a": 2.0}},
 }
@@ -45,7 +45,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 14
+    assert len(ALL) == 17
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])

@@ -7,8 +7,10 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.testing.prompter import check_prompter
 
-BACKBONES = [{"kind": "tiny", "patch": (2, 8, 8), "dim": 32, "depth": 2}, {"kind": "mvit", "size": "tiny"}]
-
+BACKBONES = [
+    {"kind": "tiny", "patch": (2, 8, 8), "dim": 32, "depth": 2},
+    *({"kind": kind, "size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "vit")),
+]
 
 PROMPTERS = [
     {"kind": "none"},
