@@ -7,6 +7,7 @@ from einops import einsum, rearrange, repeat
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from taskprompt.backbones._vit.layouts import OF_MOTIONFORMER
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
@@ -18,6 +19,7 @@ from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 class Motionformer(Backbone):
     """Motionformer (arXiv 2106.05392): a patch gathers from each frame by itself, then along what it gathered."""
 
+    layouts = OF_MOTIONFORMER
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, divided by
     size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 101 M parameters, the published one; tiny: 1 M, for CPUs

@@ -7,6 +7,7 @@ from einops import rearrange, reduce, repeat
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from taskprompt.backbones._vit.layouts import OF_TIMESFORMER
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
@@ -18,6 +19,7 @@ from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 class Timesformer(Backbone):
     """TimeSformer (arXiv 2102.05095) with divided space-time attention: over the frames, then within each frame."""
 
+    layouts = OF_TIMESFORMER
     size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 121 M parameters, the published one; tiny: 1 M, for CPUs
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 16, 16)  # frames and pixels of a token, t h w
     drop_path: float = Field(default=0.1, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first

@@ -7,6 +7,7 @@ from einops import repeat
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from taskprompt.backbones._vit.layouts import OF_VIT
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
@@ -23,6 +24,7 @@ class Vit(Backbone):
     patch, so there one reads their mean (`norm_first`). Its keys have no bias. Ours have one that starts at zero: it
     moves all logits of a query alike, which softmax does not see."""
 
+    layouts = OF_VIT
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's
     size: Literal["tiny", "S", "B", "L", "H"] = "B"  # S, B, L, H: 22, 86, 304, 632 M parameters; tiny: 1 M, for CPUs
@@ -88,3 +90,7 @@ class VitEncoder(Encoder):
         if self.summary == "cls":
             return normed[:, 0]
         return self.norm(x[:, prefix:].mean(1)) if self.summary == "mean" else normed[:, prefix:].mean(1)
+
+    def tables(self) -> dict[str, str]:
+        """Learned positions; waves are made for every clip anew."""
+        return {"place": "t h w"} if isinstance(self.place, nn.Parameter) else {}

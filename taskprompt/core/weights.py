@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,16 +37,23 @@ class Layout:
     """How a code base names a backbone's weights, and how they become ours.
 
     A name changes by the first rule whose pattern matches it from its start, and by no other: what the pattern matched
-    is replaced, the rest stays. A name that no rule matches stays as it is. `change` gets the tensors by our names and
-    those of the encoder, whose shapes it may need, and returns what to load: to split, join, copy or reshape some. It
-    raises SpecError where it cannot."""
+    is replaced, the rest stays. A name that no rule matches stays as it is. What then begins with `head.` is the
+    classifier's. `change` gets the others by our names and those of the encoder, whose shapes it may need, and returns
+    what to load: to split, join, copy or reshape some. It raises SpecError where it cannot."""
 
     name: str  # of the code base, as reports say it
     marks: tuple[str, ...]  # names in the file that tell this layout: all of them are there
     rules: Mapping[str, str] = field(default_factory=dict)  # pattern -> replacement, as for re.sub
-    prefix: str = ""  # what stands before all names of the encoder; the rules see what is behind it
-    head: str = ""  # what stands before the `weight` and `bias` of the classifier
+    prefixes: tuple[str, ...] = ("",)  # what may stand before the encoder's names; marks and rules see what is behind
+    unless: tuple[str, ...] = ()  # names of models with the same marks that are others: none of them is there
     change: Callable[[Tensors, Mapping[str, Tensor]], Tensors] | None = None
+
+    def prefix_in(self, names: Container[str]) -> str | None:
+        """What stands before the encoder's names in a file of these; None where the file has another layout."""
+        for prefix in self.prefixes:
+            if all(prefix + m in names for m in self.marks) and not any(prefix + u in names for u in self.unless):
+                return prefix
+        return None
 
     def ours(self, name: str) -> str:
         """Our name for one of theirs, which has no prefix any more."""

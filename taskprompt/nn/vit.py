@@ -99,3 +99,7 @@ class ClsEncoder(Encoder):
         levels = tuple(to_grid(level, self.grid) for level in levels)
         features = Features(x[:, 0], to_grid(x[:, prefix:], self.grid), {}, levels)
         return features, None if guests is None else x[:, 1:prefix]
+
+    def tables(self) -> dict[str, str]:
+        """Of places in the frame and of times."""
+        return {"place": "h w", "time": "t"}

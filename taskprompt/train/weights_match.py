@@ -12,6 +12,7 @@ from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.weights import Inflate, Layout, Shape, Tensors
 
 Shapes = dict[str, tuple[Shape, Shape]]  # our name -> found, wanted
+HEAD = "head."  # before the names of a classifier, once a layout has made them ours
 
 
 @dataclass(slots=True)
@@ -20,7 +21,7 @@ class Match:
 
     layout: Layout
     tensors: Tensors = field(default_factory=dict)  # by the encoder's names
-    head: Tensors = field(default_factory=dict)  # the classifier's, by what stands behind layout.head
+    head: Tensors = field(default_factory=dict)  # the classifier's, by what stands behind `head.`
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)  # by the file's names
     resized: Shapes = field(default_factory=dict)
@@ -42,18 +43,19 @@ def match(
 
     task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size."""
     own, tables = encoder.state_dict(), encoder.tables()
-    layout = recognise(found, own, backbone, task)
-    if layout is None:
+    told = recognise(found, own, backbone, task)
+    if told is None:
         return None
+    layout, prefix = told
     done, ours, origin = Match(layout), Tensors(), {}
-    for name, tensor in found.items():
-        if layout.head and name.startswith(layout.head):
-            done.head[name.removeprefix(layout.head)] = tensor
-        elif name.startswith(layout.prefix):
-            new = layout.ours(name.removeprefix(layout.prefix))
-            ours[new], origin[new] = tensor, name
-        else:
+    for name in sorted(found, key=lambda n: not n.startswith(prefix)):  # of two for one place, the encoder's is taken
+        new = layout.ours(name.removeprefix(prefix))
+        if new.startswith(HEAD) and new not in own:
+            done.head[new.removeprefix(HEAD)] = found[name]
+        elif new in ours:
             done.unexpected.append(name)
+        else:
+            ours[new], origin[new] = found[name], name
     ours = layout.change(ours, own) if layout.change else ours
     done.unexpected += [origin.get(name, name) for name in ours if name not in own]
     for name, wanted in own.items():
@@ -77,17 +79,18 @@ def match(
     return done
 
 
-def recognise(found: Tensors, own: Mapping[str, Tensor], backbone: Backbone, task: str | None) -> Layout | None:
-    """The layout of a file: one of the backbone's, by its marks; or ours, with the encoder alone or a whole model."""
+def recognise(
+    found: Tensors, own: Mapping[str, Tensor], backbone: Backbone, task: str | None
+) -> tuple[Layout, str] | None:
+    """The layout of a file and its prefix: one of the backbone's, or ours, with the encoder alone or a whole model."""
     for layout in backbone.layouts:
-        if all(mark in found for mark in layout.marks):
-            return layout
+        prefix = layout.prefix_in(found)
+        if prefix is not None:
+            return layout, prefix
     prefix = "encoder." if any(name.startswith("encoder.") for name in found) else ""
-    heads = (f"heads.{task}.", "head.")
-    head = next((h for h in heads if any(name.startswith(h) for name in found)), "")
-    inner = {n.removeprefix(prefix) for n in found if n.startswith(prefix) and not (head and n.startswith(head))}
-    is_ours = inner and (inner <= own.keys() or inner >= own.keys())
-    return Layout("taskprompt", (), prefix=prefix, head=head) if is_ours else None
+    inner = {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+    is_ours = inner <= own.keys() or inner >= own.keys()
+    return (Layout("taskprompt", (), {rf"heads\.{task}\.": HEAD}), prefix) if is_ours else None
 
 
 def resized(table: Tensor, axes: str, shape: Shape) -> Tensor:

@@ -5,19 +5,10 @@ import torch
 from drawn import drawn
 from torch import Tensor
 from torch.nn import functional as F
+from vit_public import clip_of, draw_video
 
 from taskprompt.backbones.motionformer import Motionformer, TrajectoryAttention
 from taskprompt.core.errors import LayoutError, SpecError
-from taskprompt.core.source import ClipSpec
-
-
-def clip_of(frames: int, height: int, width: int) -> ClipSpec:
-    return ClipSpec(frames=frames, height=height, width=width, fps=None)
-
-
-def draw_video(clip: ClipSpec, count: int = 1) -> torch.Tensor:
-    draw = torch.Generator().manual_seed(1)
-    return torch.randn(count, clip.frames, clip.height, clip.width, 3, generator=draw)
 
 
 def weighted(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:

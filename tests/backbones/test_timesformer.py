@@ -1,91 +1,24 @@
 """timesformer against transformers' TimeSformer, its published size, how prompts travel, and what it refuses."""
 
-import re
-
 import pytest
 import torch
 from drawn import drawn
 from einops import rearrange
-from torch.nn import functional as F
-from transformers import TimesformerConfig, TimesformerModel
+from vit_public import clip_of, draw_video, timesformer
 
 from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.core.errors import LayoutError, SpecError
-from taskprompt.core.source import ClipSpec
-from taskprompt.nn.vit import SIZES
-
-# transformers' name of a weight -> ours, as anchored patterns.
-NAMES = [
-    (r"^embeddings\.patch_embeddings\.projection\.", "stem."),
-    (r"^encoder\.layer\.(\d+)\.", r"blocks.\1."),
-    (r"\.temporal_layernorm\.", ".time_norm."),
-    (r"\.temporal_attention\.attention\.", ".time_attn."),
-    (r"\.temporal_attention\.output\.dense\.", ".time_attn.proj."),
-    (r"\.temporal_dense\.", ".time_fc."),
-    (r"\.attention\.attention\.", ".attn."),
-    (r"\.attention\.output\.dense\.", ".attn.proj."),
-    (r"\.layernorm_before\.", ".norm1."),
-    (r"\.layernorm_after\.", ".norm2."),
-    (r"\.intermediate\.dense\.", ".mlp.up."),
-    (r"\.output\.dense\.", ".mlp.down."),
-    (r"^layernorm\.", "norm."),
-]
+from taskprompt.train.weights_match import match
 
 
-def ours(weights: dict, clip: ClipSpec) -> dict:
-    """A state dict of theirs under our names; tables are resized to the clip as they do it, by the nearest place."""
-    found = {}
-    for name, weight in weights.items():
-        for pattern, new in NAMES:
-            name = re.sub(pattern, new, name)
-        found[name] = weight
-    cls, place, time = (found.pop(f"embeddings.{n}") for n in ("cls_token", "position_embeddings", "time_embeddings"))
-    side = int((place.shape[1] - 1) ** 0.5)
-    place_map = rearrange(place[:, 1:], "1 (h w) d -> 1 d h w", h=side)
-    place_map = F.interpolate(place_map, (clip.height // 16, clip.width // 16), mode="nearest")
-    time = F.interpolate(time.mT, clip.frames, mode="nearest").mT
-    tables = {"cls": cls[0, 0] + place[0, 0], "place": rearrange(place_map, "1 d h w -> h w d"), "time": time[0]}
-    return found | tables | {"stem.weight": found["stem.weight"][:, :, None]}
-
-
-def config(size: str, frames: int, side: int) -> TimesformerConfig:
-    """transformers' words for one of our sizes."""
-    dim, depth, heads = SIZES[size].dim, SIZES[size].depth, SIZES[size].heads
-    return TimesformerConfig(
-        image_size=side,
-        num_frames=frames,
-        hidden_size=dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        intermediate_size=4 * dim,
-    )
-
-
-def clip_of(frames: int, height: int, width: int) -> ClipSpec:
-    return ClipSpec(frames=frames, height=height, width=width, fps=None)
-
-
-def draw_video(clip: ClipSpec, count: int = 1) -> torch.Tensor:
-    draw = torch.Generator().manual_seed(1)
-    return torch.randn(count, clip.frames, clip.height, clip.width, 3, generator=draw)
-
-
-@pytest.mark.parametrize(
-    ("size", "trained", "run"),
-    [
-        ("tiny", (4, 64), (4, 64)),
-        ("tiny", (4, 64), (6, 96)),  # tables for 4 frames of 4 x 4 patches, a clip of 6 frames of 6 x 6
-        ("tiny", (8, 96), (3, 32)),
-        ("B", (8, 224), (8, 224)),
-    ],
-)
+@pytest.mark.parametrize(("size", "frames", "side"), [("tiny", 4, 64), ("tiny", 3, 32), ("B", 8, 224)])
 @torch.no_grad()
-def test_equals_transformers(size, trained, run):
-    theirs = drawn(TimesformerModel(config(size, *trained)))
-    theirs.config.num_frames, theirs.config.image_size = run  # its blocks read them here, its tables are resized
-    clip = clip_of(run[0], run[1], run[1])
-    encoder = Timesformer(size=size).build(clip).eval()
-    encoder.load_state_dict(ours(theirs.state_dict(), clip))  # strict: the names and shapes of all tensors agree
+def test_equals_transformers(size, frames, side):
+    clip, spec = clip_of(frames, side, side), Timesformer(size=size)
+    theirs, encoder = timesformer(clip, size=size).timesformer, spec.build(clip).eval()
+    found = match(theirs.state_dict(), encoder, spec)
+    assert found is not None
+    encoder.load_state_dict(found.tensors)  # strict: the names and shapes of all tensors agree
     video = draw_video(clip, 1 if size == "B" else 2)
     expected = theirs(video.permute(0, 1, 4, 2, 3)).last_hidden_state
     features, _ = encoder(video)
@@ -132,7 +65,8 @@ def test_guests_travel_as_cls_does():
 def test_parameter_counts():
     """121.4 M with a head of the 174 classes of SSv2: ViT-B/16, and for time 5 dim^2 in each of twelve blocks."""
     with torch.device("meta"):
-        encoder, theirs = Timesformer().build(clip_of(8, 224, 224)), TimesformerModel(config("B", 8, 224))
+        clip = clip_of(8, 224, 224)
+        encoder, theirs = Timesformer().build(clip), timesformer(clip, size="B").timesformer
     count = sum(p.numel() for p in encoder.parameters())
     vit = 590_592 + 768 + 196 * 768 + 12 * 7_087_872 + 1_536  # stem, CLS, places, blocks, norm
     assert count == vit + 12 * (1_536 + 5 * 768**2 + 5 * 768) + 8 * 768  # norm, qkv, proj and fc; times

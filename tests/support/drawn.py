@@ -16,7 +16,7 @@ def drawn(module: AnyModule, seed: int = 0) -> AnyModule:
         noise = torch.randn(parameter.shape, generator=draw)
         if "norm" in name and name.endswith("weight"):
             parameter.copy_(1 + 0.2 * noise)
-        elif parameter.dim() == 1 or ("embeddings" in name and not name.endswith("weight")):
+        elif parameter.dim() == 1 or not name.endswith("weight"):
             parameter.copy_(0.2 * noise)
         else:
             parameter.copy_(noise / parameter[0].numel() ** 0.5)

@@ -21,10 +21,10 @@ class Named(Tiny):
     layouts = (
         Layout(
             "theirs",
-            ("net.cls_token", "net.pos"),
-            {r"cls_token$": "cls", r"layers\.(\d+)\.": r"blocks.\1.", r"ln\.": "norm."},
-            prefix="net.",
-            head="fc.",
+            ("cls_token", "pos"),
+            {r"cls_token$": "cls", r"layers\.(\d+)\.": r"blocks.\1.", r"ln\.": "norm.", r"fc\.": "head."},
+            prefixes=("", "net."),
+            unless=("time_token",),
             change=lambda tensors, own: {"place": grid_of(tensors.pop("pos")[0]), **tensors},
         ),
     )

@@ -18,6 +18,7 @@ RULES = {
     BLOCK + r"attn\.rel_pos_([thw])$": r"\1.attn.positions.\2",
     BLOCK + r"mlp\.fc1\.": r"\1.mlp.up.",
     BLOCK + r"mlp\.fc2\.": r"\1.mlp.down.",
+    r"(?:head\.projection|cls_head\.fc_cls|head\.fc)\.": "head.",
     r"norm3\.": "norm.",  # mmaction2 has a norm for each of four stages that is put out: the last
 }
 TORCHVISION = {
@@ -30,6 +31,7 @@ TORCHVISION = {
     BLOCK + r"attn\.rel_pos_([thw])$": r"\1.attn.positions.\2",
     BLOCK + r"mlp\.0\.": r"\1.mlp.up.",
     BLOCK + r"mlp\.3\.": r"\1.mlp.down.",
+    r"head\.1\.": "head.",
 }
 
 
@@ -46,20 +48,8 @@ def in_a_row(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 
 LAYOUTS = (
     # Also facebookresearch/mvit, whose models of images have kernels of two axes and no positions in time.
-    Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES, head="head.projection."),
-    Layout(
-        "mmaction2",
-        ("backbone.patch_embed.projection.weight", "backbone.blocks.0.attn.rel_pos_h"),
-        RULES,
-        prefix="backbone.",
-        head="cls_head.fc_cls.",
-    ),
-    Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION, head="head.1."),
-    Layout(
-        "timm",
-        ("patch_embed.proj.weight", "stages.0.blocks.0.attn.rel_pos_h"),
-        RULES,
-        head="head.fc.",
-        change=in_a_row,
-    ),
+    Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES),
+    Layout("mmaction2", ("patch_embed.projection.weight", "blocks.0.attn.rel_pos_h"), RULES, ("backbone.",)),
+    Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION),
+    Layout("timm", ("patch_embed.proj.weight", "stages.0.blocks.0.attn.rel_pos_h"), RULES, change=in_a_row),
 )

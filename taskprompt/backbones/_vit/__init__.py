@@ -1,0 +1,1 @@
+"""Helpers of the backbones over whole patches: vit, timesformer, motionformer."""

@@ -1,0 +1,158 @@
+"""How public code bases name the weights of transformers over whole patches: vit, timesformer, motionformer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from einops import repeat
+from torch import Tensor
+
+from taskprompt.core.weights import Layout, Tensors, grid_of
+
+BLOCK = r"(blocks\.\d+)\."
+LAYER = r"encoder\.layer\.(\d+)\."
+# timm's names, which VideoMAE, TimeSformer and Motionformer keep.
+TIMM = {
+    r"cls_token$": "cls",
+    r"pos_embed$": "place",
+    r"patch_embed\.proj\.": "stem.",
+    BLOCK + r"mlp\.fc1\.": r"\1.mlp.up.",
+    BLOCK + r"mlp\.fc2\.": r"\1.mlp.down.",
+    r"fc_norm\.": "norm.",  # of the patches' mean, in place of a norm of each
+}
+VIDEOMAE = {**TIMM, BLOCK + r"attn\.([qv])_bias$": r"\1.attn.\2.bias"}
+TIMESFORMER = {
+    **TIMM,
+    r"time_embed$": "time",
+    BLOCK + r"temporal_norm1\.": r"\1.time_norm.",
+    BLOCK + r"temporal_attn\.": r"\1.time_attn.",
+    BLOCK + r"temporal_fc\.": r"\1.time_fc.",
+}
+MOTIONFORMER = {
+    **{pattern: new for pattern, new in TIMM.items() if new != "stem."},  # it keeps the stem of images, unused
+    r"temp_embed$": "time",
+    r"patch_embed_3d\.proj\.": "stem.",
+    BLOCK + r"attn\.proj_q\.": r"\1.attn.frame_q.",
+    r"pre_logits\.": "head.hidden.",  # so that a classifier of two layers is not taken for one of one
+    r"head(\d)\.": r"head.\1.",  # of verbs and of nouns
+}
+TRANSFORMERS = {
+    r"embeddings\.cls_token$": "cls",
+    r"embeddings\.position_embeddings$": "place",
+    r"embeddings\.time_embeddings$": "time",
+    r"embeddings\.patch_embeddings\.projection\.": "stem.",
+    LAYER + r"temporal_layernorm\.": r"blocks.\1.time_norm.",
+    LAYER + r"temporal_attention\.attention\.": r"blocks.\1.time_attn.",
+    LAYER + r"temporal_attention\.output\.dense\.": r"blocks.\1.time_attn.proj.",
+    LAYER + r"temporal_dense\.": r"blocks.\1.time_fc.",
+    LAYER + r"layernorm_before\.": r"blocks.\1.norm1.",
+    LAYER + r"attention\.attention\.qkv\.": r"blocks.\1.attn.qkv.",
+    LAYER + r"attention\.attention\.([qkv])(?:uery|ey|alue)\.": r"blocks.\1.attn.\2.",
+    LAYER + r"attention\.attention\.([qv])_bias$": r"blocks.\1.attn.\2.bias",
+    LAYER + r"attention\.output\.dense\.": r"blocks.\1.attn.proj.",
+    LAYER + r"layernorm_after\.": r"blocks.\1.norm2.",
+    LAYER + r"intermediate\.dense\.": r"blocks.\1.mlp.up.",
+    LAYER + r"output\.dense\.": r"blocks.\1.mlp.down.",
+    r"(?:layernorm|fc_norm)\.": "norm.",
+    r"classifier\.": "head.",
+}
+
+
+def joined(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """attn.q, attn.k and attn.v become attn.qkv; VideoMAE's keys have no bias."""
+    found = dict(tensors)
+    for name, q in tensors.items():
+        if name.endswith((".attn.q.weight", ".attn.q.bias")):
+            parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
+            if name.endswith("bias"):
+                found.setdefault(parts[1], torch.zeros_like(q))
+            if found.keys() >= set(parts):
+                found[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat([found.pop(part) for part in parts])
+    return found
+
+
+def placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """The first row of their table is the place of CLS, which is never seen without; the others are a grid."""
+    rows = tensors["place"].flatten(0, -2)
+    found = {**tensors, "cls": tensors["cls"].flatten() + rows[0], "place": grid_of(rows[1:])}
+    if "time" in found:
+        found["time"] = found["time"].flatten(0, -2)
+    return found
+
+
+def in_every_frame(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """Of a model of images: all frames have its places, where the encoder learns them."""
+    found = placed(tensors, own)
+    if "place" in own:
+        found["place"] = repeat(found["place"], "h w d -> t h w d", t=len(own["place"]))
+    return found
+
+
+def with_time(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """Of a model of images: attention over time starts as that over space, with zeros behind it, as in TimeSformer."""
+    copies = {n.replace(".norm1.", ".time_norm.").replace(".attn.", ".time_attn."): t for n, t in tensors.items()}
+    return placed(copies | tensors, own)
+
+
+def by_frame(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """Motionformer's keys and values along a trajectory lie in one; those that ours has not are left behind."""
+    found = {}
+    for name, tensor in placed(tensors, own).items():
+        if ".attn.proj_kv." in name:
+            for part, half in zip("kv", tensor.chunk(2), strict=True):
+                found[name.replace(".proj_kv.", f".frame_{part}.")] = half
+        else:
+            found[name] = tensor
+    return found
+
+
+SPACE, TIME = ("cls_token", "pos_embed"), ("time_embed", "temp_embed")
+THEIRS = "encoder.layer.0.attention.attention."
+IMAGES = Layout(
+    "timm",
+    (*SPACE, "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"),
+    TIMM,
+    # Time; distillation, registers, a norm before the blocks, scaled residuals, norms of queries.
+    unless=(*TIME, "dist_token", "reg_token", "norm_pre.weight", "blocks.0.ls1.gamma", "blocks.0.attn.q_norm.weight"),
+    change=in_every_frame,
+)
+
+OF_VIT = (
+    Layout(
+        "videomae",
+        ("blocks.0.attn.qkv.weight", "blocks.0.attn.q_bias"),
+        VIDEOMAE,
+        prefixes=("", "encoder."),  # fine-tuned; pretraining, whose decoder is left behind
+        unless=("cls_token", "blocks.0.gamma_1"),  # BEiT
+        change=joined,
+    ),
+    Layout(
+        "transformers",
+        (f"{THEIRS}query.weight", f"{THEIRS}value.weight"),
+        TRANSFORMERS,
+        prefixes=("", "videomae."),
+        unless=("embeddings.cls_token",),
+        change=joined,
+    ),
+    IMAGES,
+)
+OF_TIMESFORMER = (
+    Layout(
+        "timesformer",
+        (*SPACE, "time_embed", "blocks.0.temporal_fc.weight"),
+        TIMESFORMER,
+        prefixes=("", "model."),
+        change=placed,
+    ),
+    Layout(
+        "transformers",
+        tuple(f"embeddings.{table}" for table in ("cls_token", "position_embeddings", "time_embeddings")),
+        TRANSFORMERS,
+        prefixes=("", "timesformer."),
+        change=placed,
+    ),
+    replace(IMAGES, change=with_time),
+)
+OF_MOTIONFORMER = (
+    Layout("motionformer", (*SPACE, "temp_embed", "blocks.0.attn.proj_kv.weight"), MOTIONFORMER, change=by_frame),
+)
