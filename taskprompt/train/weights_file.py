@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,8 @@ def _read_pickle(path: Path, *, zipped: bool) -> Any:
     if zipped:
         _check_zip(path)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        # VideoMAE's pretraining saves its options beside the weights: a Namespace has attributes and no code.
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a damaged pickle raises anything
         text = str(error)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import types
 import zipfile
 
 import numpy as np
@@ -36,8 +37,9 @@ def same(found):
         {"state_dict": {f"module.{n}": t for n, t in WEIGHTS.items()}, "meta": {"epoch": 3, "classes": ["a", "b"]}},
         {"model": {f"_orig_mod.module.{n}": t for n, t in WEIGHTS.items()}, "args": None},
         {"model": {"state_dict": WEIGHTS}},
+        {"model": WEIGHTS, "optimizer": {"state": {}}, "args": argparse.Namespace(lr=1.5e-4, window_size=(8, 14, 14))},
     ],
-    ids=["bare", "slowfast", "mmaction2", "compiled", "nested"],
+    ids=["bare", "slowfast", "mmaction2", "compiled", "nested", "videomae"],
 )
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
 def test_what_torch_saves_is_read(tmp_path, holds, new):
@@ -100,7 +102,14 @@ BAD = {
     "code in a zip": (lambda: torch.save({"w": Intruder(), **WEIGHTS}, "bad.pt"), "plain data: posix.system"),
     "code, other pickle": (lambda: dump({"w": Intruder()}, 4), "or a pickle that torch.save did not write"),
     "a module": (lambda: torch.save(torch.nn.Linear(2, 2), "bad.pt"), "torch.nn.modules.linear.Linear. .*"),
-    "options": (lambda: torch.save({"args": argparse.Namespace(a=1)}, "bad.pt"), "plain data: argparse.Namespace"),
+    "options": (
+        lambda: torch.save({"args": types.SimpleNamespace(a=1)}, "bad.pt"),
+        "plain data: types.SimpleNamespace",
+    ),
+    "code in options": (
+        lambda: torch.save({"model": WEIGHTS, "args": argparse.Namespace(a=Intruder())}, "bad.pt"),
+        "plain data: posix.system",
+    ),
     "numpy": (lambda: torch.save({"epoch": np.float64(1)}, "bad.pt"), r"plain data: numpy.*\['state_dict'\], NEW"),
     "script": (lambda: torch.jit.script(torch.nn.Linear(2, 2)).save("bad.pt"), "is a TorchScript archive"),
     "a zip": (lambda: zipped(**{"notes.txt": "mine", "z.txt": ""}), "is a zip of other things, such as notes.txt"),
@@ -125,7 +134,7 @@ def test_what_cannot_be_read_is_one_line_and_never_run(case, tmp_path, monkeypat
         read_weights("bad.pt")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "intruded").exists()
-    assert len(BAD) == 18
+    assert len(BAD) == 19
 
 
 def test_the_intruder_would_have_run(tmp_path, monkeypatch):

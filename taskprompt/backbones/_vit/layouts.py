@@ -131,7 +131,7 @@ OF_VIT = (
         (f"{THEIRS}query.weight", f"{THEIRS}value.weight"),
         TRANSFORMERS,
         prefixes=("", "videomae."),
-        unless=("embeddings.cls_token",),
+        unless=("embeddings.cls_token",),  # ViT, a model of images
         change=joined,
     ),
     IMAGES,
