@@ -4,21 +4,19 @@ import pytest
 import torch
 from drawn import drawn
 from einops import rearrange
-from vit_public import clip_of, draw_video, timesformer
+from vit_public import clip_of, draw_video, loaded, timesformer
 
 from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.core.errors import LayoutError, SpecError
-from taskprompt.train.weights_match import match
 
 
 @pytest.mark.parametrize(("size", "frames", "side"), [("tiny", 4, 64), ("tiny", 3, 32), ("B", 8, 224)])
 @torch.no_grad()
 def test_equals_transformers(size, frames, side):
-    clip, spec = clip_of(frames, side, side), Timesformer(size=size)
-    theirs, encoder = timesformer(clip, size=size).timesformer, spec.build(clip).eval()
-    found = match(theirs.state_dict(), encoder, spec)
-    assert found is not None
-    encoder.load_state_dict(found.tensors)  # strict: the names and shapes of all tensors agree
+    clip = clip_of(frames, side, side)
+    theirs = timesformer(clip, size=size).timesformer
+    encoder, found = loaded(theirs.state_dict(), Timesformer(size=size), clip)
+    assert (found.missing, found.unexpected) == ([], [])
     video = draw_video(clip, 1 if size == "B" else 2)
     expected = theirs(video.permute(0, 1, 4, 2, 3)).last_hidden_state
     features, _ = encoder(video)

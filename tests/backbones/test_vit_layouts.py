@@ -6,7 +6,6 @@ from drawn import drawn
 from motionformer_public import PublicMotionformer
 from torch import Tensor
 from vit_public import (
-    Tensors,
     as_hub,
     as_timesformer,
     as_timm,
@@ -15,36 +14,23 @@ from vit_public import (
     clip_of,
     draw_video,
     images,
+    loaded,
     timesformer,
     videomae,
     videomae_pretrained,
 )
 
 from taskprompt.backbones.motionformer import Motionformer
-from taskprompt.backbones.mvit import Mvit
 from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.backbones.vit import Vit
-from taskprompt.core.errors import CheckpointError, SpecError
-from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.model import Encoder
 from taskprompt.core.source import ClipSpec
-from taskprompt.train.weights_file import Found
-from taskprompt.train.weights_fit import fitting
 from taskprompt.train.weights_match import Match, match
 
 CLIP = clip_of(4, 64, 64)
 FINE_TUNED, PRETRAINED = Vit(size="tiny"), Vit(size="tiny", summary="norm_first")
 OF_IMAGES = Vit(size="tiny", positions="learned", summary="cls")
 DIVIDED, ALONG = Timesformer(size="tiny"), Motionformer(size="tiny")
-
-
-def loaded(tensors: Tensors, spec: Backbone, clip: ClipSpec = CLIP) -> tuple[Encoder, Match]:
-    """Strictly: nothing is missing, but for what a model of images lacks."""
-    encoder = spec.build(clip).eval()
-    done = match(tensors, encoder, spec)
-    assert done is not None
-    assert done.wrong == {}
-    encoder.load_state_dict({n: t for n, t in encoder.state_dict().items() if n in done.missing} | done.tensors)
-    return encoder, done
 
 
 def logits(encoder: Encoder, done: Match, video: Tensor) -> Tensor:
@@ -83,7 +69,7 @@ def test_the_names_are_those_of_the_public_code():
 @torch.no_grad()
 def test_videomae_as_fine_tuned(names, classes):
     theirs, video = videomae(CLIP, classes), draw_video(CLIP, 2)
-    encoder, done = loaded(names(theirs.state_dict()), FINE_TUNED)
+    encoder, done = loaded(names(theirs.state_dict()), FINE_TUNED, CLIP)
     assert done.layout.name == ("videomae" if names is as_videomae else "transformers")
     assert (done.missing, done.unexpected, done.resized, done.inflated) == ([], [], {}, {})
     expected = theirs(video.permute(0, 1, 4, 2, 3)).logits
@@ -96,7 +82,7 @@ def test_videomae_as_fine_tuned(names, classes):
 def test_videomae_as_pretrained(names):
     """Its decoder is left behind; the mean of the patches' norms is what it is read by."""
     theirs, video = videomae_pretrained(CLIP), draw_video(CLIP)
-    encoder, done = loaded(names(theirs.state_dict()), PRETRAINED)
+    encoder, done = loaded(names(theirs.state_dict()), PRETRAINED, CLIP)
     assert (done.missing, done.head) == ([], {})
     assert {n.split(".")[0] for n in done.unexpected} == {"decoder", "encoder_to_decoder", "mask_token"}
     features, _ = encoder(video)
@@ -104,19 +90,19 @@ def test_videomae_as_pretrained(names):
     assert expected.abs().max() > 2
     assert (features.patches.flatten(1, 3) - expected).abs().max() < 1e-5
     assert (features.summary - expected.mean(1)).abs().max() < 1e-5
-    bare = loaded(theirs.videomae.state_dict(), PRETRAINED)[1]
+    bare = loaded(theirs.videomae.state_dict(), PRETRAINED, CLIP)[1]
     assert (bare.layout.name, bare.missing, bare.unexpected) == ("transformers", [], [])
     assert all(bare.tensors[n].equal(t) for n, t in done.tensors.items())
 
 
 def test_the_keys_of_videomae_have_no_bias():
     theirs = as_videomae(videomae(CLIP).state_dict())
-    bias = loaded(theirs, FINE_TUNED)[1].tensors["blocks.2.attn.qkv.bias"]
+    bias = loaded(theirs, FINE_TUNED, CLIP)[1].tensors["blocks.2.attn.qkv.bias"]
     assert bias[:128].equal(theirs["blocks.2.attn.q_bias"])
     assert not bias[128:256].any()
     assert bias[256:].equal(theirs["blocks.2.attn.v_bias"])
     del theirs["blocks.2.attn.v_bias"]
-    done = loaded(theirs, FINE_TUNED)[1]
+    done = loaded(theirs, FINE_TUNED, CLIP)[1]
     assert done.missing == ["blocks.2.attn.qkv.bias"]
     assert "blocks.2.attn.q_bias" in done.unexpected
 
@@ -138,13 +124,13 @@ def test_waves_are_made_for_any_clip():
 @torch.no_grad()
 def test_timesformer_as_published(names, classes):
     theirs, video = timesformer(CLIP, classes), draw_video(CLIP, 2)
-    encoder, done = loaded(names(theirs.state_dict()), DIVIDED)
+    encoder, done = loaded(names(theirs.state_dict()), DIVIDED, CLIP)
     assert done.layout.name == ("timesformer" if names is as_timesformer else "transformers")
     assert (done.missing, done.unexpected, done.resized, done.inflated) == ([], [], {}, {})
     expected = theirs(video.permute(0, 1, 4, 2, 3)).logits
     assert expected.std() > 0.5
     assert (logits(encoder, done, video) - expected).abs().max() < 1e-5
-    bare = loaded(theirs.timesformer.state_dict(), DIVIDED)[1]
+    bare = loaded(theirs.timesformer.state_dict(), DIVIDED, CLIP)[1]
     assert (bare.missing, bare.unexpected, bare.head) == ([], [], {})
     assert all(bare.tensors[n].equal(t) for n, t in done.tensors.items())
 
@@ -167,7 +153,7 @@ def test_timesformers_tables_are_resized():
 def test_timesformer_from_a_model_of_images():
     """Attention over time is a copy of that over space, and has no weight: a still clip is seen as the image."""
     theirs, image = images(64), torch.randn(2, 64, 64, 3)
-    encoder, done = loaded(as_timm(theirs.state_dict()), DIVIDED)
+    encoder, done = loaded(as_timm(theirs.state_dict()), DIVIDED, CLIP)
     assert done.layout.name == "timm"
     assert done.missing == ["time", *(f"blocks.{i}.time_fc.{part}" for i in range(4) for part in ("weight", "bias"))]
     assert (done.unexpected, done.inflated) == ([], {})
@@ -201,7 +187,7 @@ def test_places_of_images_are_those_of_every_frame():
     assert all(frame.flatten(0, 1).equal(theirs["pos_embed"][0, 1:]) for frame in place)
     larger = loaded(theirs, OF_IMAGES, clip_of(6, 96, 32))[1]
     assert larger.resized == {"place": ((3, 4, 4, 128), (3, 6, 2, 128))}
-    waves = loaded(theirs, FINE_TUNED)[1]
+    waves = loaded(theirs, FINE_TUNED, CLIP)[1]
     assert (waves.missing, waves.unexpected) == ([], ["cls_token", "pos_embed"])
 
 
@@ -210,7 +196,7 @@ def test_places_of_images_are_those_of_every_frame():
 def test_motionformer_as_published(project_values):
     theirs, video = published(), draw_video(CLIP, 2)
     spec = ALONG.model_copy(update={"project_values": project_values})
-    encoder, done = loaded(theirs.state_dict(), spec)
+    encoder, done = loaded(theirs.state_dict(), spec, CLIP)
     assert (done.layout.name, done.missing, done.resized) == ("motionformer", [], {})
     values = [f"attn.frame_v.{part}" for part in ("weight", "bias") if not project_values]
     left = {f"blocks.{i}.{name}" for i in range(4) for name in (*values, "attn.frame_k.bias")}
@@ -231,45 +217,3 @@ def test_motionformers_places_are_resized_as_it_does_while_it_runs():
     video = draw_video(clip)
     assert (encoder(video)[0].summary - theirs(video)).abs().max() < 1e-5
     assert loaded(theirs.state_dict(), ALONG, clip_of(12, 64, 64))[1].resized == {"time": ((2, 128), (6, 128))}
-
-
-REFUSED = {
-    "videomae in mvit": (lambda: as_videomae(videomae(CLIP).state_dict()), Mvit(size="tiny"), "vit, size: tiny"),
-    "videomae in timesformer": (lambda: videomae(CLIP).state_dict(), DIVIDED, "vit, size: tiny"),
-    "timesformer in vit": (lambda: timesformer(CLIP).state_dict(), OF_IMAGES, "timesformer, size: tiny"),
-    "motionformer in vit": (lambda: published().state_dict(), OF_IMAGES, "motionformer, size: tiny"),
-    "images in motionformer": (lambda: as_timm(images(64).state_dict()), ALONG, "vit, size: tiny"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_another_architecture_is_named(case):
-    make, spec, fits = REFUSED[case]
-    kind = type(spec).__name__.lower()
-    words = rf"than \{{kind: {kind}, .*: no layout of {kind} \(taskprompt, .* It fits backbone \{{kind: {fits}\}}\.$"
-    with pytest.raises(CheckpointError, match=words):
-        fitting(Found(make()), "a.pth", spec, spec.build(CLIP))
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("blocks.0.ls1.gamma", (128,)),  # DINOv2
-        ("reg_token", (1, 4, 128)),
-        ("dist_token", (1, 1, 128)),  # DeiT
-        ("norm_pre.weight", (128,)),  # CLIP
-        ("temp_embed", (1, 4, 128)),  # Motionformer with joint attention
-    ],
-)
-def test_images_with_more_than_ours_are_refused(name, shape):
-    tensors = as_timm(images(64).state_dict())
-    for spec in (OF_IMAGES, DIVIDED):
-        assert match(tensors, spec.build(CLIP), spec) is not None
-        assert match(tensors | {name: torch.zeros(shape)}, spec.build(CLIP), spec) is None
-
-
-def test_a_table_that_is_no_square_is_refused():
-    tensors = as_timesformer(timesformer(CLIP).state_dict())
-    tensors["model.pos_embed"] = torch.zeros(1, 16, 128)
-    with pytest.raises(SpecError, match="its table has 15 positions, expected a square"):
-        match(tensors, DIVIDED.build(CLIP), DIVIDED)

@@ -211,9 +211,10 @@ def test_the_layout_of_the_docs_renames():
     names: dict = {}
     exec(block.text, names)
     (layout,) = names["Plain"].layouts
-    found = [
-        layout.ours(n) for n in ("patch_embed.bias", "pos_embed", "blocks.12.mlp.fc1.bias", "blocks.0.attn.qkv.bias")
-    ]
-    assert found == ["stem.bias", "place", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias"]
+    theirs = ("patch_embed.bias", "pos_embed", "blocks.12.mlp.fc1.bias", "blocks.0.attn.qkv.bias", "fc.bias")
+    ours = ["stem.bias", "place", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias", "head.bias"]
+    assert [layout.ours(n) for n in theirs] == ours
+    file = {f"backbone.{n}" for n in ("patch_embed.weight", "blocks.0.attn.qkv.weight")}
+    assert (layout.prefix_in(file), layout.prefix_in(file | {"backbone.blocks.0.ls1.gamma"})) == ("backbone.", None)
     changed = layout.change({"place": torch.zeros(1, 18, 4)}, {"place": torch.zeros(2, 5, 7, 4)})
     assert changed["place"].shape == (2, 3, 3, 4)

@@ -4,6 +4,7 @@ VideoMAE and TimeSformer are transformers', the model of images is torchvision's
 own classes; what transformers and torchvision call otherwise is renamed here."""
 
 import re
+from typing import Any
 
 import torch
 from drawn import drawn
@@ -17,8 +18,10 @@ from transformers import (
     VideoMAEForVideoClassification,
 )
 
+from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.nn.vit import SIZES
+from taskprompt.train.weights_match import Match, match
 
 Tensors = dict[str, Tensor]
 
@@ -148,6 +151,16 @@ def as_timesformer(theirs: Tensors) -> Tensors:
 
 def as_timm(theirs: Tensors) -> Tensors:
     return renamed(theirs, TO_TIMM)
+
+
+def loaded(tensors: Tensors, spec: Backbone, clip: ClipSpec) -> tuple[Any, Match]:
+    """Our encoder with their weights, strictly: what a file lacks, which is no error, is in the match's `missing`."""
+    encoder = spec.build(clip).eval()
+    done = match(tensors, encoder, spec)
+    assert done is not None
+    assert done.wrong == {}
+    encoder.load_state_dict({n: t for n, t in encoder.state_dict().items() if n in done.missing} | done.tensors)
+    return encoder, done
 
 
 def block_names(*others: str) -> set[str]:
