@@ -1,6 +1,7 @@
 """The command line's group `bench`: ways of doing one thing, compared in one run."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -65,3 +66,27 @@ def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3)
     print(
         f"plain loop {found['plain']:.4f} s   through Ray Train {found['ray train']:.4f} s   ratio {found['ratio']:.3f}"
     )
+
+
+@bench.command("model")
+def bench_model(
+    rounds: int = 5, threads: int = 2, compiled: Annotated[bool, typer.Option("--compile")] = False
+) -> None:
+    """MViTv2-S of 16 x 224 x 224 beside torchvision's: seconds, memory, the price of prompts, the machine's limit."""
+    from taskprompt.runtime.bench_model import bench_model as measure
+
+    found = measure(rounds, threads, compiled)
+    print(f"matrix products: {found.rate / 1e9:.0f} GFLOP/s; batches of {found.clips}")
+    print(
+        "way           forward s  of first  share of limit   training s  of first  share of limit   peak MB  of first"
+    )
+    first = next(iter(found.forward))
+    for way, seconds in found.forward.items():
+        floor, training, memory = found.floor(way), found.training[way], found.memory[way]
+        print(
+            f"{way:12} {seconds:10.3f} {seconds / found.forward[first]:9.2f} {floor / seconds:15.2f} "
+            f"{training:12.3f} {training / found.training[first]:9.2f} {3 * floor / training:15.2f} "
+            f"{memory / 1e6:8.0f} {memory / found.memory[first]:9.2f}"
+        )
+    prompts = found.forward["five prompts"] / found.forward["taskprompt"]
+    print(f"five prompts: {prompts:.3f} of the plain backbone's forward pass")

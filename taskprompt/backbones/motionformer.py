@@ -13,6 +13,7 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, init_linear, level_blocks
+from taskprompt.nn.lean import norm_linear
 from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 
 
@@ -62,8 +63,8 @@ class TrajectoryAttention(nn.Module):
         self.frame_k = nn.Linear(dim, dim, bias=False)  # a bias would move all logits of a query alike
         self.frame_v = nn.Linear(dim, dim) if project_values else None
 
-    def forward(self, x: Tensor, prefix: int) -> Tensor:
-        q, k, v = rearrange(self.qkv(x), "b n (three g c) -> three b n g c", three=3, g=self.heads)
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None, prefix: int) -> Tensor:
+        q, k, v = rearrange(norm_linear(norm, self.qkv, x), "b n (three g c) -> three b n g c", three=3, g=self.heads)
         first = attend(q[:, :prefix], k, v).flatten(2)
         queries = repeat(q[:, prefix:], "b s g c -> (b t) s g c", t=self.frames)
         gathered = attend(queries, self._by_frame(k, prefix), self._by_frame(v, prefix))
@@ -107,5 +108,5 @@ class TrajectoryBlock(nn.Module):
         self.apply(init_linear)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
-        x = x + drop_path(self.attn(self.norm1(x), prefix), self.drop_path, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+        x = x + drop_path(self.attn(x, self.norm1, prefix), self.drop_path, self.training)
+        return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)

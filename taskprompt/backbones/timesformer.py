@@ -66,17 +66,17 @@ class DividedBlock(nn.Module):
         patches = patches + drop_path(self._over_time(patches), self.drop_path, self.training)
         seen = self._over_space(first, patches)
         x = torch.cat([first, patches], 1) + drop_path(seen, self.drop_path, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+        return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
     def _over_time(self, patches: Tensor) -> Tensor:
         """b (t s) d -> b (t s) d."""
         sites = rearrange(patches, "b (t s) d -> (b s) t d", t=self.frames)
-        return rearrange(self.time_fc(self.time_attn(self.time_norm(sites))), "(b s) t d -> b (t s) d", b=len(patches))
+        return rearrange(self.time_fc(self.time_attn(sites, self.time_norm)), "(b s) t d -> b (t s) d", b=len(patches))
 
     def _over_space(self, first: Tensor, patches: Tensor) -> Tensor:
         """b p d, b (t s) d -> b (p + t s) d."""
         copies = repeat(first, "b p d -> (b t) p d", t=self.frames)
         frames = torch.cat([copies, rearrange(patches, "b (t s) d -> (b t) s d", t=self.frames)], 1)
-        copies, frames = self.attn(self.norm1(frames)).split([first.shape[1], frames.shape[1] - first.shape[1]], 1)
+        copies, frames = self.attn(frames, self.norm1).split([first.shape[1], frames.shape[1] - first.shape[1]], 1)
         first = reduce(copies, "(b t) p d -> b p d", "mean", t=self.frames)
         return torch.cat([first, rearrange(frames, "(b t) s d -> b (t s) d", t=self.frames)], 1)

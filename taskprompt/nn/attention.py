@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from taskprompt.nn.lean import norm_linear
+
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
     """b n g c, b m g c, b m g d -> b n g d, d <= c: softmax(scale q . k) v a head g; scale None: c ** -0.5."""
@@ -20,7 +22,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    """b n d -> b n d: multi-head self-attention, every token to every token."""
+    """b n d -> b n d: the norm it is given, if any, then multi-head self-attention, every token to every token."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -28,6 +30,6 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(x), "b n (three g d) -> three b n g d", three=3, g=self.heads)
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        q, k, v = rearrange(norm_linear(norm, self.qkv, x), "b n (three g d) -> three b n g d", three=3, g=self.heads)
         return self.proj(attend(q, k, v).flatten(2))

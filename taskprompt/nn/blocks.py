@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.nn.attention import Attention
+from taskprompt.nn.lean import gelu_linear, norm_linear
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -25,15 +26,15 @@ def drop_path_rates(rate: float, depth: int) -> list[float]:
 
 
 class Mlp(nn.Module):
-    """... d -> ... d: linear, GELU, linear; hidden width 4 d."""
+    """... d -> ... d: the norm it is given, linear, GELU, linear; hidden width 4 d."""
 
     def __init__(self, dim: int, ratio: int = 4):
         super().__init__()
         self.up = nn.Linear(dim, ratio * dim)
         self.down = nn.Linear(ratio * dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(nn.functional.gelu(self.up(x)))
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        return gelu_linear(self.down, norm_linear(norm, self.up, x))
 
 
 class Block(nn.Module):
@@ -49,8 +50,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, prefix: int = 0) -> Tensor:
         """`prefix`, the tokens before the patches, is for blocks that tell them apart: here all are alike."""
-        x = x + drop_path(self.attn(self.norm1(x)), self.drop_path, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+        x = x + drop_path(self.attn(x, self.norm1), self.drop_path, self.training)
+        return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
 
 def call(block: Callable[..., Any], *inputs: Any, checkpointing: bool) -> Any:

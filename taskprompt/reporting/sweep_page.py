@@ -5,6 +5,7 @@ from typing import Any
 
 from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting import facts, sweep_plots
+from taskprompt.reporting.comparison import cells, compare_rows, is_comparison
 from taskprompt.reporting.page import environment, inline
 from taskprompt.reporting.tables import NOTHING, reading
 from taskprompt.train.sweep_run import SweepRun, TrialRow, best, result
@@ -27,10 +28,12 @@ def context(run: SweepRun) -> dict[str, Any]:
     found, importance = best(rows, sweep), sweep_plots.importances(rows, sweep)
     measured = any(r.measured for r in rows)
     panels = [sweep_plots.reached_panel(rows, sweep), sweep_plots.curves_panel(rows, found, sweep)] if measured else []
+    read = reading(sweep.metric.rsplit("/", 1)[1])
     return {
         "name": run.path.name,
         "sweep": sweep,
-        "reading": reading(sweep.metric.rsplit("/", 1)[1]),
+        "reading": read,
+        "comparison": cells(compare_rows(rows, sweep.names), read, " ± ") if is_comparison(sweep) else [],
         "yaml": sweep.text(),
         "best": found and line(found, sweep),
         "lines": [line(row, sweep) for row in ranked(rows, sweep)],

@@ -49,7 +49,7 @@ def slow_encoder(encoder, video: Tensor, guests: Tensor) -> Tensor:
     x = torch.stack(tokens)
     for block in encoder.blocks:
         x = x + slow_attention(block.attn, block.norm1(x), 1 + len(guests))
-        x = x + block.mlp(block.norm2(x))
+        x = x + block.mlp(x, block.norm2)
     return encoder.norm(x)
 
 
@@ -75,7 +75,7 @@ def test_full_size_equals_its_equations():
     """B, a block's attention: three of the 1568 patches."""
     attn = drawn(TrajectoryAttention(768, 12, frames=8, project_values=False))
     x = torch.randn(1, 1 + 1568, 768)
-    found, (q, k, v) = attn(x, 1)[0], attn.qkv(x[0]).chunk(3, -1)
+    found, (q, k, v) = attn(x, None, 1)[0], attn.qkv(x[0]).chunk(3, -1)
     frames = [f.tolist() for f in torch.arange(1, 1569).chunk(8)]
     for at in (1, 700, 1568):
         assert (attn.proj(slow_patch(attn, q, k, v, at, frames)) - found[at]).abs().max() < 1e-5

@@ -15,19 +15,24 @@ ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "recipes" / "sweeps").rglob("*.yaml"))
 RECIPES = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
 
+PAPER = ("SSV2", "SOMETHINGELSE", "DIVING48", "EGO4D", "AVA")
+SYNTHETIC = ("PHAV", "SURREACT", "SYNADL", "HYPERSIM", "EHOI")
+
 
 @pytest.fixture(autouse=True)
 def data(tmp_path, monkeypatch):
     """Recipes of real clips find a table of them; nothing here reads a video."""
-    (tmp_path / "labels.csv").write_text("clip,class\na.mp4,fight\nb.mp4,noFight\n")
+    for table in ("labels", "train", "validation", "clips"):
+        (tmp_path / f"{table}.csv").write_text("clip,class,frame\na.mp4,fight,3\nb.mp4,noFight,\n")
+    (tmp_path / "classes.txt").write_text("fight\nnoFight\n")
     (tmp_path / "Diving").mkdir()
-    for name in ("FIGHTS", "UCF101"):
+    for name in ("FIGHTS", "UCF101", *PAPER, *SYNTHETIC):
         monkeypatch.setenv(name, str(tmp_path))
 
 
 def test_how_many():
     assert [path.stem for path in RECIPES if path.parent.name == "recipes"] == ["fights", "quickstart", "ucf101"]
-    assert len(RECIPES) == 15
+    assert len(RECIPES) == 20
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 

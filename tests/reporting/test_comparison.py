@@ -8,6 +8,7 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
+from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
 from taskprompt.train.sweep_run import SweepRun
 
@@ -64,6 +65,13 @@ def test_its_forms(run):
     assert lines[-1] == "- p_vit, seed 2: step 3: the loss is nan."
     assert r"p\_vit & 2 & $40.5 \pm 6.4$ & $+8.5 \pm 19.1$ & 2.0 \\" in texts["comparison.tex"]
     assert json.loads(texts["comparison.json"])["recipes"][1]["gain"]["runs"] == 2
+
+
+def test_the_page_shows_it(run):
+    page = write_sweep_page(run).read_text()
+    assert "<h2>Recipes beside each other</h2>" in page
+    assert "<td>p_vit</td><td>2</td><td>40.5 ± 6.4</td><td>+8.5 ± 19.1</td><td>2.0</td>" in page
+    assert page.count("<th>recipe</th>") == 2  # there, and among what the trials' values are
 
 
 def test_a_mean_of_one_has_no_interval_and_of_none_is_none():

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from taskprompt.backbones._mvit.sizes import BlockPlan, Grid, strided
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
+from taskprompt.nn.lean import norm_linear
 from taskprompt.nn.positions import RelativePositions
 
 
@@ -60,12 +61,13 @@ class PoolingAttention(nn.Module):
         self.pool_q, self.pool_k, self.pool_v = (Pool(dim, s) for s in (plan.stride, plan.kv_stride, plan.kv_stride))
         self.positions = RelativePositions(plan.grid, plan.kv_grid, dim)
 
-    def forward(self, x: Tensor, prefix: int) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.LayerNorm, prefix: int) -> Tensor:
         """b (prefix + patches) d -> b (prefix + pooled patches) d. Prefix tokens bypass pooling and positions."""
-        first, rest = self.qkv(x).split([prefix, x.shape[1] - prefix], 1)
+        first, rest = norm_linear(norm, self.qkv, x).split([prefix, x.shape[1] - prefix], 1)
         pools = (self.pool_q, self.pool_k, self.pool_v)
         q, k, v = (pool(part, self.grid) for pool, part in zip(pools, rest.chunk(3, -1), strict=True))
-        first = rearrange(first, "b n (three g c) -> three b n g c", three=3, g=self.heads).unbind()
+        # A copy of the few: what the norms keep for the backward pass would else be a view, and all of qkv with it.
+        first = rearrange(first.clone(), "b n (three g c) -> three b n g c", three=3, g=self.heads).unbind()
         q1, k1, v1 = (pool.norm(part) for pool, part in zip(pools, first, strict=True))
         k, v = torch.cat([k1, k.flatten(1, 3)], 1), torch.cat([v1, v.flatten(1, 3)], 1)
         y = self._patches(q, k, v, prefix) + q.flatten(1, 3)
@@ -95,12 +97,11 @@ class MultiscaleBlock(nn.Module):
         self.mlp = Mlp(plan.dim)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
-        normed = self.norm1(x)
-        skip = x if self.widen is None else self.widen(normed)
+        skip = x if self.widen is None else norm_linear(self.norm1, self.widen, x)
         if self.stride > 1:
             skip = self._pool(skip, prefix)
-        x = skip + drop_path(self.attn(normed, prefix), self.drop_path, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training)
+        x = skip + drop_path(self.attn(x, self.norm1, prefix), self.drop_path, self.training)
+        return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
     def _pool(self, x: Tensor, prefix: int) -> Tensor:
         """Patches by their maximum in 3 x 3 windows a frame; prefix tokens as they are."""

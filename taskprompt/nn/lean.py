@@ -1,0 +1,77 @@
+"""Linear layers behind a norm or a GELU that keep their input for the backward pass and compute the rest again.
+
+A transformer's block keeps about twenty tensors as large as its tokens. Six of them are an elementwise step away from
+another one that is kept anyway: the two norms' outputs, and GELU's, which is four times as wide."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+def norm_linear(norm: nn.LayerNorm | None, linear: nn.Linear, x: Tensor) -> Tensor:
+    """... c -> ... d: linear(norm(x)), keeping x alone; without a norm, linear(x)."""
+    if norm is None:
+        return linear(x)
+    return _NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, product_type(x))
+
+
+def gelu_linear(linear: nn.Linear, x: Tensor) -> Tensor:
+    """... c -> ... d: linear(gelu(x)), keeping x alone."""
+    return _GeluLinear.apply(x.to(product_type(x)), linear.weight, linear.bias)
+
+
+def product_type(x: Tensor) -> torch.dtype:
+    """The type in which x takes part in a matrix product: autocast's, or its own."""
+    device = x.device.type
+    cast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if cast else x.dtype
+
+
+class _NormLinear(Function):
+    @staticmethod
+    def forward(ctx: Any, x, gain, shift, weight, bias, eps, kind):
+        n, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], gain, shift, eps)
+        ctx.save_for_backward(x, mean, rstd, gain, shift, weight)
+        ctx.eps, ctx.kind = eps, kind
+        return F.linear(n.to(kind), weight.to(kind), bias.to(kind))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy):
+        x, mean, rstd, gain, shift, weight = ctx.saved_tensors
+        n = None
+        if ctx.needs_input_grad[3]:
+            n = F.layer_norm(x, x.shape[-1:], gain, shift, ctx.eps).to(ctx.kind)
+        dn, dw, db = _linear_backward(dy, n, weight, ctx.needs_input_grad[4])
+        dx, dgain, dshift = torch.ops.aten.native_layer_norm_backward(
+            dn.to(x.dtype), x, x.shape[-1:], mean, rstd, gain, shift, ctx.needs_input_grad[:3]
+        )
+        return dx, dgain, dshift, dw, db, None, None
+
+
+class _GeluLinear(Function):
+    @staticmethod
+    def forward(ctx: Any, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight.to(x.dtype), bias.to(x.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy):
+        x, weight = ctx.saved_tensors
+        g = F.gelu(x) if ctx.needs_input_grad[1] else None
+        dg, dw, db = _linear_backward(dy, g, weight, ctx.needs_input_grad[2])
+        return torch.ops.aten.gelu_backward(dg, x), dw, db
+
+
+def _linear_backward(
+    dy: Tensor, x: Tensor | None, weight: Tensor, bias: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Gradients of a linear layer's input; of its weights, where its input is given; of its bias, where asked for."""
+    rows = dy.flatten(0, -2)
+    dw = None if x is None else (rows.mT @ x.flatten(0, -2)).to(weight.dtype)
+    return dy @ weight.to(dy.dtype), dw, rows.sum(0).to(weight.dtype) if bias else None

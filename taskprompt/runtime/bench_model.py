@@ -1,0 +1,171 @@
+"""The library's MViTv2-S beside torchvision's, the price of prompts, and how far all are from the machine's limit."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from taskprompt.core.model import Backbone
+from taskprompt.core.source import ClipSpec
+
+WAYS = ("torchvision", "taskprompt", "five prompts")
+CLIP = ClipSpec(frames=16, height=224, width=224)
+WARM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Medians, a way each; seconds of a batch, bytes of memory above what the weights take."""
+
+    clips: int  # of the batch
+    forward: dict[str, float]
+    training: dict[str, float]  # forward and backward
+    memory: dict[str, float]  # at the peak of a forward and backward pass
+    flops: dict[str, float]  # of a forward pass of one clip, two a multiply-add
+    rate: float  # floating-point operations a second of one large matrix product
+
+    def floor(self, way: str) -> float:
+        """Seconds of a batch's forward pass at the rate of large matrix products; training is three times that."""
+        return self.clips * self.flops[way] / self.rate
+
+
+def bench_model(rounds: int = 5, threads: int = 2, compiled: bool = False) -> Facts:
+    """torchvision's mvit_v2_s, the backbone `mvit`, and the same with five prompts, on clips of 16 x 224 x 224, taking
+    turns; float32 and one clip on a CPU, bf16 and eight clips on a GPU."""
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clips = 8 if device.type == "cuda" else 1
+    passes = {way: make(way, device, clips, compiled) for way in WAYS}
+    seconds: dict[tuple[str, bool], list[float]] = {}
+    for i in range(WARM + rounds):
+        for way, step in passes.items():
+            for training in (False, True):
+                taken = timed(step, training, device)
+                if i >= WARM:
+                    seconds.setdefault((way, training), []).append(taken)
+    return Facts(
+        clips,
+        {way: median(seconds[way, False]) for way in WAYS},
+        {way: median(seconds[way, True]) for way in WAYS},
+        {way: peak(way, device, clips, compiled) for way in WAYS},
+        {way: operations(way) for way in WAYS},
+        matrix_rate(device),
+    )
+
+
+def make(way: str, device: torch.device, clips: int, compiled: bool) -> Callable[[bool], None]:
+    """A function that does one forward pass, or a forward and a backward pass, of a freshly initialised model."""
+    model, video, more = parts(way, device, clips)
+    if compiled:
+        model.compile()
+    cast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+    def step(training: bool) -> None:
+        model.train(training)
+        with cast, torch.set_grad_enabled(training):
+            out = model(video, *more)
+        if training:
+            summed(out).backward()
+            model.zero_grad(set_to_none=True)
+
+    return step
+
+
+def parts(way: str, device: torch.device, clips: int) -> tuple[nn.Module, Tensor, list[Tensor]]:
+    """A way's model, without drop path and dropout, a batch of noise as it takes it, and prompts if it has any."""
+    torch.manual_seed(0)
+    shape = (clips, CLIP.frames, CLIP.height, CLIP.width, 3)
+    if way == "torchvision":
+        from torchvision.models.video import mvit_v2_s
+
+        theirs = mvit_v2_s(stochastic_depth_prob=0.0, dropout=0.0)
+        return theirs.to(device), torch.randn(shape, device=device).permute(0, 4, 1, 2, 3).contiguous(), []
+    spec = Backbone.model_validate({"kind": "mvit", "size": "S", "drop_path": 0})
+    model = nn.ModuleDict({"encoder": spec.build(CLIP), "head": nn.Linear(768, 400)}).to(device)
+    guests = [torch.randn(clips, 5, 96, device=device, requires_grad=True)] if way == "five prompts" else []
+    return Whole(model), torch.randn(shape, device=device), guests
+
+
+class Whole(nn.Module):
+    """An encoder with a classifier of 400 classes, as torchvision's has one."""
+
+    def __init__(self, model: nn.ModuleDict):
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        features, out = self.model["encoder"](video, guests)
+        return self.model["head"](features.summary), out
+
+
+def summed(out: Any) -> Tensor:
+    """A scalar that all of an output takes part in."""
+    return sum(x.float().sum() for x in (out if isinstance(out, tuple) else (out,)) if x is not None)  # type: ignore
+
+
+def timed(step: Callable[[bool], object], training: bool, device: torch.device) -> float:
+    """Seconds of one call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    step(training)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def peak(way: str, device: torch.device, clips: int, compiled: bool) -> float:
+    """Bytes above the weights at the peak of a forward and backward pass; on a CPU, of a process of its own."""
+    if device.type == "cuda":
+        step = make(way, device, clips, compiled)
+        step(True)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step(True)
+        return float(torch.cuda.max_memory_allocated() - before)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(resident_peak, (way, clips, compiled, torch.get_num_threads()))
+
+
+def resident_peak(way: str, clips: int, compiled: bool, threads: int) -> float:
+    """The same by the system's account of this process."""
+    torch.set_num_threads(threads)
+    step = make(way, torch.device("cpu"), clips, compiled)
+    if compiled:  # what compiling takes is not what training takes
+        step(True)
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
+    before = resident("VmRSS")
+    step(True)
+    return resident("VmHWM") - before
+
+
+def resident(name: str) -> float:
+    """Bytes in a line of this process's status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * float(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def operations(way: str) -> float:
+    """Floating-point operations of one clip's forward pass, by torch's FlopCounterMode on the meta device."""
+    with torch.device("meta"):
+        model, video, more = parts(way, torch.device("meta"), 1)
+    model.eval().requires_grad_(False)
+    with FlopCounterMode(display=False) as counter:
+        model(video, *(x.detach() for x in more))
+    return float(counter.get_total_flops())
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations a second of one large square matrix product in the type that the models use."""
+    size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    best = min(timed(lambda _: torch.mm(a, b), False, device) for _ in range(7))
+    return 2 * size**3 / best
