@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.catalogue import interfaces, one_line
-from taskprompt.core.recipe import Augment, Recipe, Runtime, Stage
+from taskprompt.core.recipe import Augment, Recipe, Stage
+from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kinds, resolve
 from taskprompt.core.sweep import Asha, Range, Sweep

@@ -17,7 +17,8 @@ from taskprompt.core.errors import (
     TaskPromptError,
 )
 from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
-from taskprompt.core.recipe import Augment, Best, Recipe, Runtime, Stage
+from taskprompt.core.recipe import Augment, Best, Recipe, Stage
+from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.sweep import Asha, Range, Sweep

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from einops import repeat
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import OF_VIT
@@ -34,13 +34,8 @@ class Vit(Backbone):
     drop_path: float = Field(default=0.1, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
-    @model_validator(mode="after")
-    def _levels_exist(self) -> "Vit":
-        level_blocks(self.levels, SIZES[self.size].depth)
-        return self
-
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where the clip is not a whole number of patches."""
+        """Raises SpecError where the clip is not a whole number of patches, or a level is no block."""
         return patch_dims(clip, self.patch, SIZES[self.size], self.levels)
 
     def build(self, clip: ClipSpec) -> "VitEncoder":

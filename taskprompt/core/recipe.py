@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.model import Backbone, Prompter, model_dims
+from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
 from taskprompt.core.task import Task
@@ -58,46 +59,6 @@ class Best(Spec):
     metric: str  # held-out source/task/metric, as in held_out.jsonl: real/action/top1
     mode: Literal["max", "min"] = "max"  # which way is better
     keep: int = Field(default=1, ge=1)  # how many
-
-
-class Runtime(Spec):
-    """Where and how it runs; changes speed, never the result beyond rounding."""
-
-    workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
-    parallel: Literal["ddp", "fsdp"] = "ddp"  # every worker has all weights, or a shard of them (FSDP2)
-    gpu: bool = False  # one GPU a worker
-    cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
-    data_tasks: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
-    data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
-    worker_labels: dict[str, str] = {}  # labels of the nodes to train on, as in `ray start --labels`
-    data_labels: dict[str, str] = {}  # labels of the nodes to decode on
-    autoscale: bool = False  # the cluster adds nodes when asked: ask, and wait for them instead of refusing
-    block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
-    compile: bool = False  # torch.compile
-    checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
-    max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
-    wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or coming
-    threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
-
-    @field_validator("workers")
-    @classmethod
-    def _some(cls, value):
-        least, most = value if isinstance(value, tuple) else (value, value)
-        if not 1 <= least <= most:
-            raise SpecError(f"found {value}, expected a number from 1, or two with 1 <= least <= most.")
-        return value
-
-    @field_validator("data_tasks")
-    @classmethod
-    def _one_at_least(cls, value):
-        if min(value.values() if isinstance(value, dict) else [value], default=1) < 1:
-            raise SpecError(f"found {value}, expected 1 or more.")
-        return value
-
-    def tasks_for(self, source: str) -> int:
-        """Decoding processes of one source, a worker."""
-        return self.data_tasks if isinstance(self.data_tasks, int) else self.data_tasks.get(source, 1)
 
 
 def _plain_name(name: str) -> str:

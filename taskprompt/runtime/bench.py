@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Recipe, Runtime
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.runtime import Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
 from taskprompt.train.reader import Reader, make_reader

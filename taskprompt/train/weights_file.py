@@ -94,8 +94,7 @@ def _read_pickle(path: Path, *, zipped: bool) -> Any:
         if found := re.search(r"(?:unsupported GLOBAL|Unsupported global: GLOBAL) ([\w.]+)", text):
             raise CheckpointError(
                 f"{path}: holds more than tensors and plain data: {found[1]}. Such a file can run code, so it was not "
-                "read. Look for it as safetensors; or, if you trust its maker, save its tensors alone, elsewhere: "
-                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW), or ['model'], ['model_state']."
+                "read. Look for it as safetensors; or let whoever trusts its maker save the state_dict in it alone."
             ) from None
         if found := re.search(r"Unsupported operand \d+", text):
             raise CheckpointError(

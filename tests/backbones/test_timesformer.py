@@ -82,8 +82,8 @@ def test_dims():
 def test_refuses():
     with pytest.raises(SpecError, match=r"the clip is \(8, 224, 230\).*multiples of the patch \(1, 16, 16\)"):
         Timesformer().dims(clip_of(8, 224, 230))
-    with pytest.raises(ValueError, match="expected blocks from 0 to 11, for the backbone has 12"):
-        Timesformer(levels=(12,))
+    with pytest.raises(SpecError, match="expected blocks from 0 to 11, for the backbone has 12"):
+        Timesformer(levels=(12,)).dims(clip_of(8, 224, 224))
     encoder = Timesformer(size="tiny").build(clip_of(4, 32, 32))
     with pytest.raises(LayoutError, match=r"\(4, 32, 32, 3\)"):
         encoder(torch.zeros(1, 8, 32, 32, 3))

@@ -1,6 +1,9 @@
 """The benchmarks run, each way of theirs, and give figures; how good those are is for people to look at."""
 
+import torch
+
 from taskprompt.runtime.bench import bench_data, data_recipe
+from taskprompt.runtime.bench_model import WAYS, Facts, matrix_rate, operations, peak
 from taskprompt.runtime.bench_ray import bench_ray
 from taskprompt.runtime.bench_scenes import bench_scenes
 from taskprompt.runtime.bench_step import bench_step
@@ -10,6 +13,19 @@ def test_scenes_of_both_looks():
     found = bench_scenes(size=32, rounds=1)
     assert list(found) == ["clean", "worn"]
     assert all(rate > 1 for rate in found.values())
+
+
+def test_models_at_full_size():
+    """One training step each. 64.2 G multiply-adds (MViTv2, table 4), and prompts cost little."""
+    cpu = torch.device("cpu")
+    flops = {way: operations(way) for way in WAYS}
+    assert round(flops["torchvision"] / 2e9, 1) == 64.2
+    assert flops["torchvision"] < flops["taskprompt"] < flops["five prompts"] < 1.1 * flops["torchvision"]
+    memory = {way: peak(way, cpu, 1, False) for way in ("torchvision", "five prompts")}
+    assert 0.5e9 < memory["five prompts"] < memory["torchvision"]
+    facts = Facts(2, {}, {}, memory, flops, rate=flops["torchvision"])
+    assert facts.floor("torchvision") == 2
+    assert matrix_rate(cpu) > 1e9
 
 
 def test_data_of_both_sizes_three_ways():
