@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.catalogue import interfaces, one_line
-from taskprompt.core.recipe import Augment, Recipe, Stage
+from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kinds, resolve
@@ -106,11 +107,11 @@ def comments(spec: type[Spec]) -> dict[str, tuple[str, str]]:
 
 
 def nested(spec: type[Spec]) -> list[tuple[str, Any]]:
-    """The specs that a kind's fields are made of: Columns, LabelFile."""
+    """The specs that a kind's fields are made of, but for those told with the recipe: Columns, LabelFile."""
     found = []
     for name, field in spec.model_fields.items():
         for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if inspect.isclass(part) and issubclass(part, Spec):
+            if inspect.isclass(part) and issubclass(part, Spec) and part not in PARTS.values():
                 found.append((name, part))
     return found
 

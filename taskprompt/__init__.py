@@ -3,6 +3,7 @@
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
 from taskprompt.api import compare, convert, evaluate, fetch, fit, predict, profile, report, tune
+from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
     CheckpointError,
@@ -17,7 +18,7 @@ from taskprompt.core.errors import (
     TaskPromptError,
 )
 from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
-from taskprompt.core.recipe import Augment, Best, Recipe, Stage
+from taskprompt.core.recipe import Best, Recipe, Stage
 from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec

@@ -80,6 +80,7 @@ def compare(
     out: str | Path,
     *,
     seeds: int = 5,
+    over: Mapping[str, Sequence[Any]] | None = None,
     metric: str | None = None,
     mode: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -92,14 +93,16 @@ def compare(
     """Train each of several recipes with seeds 0, 1, ... into the folder `out`, a sweep's, and tabulate the results.
 
     The table is comparison.md, .tex and .json in the folder: the mean of `metric` over seeds with its 95 % interval,
-    the difference from the first recipe paired by seed, and the minutes that a run took. metric: source/task/metric, as
-    in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the metric's name says.
+    the difference from the first recipe paired by seed, and the minutes that a run took. over: field -> values, such as
+    folds: each recipe and seed is trained with each of them; "a.b, c.d" sets two fields to one value. metric:
+    source/task/metric, as in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the
+    metric's name says.
     overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as there is room for. A
     recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume, fresh and watch are
     as for `tune`, and so are the errors; a run that fails is told below the table."""
     from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
 
-    sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent)
+    sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)
     try:
         return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, watch=watch)
     finally:  # what has ended before an interruption is a table, too

@@ -18,6 +18,10 @@ Recipes = Annotated[
 def compare(
     recipes: Recipes,
     seeds: Annotated[int, typer.Option(help="How many runs each, with seeds from 0.")] = 5,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(help='Train each with these values too: "FIELD, FIELD=[VALUE, VALUE]", as folds.'),
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="source/task/metric, such as real/action/top1; that of `best` if none is given.")
     ] = None,
@@ -32,7 +36,11 @@ def compare(
     import taskprompt as tp
 
     files, overrides = parted(recipes)
-    options = {"metric": metric, "mode": mode, "overrides": overrides, "concurrent": concurrent}
+    values = parted(over or [])[1]
+    for key, value in values.items():
+        if not isinstance(value, list) or not value:
+            raise RecipeError("--over", [f"{key}: found {value!r}, expected a list of values, as in {key}=[0, 1]."])
+    options = {"over": values, "metric": metric, "mode": mode, "overrides": overrides, "concurrent": concurrent}
     run = tp.compare(files, out, seeds=seeds, cluster=cluster, resume=resume, fresh=fresh, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
     print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")

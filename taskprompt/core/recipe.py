@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.model import Backbone, Prompter, model_dims
@@ -13,26 +14,6 @@ from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
 from taskprompt.core.task import Task
 from taskprompt.core.weights import Weights
-
-
-class Augment(Spec):
-    """What is done to training clips; labels move with the pixels. Held-out clips are resized and centre-cropped."""
-
-    scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
-    flip: float = Field(default=0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
-    brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
-    contrast: float = Field(default=0.0, ge=0)  # factor, as for brightness
-    saturation: float = Field(default=0.0, ge=0)  # factor, as for brightness
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle
-    grey: float = Field(default=0.0, ge=0, le=1)  # chance of losing all colour
-    noise: float = Field(default=0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
-
-    @field_validator("scale")
-    @classmethod
-    def _ordered(cls, value):
-        if not 0 < value[0] <= value[1] <= 1:
-            raise SpecError(f"found {value}, expected two numbers with 0 < low <= high <= 1.")
-        return value
 
 
 class Stage(Spec):
@@ -81,7 +62,7 @@ class Recipe(Spec):
 
     seed: int = Field(default=0, ge=0)  # of initial weights, order, augmentation and dropout
     clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them
-    augment: Augment = Augment()  # what is done to training clips
+    augment: Augment = Augment()  # what is done to training clips; a source may have an `augment` of its own
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
     held_out: dict[Name, Source] = {}  # sources to evaluate on; a task is measured where its label is given
     backbone: Backbone  # what turns pixels into features
@@ -167,11 +148,8 @@ class Recipe(Spec):
 
     def _held_out_problems(self):
         for name, source in self.held_out.items():
-            for field in (
-                "quota",
-                "mirror",
-                "shuffle",
-            ):  # of training; recipes that were written out name them with their default
+            # Of training; recipes that were written out name them with their default.
+            for field in ("quota", "mirror", "shuffle", "augment"):
                 value = getattr(source, field)
                 if value != type(source).model_fields[field].default:
                     yield (

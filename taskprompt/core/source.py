@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
@@ -28,6 +29,7 @@ class Source(Spec):
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
+    augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
 
     @abstractmethod
     def offers(self) -> tuple[str, ...]:

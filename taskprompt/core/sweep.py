@@ -108,7 +108,7 @@ class Sweep(Spec):
 
     recipe: str | tuple[str, ...]  # the recipe's yaml file, or several to try; relative paths start at the sweep's file
     overrides: dict[str, Any] = {}  # field -> value, the same for all trials: evaluate_every, stages.0.steps
-    search: dict[str, Range] = {}  # field -> what it may be
+    search: dict[str, Range] = {}  # field -> what it may be; "a.b, c.d" sets two fields to one value, as a fold needs
     metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
     mode: Literal["max", "min"]  # is more of it better, or less?
     trials: int | None = Field(default=None, ge=1)  # how many; a grid has as many as it has combinations
@@ -132,7 +132,9 @@ class Sweep(Spec):
         problems = [] if self.axes else ["search: nothing varies. Name a field, or give several recipes."]
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         problems += [f"recipe: two files are called {n}, which would name both. Rename one." for n in twice]
-        problems += [f"search.{n}: is fixed in overrides. Remove one." for n in self.search if n in self.overrides]
+        problems += [
+            f"search.{n}: is fixed in overrides. Remove one." for n in self.search if {*fields(n)} & {*self.overrides}
+        ]
         if self.searcher == "grid":
             endless = [n for n, r in self.search.items() if r.grid() is None]
             problems += [f"search.{n}: a grid needs an end. Give a choice, an integer, or a step." for n in endless]
@@ -172,8 +174,13 @@ class Sweep(Spec):
         return self.trials if self.trials is not None else len(self.combinations())
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of a grid, in order; the last field changes fastest."""
-        return [dict(zip(self.axes, v, strict=True)) for v in product(*(r.grid() or () for r in self.axes.values()))]
+        """Every combination of a grid, in order: recipes change fastest, so that they can be compared while it runs,
+        then the last field."""
+        names = [*self.search, *self.axes.keys() - self.search.keys()]
+        found = (
+            dict(zip(names, values, strict=True)) for values in product(*(self.axes[n].grid() or () for n in names))
+        )
+        return [{name: values[name] for name in self.axes} for values in found]
 
     def better(self, a: float, b: float) -> bool:
         """Is the value a better than b?"""
@@ -194,9 +201,14 @@ def vary(bases: Mapping[str, Recipe], sweep: Sweep, values: Mapping[str, Any]) -
     several = "recipe" in sweep.axes and len(bases) > 1
     data = bases[values.get("recipe", sweep.names[0]) if several else sweep.names[0]].model_dump(mode="json")
     for key, value in {**sweep.overrides, **values}.items():
-        if key != "recipe" or not several:
-            change(data, key, value)
+        for field in fields(key) if key != "recipe" or not several else ():
+            change(data, field, value)
     return validate(data, ", ".join(f"{k}={json.dumps(v)}" for k, v in values.items()) or "overrides")
+
+
+def fields(key: str) -> list[str]:
+    """The fields that a key of `search` sets: "a.b, c.d" are two."""
+    return [field.strip() for field in key.split(",")]
 
 
 def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:

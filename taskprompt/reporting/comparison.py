@@ -12,7 +12,7 @@ import numpy as np
 from taskprompt.core.errors import SpecError
 from taskprompt.core.loading import validate
 from taskprompt.core.recipe import Recipe
-from taskprompt.core.sweep import Sweep
+from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting.tables import NOTHING, Reading, reading
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 
@@ -32,7 +32,7 @@ class Entry:
 
     recipe: str
     value: Mean | None  # None where no run of it has ended
-    gain: Mean | None  # over the first recipe with the same seed; None for the first itself
+    gain: Mean | None  # over the first recipe with the same seed, and fold if any; None for the first itself
     minutes: float  # of training and evaluating, a run
     failed: tuple[str, ...]  # one line for each run that has
 
@@ -44,8 +44,9 @@ def comparison_sweep(
     mode: str | None,
     overrides: Mapping[str, Any],
     concurrent: int | None = None,
+    over: Mapping[str, Sequence[Any]] | None = None,
 ) -> Sweep:
-    """The sweep that trains every recipe with every seed. Raises SpecError, RecipeError."""
+    """The sweep that trains every recipe with every seed and every value in `over`. Raises SpecError, RecipeError."""
     if len(recipes) < 2 or seeds < 1:
         found = f"{len(recipes)} recipe{'s' * (len(recipes) != 1)} and {seeds} seeds"
         raise SpecError(f"found {found}, expected two recipes or more, the first to compare with, and a seed or more.")
@@ -65,7 +66,7 @@ def comparison_sweep(
         {
             "recipe": [str(Path(r).absolute()) for r in recipes],
             "overrides": {**every, **overrides},
-            "search": {"seed": {"choice": list(range(seeds))}},
+            "search": {name: {"choice": list(v)} for name, v in {"seed": range(seeds), **(over or {})}.items()},
             "metric": metric,
             "mode": mode or {1: "max", -1: "min"}[better],
             "searcher": "grid",
@@ -77,8 +78,8 @@ def comparison_sweep(
 
 
 def is_comparison(sweep: Sweep) -> bool:
-    """Is this a sweep over recipes and seeds alone?"""
-    return set(sweep.axes) == {"recipe", "seed"}
+    """Does this sweep train all of several recipes with the same seeds?"""
+    return sweep.searcher == "grid" and {"recipe", "seed"} <= sweep.axes.keys()
 
 
 def quarter(recipes: Sequence[Recipe]) -> int:
@@ -88,22 +89,27 @@ def quarter(recipes: Sequence[Recipe]) -> int:
 
 def compare_rows(rows: Sequence[TrialRow], recipes: Sequence[str]) -> list[Entry]:
     """An entry a recipe, in their order, from the trials of a comparison."""
-    ended = {n: {r.values["seed"]: r for r in rows if r.values["recipe"] == n and r.state == "done"} for n in recipes}
+    ended = {n: {pair(r): r for r in rows if r.values["recipe"] == n and r.state == "done"} for n in recipes}
     entries = []
     for name in recipes:
         mine, first = ended[name], ended[recipes[0]]
-        pairs = [mine[s].measured[-1] - first[s].measured[-1] for s in mine if s in first]
+        gains = [mine[s].measured[-1] - first[s].measured[-1] for s in mine if s in first]
         failed = [r for r in rows if r.values["recipe"] == name and r.state == "failed"]
         entries.append(
             Entry(
                 name,
                 mean([r.measured[-1] for r in mine.values()]),
-                None if name == recipes[0] else mean(pairs),
+                None if name == recipes[0] else mean(gains),
                 float(np.mean([r.seconds for r in mine.values()])) / 60 if mine else math.nan,
-                tuple(f"seed {r.values['seed']}: {r.error}" for r in failed),
+                tuple(f"{pair(r)}: {r.error}" for r in failed),
             )
         )
     return entries
+
+
+def pair(row: TrialRow) -> str:
+    """What a run shares with those of the other recipes that it is compared with: "seed 0"."""
+    return ", ".join(f"{name} {words(value)}" for name, value in row.values.items() if name != "recipe")
 
 
 def mean(values: Sequence[float]) -> Mean | None:

@@ -34,12 +34,13 @@ class Folder(Source):
     labels: dict[str, LabelFile] = {}  # label -> the file beside each clip that holds it
     split: str | None = None  # csv: the lines whose split column holds this; null: all
     share: tuple[float, float] = (0.0, 1.0)  # clips whose name falls here, 0 to 1 by hash: (0, 0.8) and (0.8, 1) part
+    leave: tuple[float, float] | None = None  # clips that are left out, likewise: a fold is `leave` here, `share` there
     sided: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
 
-    @field_validator("share")
+    @field_validator("share", "leave")
     @classmethod
     def _ordered(cls, value):
-        if not 0 <= value[0] < value[1] <= 1:
+        if value is not None and not 0 <= value[0] < value[1] <= 1:
             raise SpecError(f"found {value}, expected two numbers with 0 <= low < high <= 1.")
         return value
 
@@ -90,15 +91,18 @@ class Folder(Source):
             if self.csv is None
             else by_csv(folder, self.csv, self.columns, self.file, self.split, values)
         )
-        low, high = self.share
         empty = True
-        for row in unique(row for row in listed if low <= place(row["name"]) < high):
+        for row in unique(row for row in listed if self._has(place(row["name"]))):
             empty = False
             yield row
         if empty:
             raise SourceError(
-                f"path {self.path!r}: no video is there to read. Check `path`, `csv`, `split` and `share`."
+                f"path {self.path!r}: no video is there to read. Check `path`, `csv`, `split`, `share` and `leave`."
             )
+
+    def _has(self, at: float) -> bool:
+        """Is a clip whose name falls there one of its own?"""
+        return _within(at, self.share) and not (self.leave and _within(at, self.leave))
 
     def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
         """One clip of a row; frames outside the row's span are never shown."""
@@ -137,6 +141,10 @@ class Folder(Source):
         at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
         shown = Clip(read_frames(path, meta, at), times[at])
         return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta["sided"])
+
+
+def _within(at: float, part: tuple[float, float]) -> bool:
+    return part[0] <= at < part[1]
 
 
 def _stored_names(folder: Path) -> list[str]:

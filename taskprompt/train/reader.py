@@ -7,9 +7,10 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.batch import Columns, blank, prepare
 from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
-from taskprompt.core.recipe import Augment, Recipe
+from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Row, Sample
@@ -94,7 +95,7 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
     tasks = recipe.tasks_of(source)
     seed = source_seed(recipe.seed, name)
-    augmentation = recipe.augment if training else None
+    augmentation = (source.augment or recipe.augment) if training else None
     return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table)
 
 

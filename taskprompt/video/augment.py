@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.errors import LayoutError
-from taskprompt.core.recipe import Augment
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
 from taskprompt.video.geometry import View, check_labels, move_labels

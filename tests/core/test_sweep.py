@@ -78,11 +78,11 @@ def test_a_grid_counts_its_combinations():
 
 
 def test_several_recipes_are_an_axis(squares):
-    """The slowest one of a grid; a trial's values name its recipe."""
+    """The fastest one of a grid; a trial's values name its recipe."""
     bases = {"r": validate(squares, "r"), "plain": validate(squares | {"prompter": {"kind": "none"}}, "plain")}
     several = SWEEP | {"recipe": ["r.yaml", "other/plain.yaml"], "searcher": "grid", "trials": None}
     sweep = Sweep.model_validate(several | {"search": {"seed": {"choice": [0, 1]}}})
-    assert sweep.combinations() == [{"recipe": n, "seed": i} for n in ("r", "plain") for i in (0, 1)]
+    assert sweep.combinations() == [{"recipe": n, "seed": i} for i in (0, 1) for n in ("r", "plain")]
     for values in sweep.combinations():
         trial = vary(bases, sweep, values)
         assert (trial.prompter, trial.seed) == (bases[values["recipe"]].prompter, values["seed"])
@@ -91,6 +91,16 @@ def test_several_recipes_are_an_axis(squares):
         Sweep.model_validate(several | {"recipe": ["r.yaml", "other/r.yaml"], "search": {}})
     with pytest.raises(ValueError, match="nothing varies"):
         Sweep.model_validate(SWEEP | {"search": {}})
+
+
+def test_one_value_for_two_fields(squares):
+    search = {"sources.labelled.clips, held_out.test.clips": {"choice": [3, 5]}}
+    sweep = Sweep.model_validate(SWEEP | {"searcher": "grid", "trials": None, "search": search})
+    for values, clips in zip(sweep.combinations(), (3, 5), strict=True):
+        trial = vary({"r": validate(squares, "r")}, sweep, values)
+        assert [s.clips for s in (trial.sources["labelled"], trial.held_out["test"])] == [clips] * 2  # type: ignore
+    with pytest.raises(ValueError, match=r"is fixed in overrides"):
+        Sweep.model_validate(sweep.model_dump() | {"overrides": {"held_out.test.clips": 4}})
 
 
 def test_sweeps_extend_and_expand(tmp_path, monkeypatch):

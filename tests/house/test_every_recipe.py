@@ -31,8 +31,13 @@ def data(tmp_path, monkeypatch):
 
 
 def test_how_many():
-    assert [path.stem for path in RECIPES if path.parent.name == "recipes"] == ["fights", "quickstart", "ucf101"]
-    assert len(RECIPES) == 20
+    assert [path.stem for path in RECIPES if path.parent.name == "recipes"] == [
+        "fights",
+        "fights_plain",
+        "quickstart",
+        "ucf101",
+    ]
+    assert len(RECIPES) == 21
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 

@@ -10,7 +10,7 @@ import taskprompt as tp
 from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
-from taskprompt.train.sweep_run import SweepRun
+from taskprompt.train.sweep_run import SweepRun, TrialRow
 
 VALUES = {"plain": [0.30, 0.34, 0.32], "p_vit": [0.40, 0.41, None]}  # seed 2 of p_vit diverged
 
@@ -87,6 +87,19 @@ def test_what_it_varies(files):
     assert (sweep.mode, sweep.count, sweep.searcher) == ("max", 4, "grid")
     assert sweep.overrides == {"evaluate_every": 1, "stages.0.steps": 40}  # a quarter of six steps
     assert comparison_sweep(files, 1, "test/depth/RMSE_m", None, {}).mode == "min"
+
+
+def test_pairs_share_seed_and_fold(files):
+    over = {"sources.labelled.clips, held_out.test.clips": [4, 6]}
+    sweep = comparison_sweep(files, 2, "test/action/top1", None, {}, over=over)
+    combinations = sweep.combinations()
+    assert [c["recipe"] for c in combinations] == ["plain", "p_vit"] * 4
+    values = [0.1, 0.2, 0.5, 0.8, 0.2, 0.2, 0.4, 0.5]  # both recipes: seed 0 and either fold, then seed 1
+    rows = [TrialRow(i, c, [6], [v], 60, "done") for i, (c, v) in enumerate(zip(combinations, values, strict=True))]
+    pvit = compare_rows([r for r in rows if r.number != 5], sweep.names)[1]  # one run of it has not ended
+    assert pvit.gain is not None
+    assert pvit.gain.count == 3
+    assert math.isclose(pvit.gain.mean, (0.1 + 0.3 + 0.1) / 3)
 
 
 @pytest.mark.parametrize(

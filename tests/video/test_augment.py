@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from taskprompt.core.augment import Augment
 from taskprompt.core.errors import LayoutError, SampleError
-from taskprompt.core.recipe import Augment
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Sample, Vectors
 from taskprompt.video.augment import augment, largest
