@@ -101,14 +101,13 @@ def test_shares_part_the_clips(tmp_path):
     assert keys[0] | keys[1] == keys[2]
     assert len(keys[2]) == 40
     assert len(keys[0]) == 36  # by hash, so the same for ever
-    folds = [(i / 5, (i + 1) / 5) for i in range(5)]
-    for fold in folds:
-        inside, outside = (
-            {r["key"] for r in Folder(path=str(tmp_path), **{w: fold}).rows()} for w in ("share", "leave")
-        )
+    for i in range(5):
+        fold = (i / 5, (i + 1) / 5)
+        inside = {r["key"] for r in Folder(path=str(tmp_path), share=fold).rows()}
+        outside = {r["key"] for r in Folder(path=str(tmp_path), leave=fold).rows()}
         assert inside.isdisjoint(outside)
         assert inside | outside == keys[2]
-    assert not keys[1] & {r["key"] for r in Folder(path=str(tmp_path), share=(0.5, 1), leave=folds[4]).rows()}
+    assert not keys[1] & {r["key"] for r in Folder(path=str(tmp_path), share=(0.5, 1), leave=(0.8, 1.0)).rows()}
 
 
 def test_csv_with_spans_classes_and_plain_labels(classes):
