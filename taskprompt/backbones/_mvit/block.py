@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from taskprompt.backbones._mvit.sizes import BlockPlan, Grid, strided
+from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
+from taskprompt.nn.depthwise import depthwise
 from taskprompt.nn.lean import norm_linear
 from taskprompt.nn.positions import RelativePositions
 
@@ -17,8 +18,8 @@ class Pool(nn.Module):
 
     def __init__(self, dim: int, stride: int):
         super().__init__()
-        self.stride = (1, stride, stride)
-        self.conv = nn.Conv3d(dim, dim, 3, stride=self.stride, padding=1, groups=dim, bias=False)
+        self.stride = stride
+        self.conv = nn.Conv3d(dim, dim, 3, stride=(1, stride, stride), padding=1, groups=dim, bias=False)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
@@ -32,21 +33,9 @@ class Pool(nn.Module):
     def _pool(self, x: Tensor, grid: Grid) -> Tensor:
         heads = x.shape[-1] // self.conv.in_channels
         # Tokens lie channels last, and all heads side by side: as one convolution over g c channels, none is moved.
-        frames = rearrange(x, "b (t h w) d -> (b t) d h w", t=grid[0], h=grid[1])
-        # On a CPU the backward pass is forty times slower for frames narrower than the kernel, so those get a border.
-        frames = F.pad(frames, (0, max(3 - grid[2], 0), 0, max(3 - grid[1], 0)))
-        frames = frames.contiguous(memory_format=torch.channels_last)
-        # Its three slices in time, each a convolution of frames: depthwise ones are several times faster in 2D.
-        t, h, w = strided(grid, self.stride)
-        before, now, after = (self._slice(frames, i, heads, t)[:, :, :h, :w] for i in range(3))
-        x = now + F.pad(before[:, :-1], (0, 0) * 3 + (1, 0)) + F.pad(after[:, 1:], (0, 0) * 3 + (0, 1))
+        x = rearrange(x, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
+        x = depthwise(x, self.conv.weight.repeat(heads, 1, 1, 1, 1), self.stride)
         return self.norm(rearrange(x, "b t h w (g c) -> b t h w g c", g=heads))
-
-    def _slice(self, frames: Tensor, at: int, heads: int, t: int) -> Tensor:
-        """(b t) d h w -> b t h w d, by the weights of one of the three steps in time."""
-        weight = self.conv.weight[:, :, at].repeat(heads, 1, 1, 1)
-        y = F.conv2d(frames, weight, None, self.stride[1:], self.conv.padding[1:], groups=len(weight))
-        return rearrange(y, "(b t) d h w -> b t h w d", t=t)
 
 
 class PoolingAttention(nn.Module):
