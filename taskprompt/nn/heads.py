@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.types import Dims, Features
+from taskprompt.nn.blocks import Block, init_linear
 
 
 class PromptHead(nn.Module):
@@ -24,6 +25,28 @@ class PromptHead(nn.Module):
 
     def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
         return self.linear(self.dropout(carrier(prompt, features))).unflatten(-1, self.shape).float()
+
+
+class PatchHead(nn.Module):
+    """Transformer blocks on the patches, their mean, and a linear layer (FTP, stage 2: two blocks).
+
+    forward(m n d | None, Features) -> m *shape, float32 also under autocast. It reads no prompt: those of FTP are in
+    the patches. Blocks have a head for every 64 of their width."""
+
+    def __init__(self, dim: int, *shape: int, blocks: int, dropout: float = 0.0):
+        super().__init__()
+        self.shape = shape
+        self.blocks = nn.ModuleList(Block(dim, max(1, dim // 64)) for _ in range(blocks))
+        self.blocks.apply(init_linear)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = last_linear(dim, math.prod(shape))
+
+    def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
+        x = features.patches.flatten(1, 3)
+        for block in self.blocks:
+            x = block(x)
+        return self.linear(self.dropout(self.norm(x).mean(1))).unflatten(-1, self.shape).float()
 
 
 class DenseHead(nn.Module):

@@ -2,15 +2,15 @@
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taskprompt.core.errors import SampleError
+from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.spec import nearest
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
-from taskprompt.nn.heads import PromptHead
+from taskprompt.nn.heads import PatchHead, PromptHead
 from taskprompt.tasks._classes import Classes, read_classes
 from taskprompt.tasks._draw import captioned
 
@@ -18,12 +18,13 @@ SURE = 20.0  # a logit so far above 0 that its class has all the probability
 
 
 class Action(Task):
-    """One class a clip, by cross-entropy on the summary (PViT eq. 8). Output: m classes, logits."""
+    """One class a clip, by cross-entropy on the summary (PViT eq. 8) or the patches (FTP). Output: m classes."""
 
     layout = {"index": Array("", "int64")}
     prompts: int = Field(default=0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before the linear layer
+    blocks: int = Field(default=0, ge=0)  # transformer blocks on the patches, whose mean is then read (FTP: 2); 0: none
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1
     )  # share of the target spread evenly over all classes; training only
@@ -53,8 +54,18 @@ class Action(Task):
         return {"index": np.asarray(self.names.index(label))}
 
     def head(self, dims: Dims) -> nn.Module:
-        """-> m classes."""
+        """-> m classes. Raises SpecError where it has blocks and prompts of its own, too."""
+        if self.blocks:
+            return PatchHead(dims.dim, len(self.names), blocks=self.blocks, dropout=self.dropout)
         return PromptHead(dims.dim, len(self.names), dropout=self.dropout)
+
+    @model_validator(mode="after")
+    def _one_reading(self) -> "Action":
+        if self.blocks and self.prompts:
+            raise SpecError(
+                f"found {self.blocks} blocks and {self.prompts} prompts: blocks read the patches alone. Leave one out."
+            )
+        return self
 
     def loss(self, output: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Cross-entropy, eq. 8."""

@@ -34,19 +34,22 @@ def _check_filled(prompter: Prompter, backbone: Backbone, clip: ClipSpec, prompt
     features = module(encoder, video)
     assert features.summary.shape == (BATCH, dims.dim), f"the summary is {tuple(features.summary.shape)}"
     assert features.patches.shape == (BATCH, *dims.grid, dims.dim), f"patches are {tuple(features.patches.shape)}"
-    found = {name: tuple(p.shape) for name, p in features.prompts.items()}
-    owned = {name: (BATCH, count, dims.dim) for name, count in prompts.items() if count}
-    assert found in (owned, {}), f"prompts are {found}, expected {owned}, or none at all"
+    owned = {name for name, count in prompts.items() if count}
+    assert set(features.prompts) in (owned, set()), f"prompts of {set(features.prompts)}, expected {owned}, or none"
+    for name, prompt in features.prompts.items():
+        found = tuple(prompt.shape)
+        assert found == (BATCH, prompt.shape[1], dims.dim), f"the prompts of {name!r} are {found}, expected b n d"
+        assert prompt.shape[1] > 0, f"{name!r} owns prompts and is given none"
     alone = module(encoder, video[:1]).prompts
     for name, prompt in features.prompts.items():
         gap = (prompt[:1] - alone[name]).abs().max()
         assert gap < 1e-4, f"the prompts of {name!r} depend on the other samples of the batch, by {gap:.2g}"
         assert (prompt[0] - prompt[1]).abs().max() > 0, f"the prompts of {name!r} are the same for two clips"
-    _check_learns(dict(module.named_parameters()), [features.summary, *features.prompts.values()])
+    _check_learns(dict(module.named_parameters()), [features.summary, features.patches, *features.prompts.values()])
 
 
 def _check_learns(parameters: Mapping[str, torch.Tensor], outputs: list[torch.Tensor]) -> None:
-    """Gradients of the outputs reach every parameter of the prompter, with the encoder frozen."""
+    """Gradients of the features reach every parameter of the prompter, with the encoder frozen."""
     if not parameters:
         return
     draw = torch.Generator().manual_seed(2)

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from taskprompt.core.types import Dims
 from taskprompt.testing import check_backbone, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 6, Source: 2, Backbone: 5, Prompter: 3, Balancer: 1}
+COUNTS = {Task: 7, Source: 2, Backbone: 5, Prompter: 4, Balancer: 1}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -24,6 +25,7 @@ SCENES = {"kind": "scenes", "clips": 2, "size": 32, "actions": ACTIONS}
 OPTIONS = {  # what a kind cannot do without, or what keeps it small
     "action": {"classes": ACTIONS},
     "segmentation": {"classes": 10, "height": 6, "width": 8},
+    "caption": {"width": 6},
     "depth": {"height": 6, "width": 8},
     "normal": {"height": 6, "width": 8},
     **{kind: {"size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "vit")},
@@ -45,7 +47,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 17
+    assert len(ALL) == 19
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])
@@ -59,7 +61,15 @@ def test_a_kind_is_its_module_and_says_what_it_is(interface, kind):
 @pytest.mark.parametrize("kind", kinds(Task))
 def test_task(kind, samples):
     dims = Dims(CLIP.frames, CLIP.height, CLIP.width, (2, 4, 4), 16, ((2, 4, 4, 16),))
-    check_task(make(Task, kind), dims, *(s.labels[kind] for s in samples))
+    check_task(make(Task, kind), dims, *(label_of(kind, s) for s in samples))
+
+
+def label_of(kind, sample):
+    """The drawn label that a kind reads; for captions, vectors that a text tower might give."""
+    if kind != "caption":
+        return sample.labels[kind]
+    text = sample.labels["text_category"]
+    return {"text": text, "vectors": np.random.default_rng(list(text.encode())).normal(size=(1, 6))}
 
 
 @pytest.mark.parametrize("kind", kinds(Source))

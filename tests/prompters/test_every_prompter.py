@@ -14,6 +14,7 @@ BACKBONES = [
 
 PROMPTERS = [
     {"kind": "none"},
+    {"kind": "processors"},
     {"kind": "shared"},
     {"kind": "tokens"},
     {"kind": "tokens", "neutral": 2},

@@ -46,15 +46,23 @@ def boxes(rng):
     return Boxes(values)
 
 
+def pooled(rng):
+    return {"text": str(rng.random()), "vectors": rng.normal(size=6)}
+
+
 SMALL = {"height": 6, "width": 8}
 ODD = {"height": 30, "width": 7, "prompts": 3}
 LETTERS = list("abcdefg")
 LABELS = {
-    "action": (lambda rng: rng.choice(LETTERS).item(), [{"classes": LETTERS}, {"classes": LETTERS, "prompts": 2}]),
+    "action": (
+        lambda rng: rng.choice(LETTERS).item(),
+        [{"classes": LETTERS, **more} for more in ({}, {"prompts": 2}, {"blocks": 2})],
+    ),
     "depth": (depth, [SMALL, ODD]),
     "normal": (normal, [SMALL, ODD]),
     "segmentation": (segmentation, [{"classes": 4, **SMALL}, {"classes": list("wxyz"), **ODD}]),
     "pose3d": (pose3d, [{}, {"prompts": 0}]),
+    "caption": (pooled, [{"width": 6}, {"width": 6, "prompts": 0}]),
     "boxes": (boxes, [{}, {"match": "hungarian"}, {"slots": 2}, {"slots": 1, "match": "hungarian"}]),
 }
 CASES = [(kind, options) for kind, (_, variants) in LABELS.items() for options in variants]
@@ -62,8 +70,8 @@ CASES = [(kind, options) for kind, (_, variants) in LABELS.items() for options i
 
 def test_every_task_is_here():
     assert kinds(Task) == sorted(LABELS)
-    assert len(LABELS) == 6
-    assert len(CASES) == 14
+    assert len(LABELS) == 7
+    assert len(CASES) == 17
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=[f"{k}-{i}" for i, (k, _) in enumerate(CASES)])
