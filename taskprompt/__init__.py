@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import compare, convert, evaluate, fetch, fit, predict, profile, report, tune
+from taskprompt.api import compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
 from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
@@ -17,6 +17,7 @@ from taskprompt.core.errors import (
     TaskError,
     TaskPromptError,
 )
+from taskprompt.core.labeler import Answer, Labeler, Question
 from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
 from taskprompt.core.recipe import Best, Recipe, Stage
 from taskprompt.core.runtime import Runtime
@@ -46,6 +47,7 @@ from taskprompt.train.specimen import load_batch
 from taskprompt.train.sweep_run import SweepRun
 
 __all__ = [
+    "Answer",
     "Array",
     "Asha",
     "Augment",
@@ -67,6 +69,7 @@ __all__ = [
     "Job",
     "JobError",
     "Joints",
+    "Labeler",
     "Layout",
     "LayoutError",
     "LoadReport",
@@ -75,6 +78,7 @@ __all__ = [
     "Points",
     "PromptHead",
     "Prompter",
+    "Question",
     "Range",
     "Recipe",
     "RecipeError",
@@ -101,6 +105,7 @@ __all__ = [
     "fetch",
     "fit",
     "jobs",
+    "label",
     "load_batch",
     "predict",
     "profile",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.core.loading import validate
+from taskprompt.core.loading import read, validate
 from taskprompt.core.model import Backbone
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
@@ -108,6 +108,27 @@ def compare(
     finally:  # what has ended before an interruption is a table, too
         if (Path(out) / "sweep.yaml").is_file() and is_comparison((run := SweepRun.open(out)).sweep):
             write_comparison(run)
+
+
+def label(
+    recipe: Recipe | str | Path,
+    names: Sequence[str] = (),
+    *,
+    overrides: Sequence[str] = (),
+    cluster: str = "local",
+    watch: Watch | None = None,
+) -> dict[str, dict[str, int]]:
+    """Run a recipe's labelers into their tables, those of `names` or all: name -> labels there before, made, failed.
+
+    What a table holds already is not made again, so a job that was interrupted goes on. A path is read without its
+    tables, which need not be there yet. Raises RecipeError, SpecError, SourceError, ClusterError."""
+    from taskprompt.progress import progress
+    from taskprompt.runtime.label import label as job
+
+    if not isinstance(recipe, Recipe):
+        recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
+    with progress(watch) as told:
+        return {name: dict(counts) for name, counts in job(recipe, tuple(names), cluster, told).items()}
 
 
 def profile(

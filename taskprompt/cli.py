@@ -190,6 +190,21 @@ def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
 
 
+@app.command()
+def label(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    only: Annotated[list[str] | None, typer.Option(help="A labeler's name; all if none is given.")] = None,
+    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+) -> None:
+    """Make labels with a recipe's labelers: captions, embeddings of texts, or a model's of your own."""
+    import taskprompt as tp
+
+    for name, counts in tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster).items():
+        there, made, failed = (counts.get(k, 0) for k in ("there", "made", "failed"))
+        print(f"{name}: {counts['clips']} clips: made {made} labels, found {there}, failed {failed}")
+
+
 app.command()(compare)
 app.command()(profile)
 app.command()(convert)

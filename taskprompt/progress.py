@@ -42,9 +42,10 @@ class Bar:
             self.bar.update(task, completed=record["step"], facts=facts(record))
         if (words := event_in_words(record)) is not None:
             self.bar.console.print(words)
-        for verb in ("evaluated", "drawn"):
+        for verb in ("evaluated", "drawn", "labeled"):
             if verb in record:
-                self.bar.advance(self._task(f"{verb} {record['source']}", record["of"]), record[verb])
+                task = self._task(f"{verb} {record['source']}", record["of"])
+                self.bar.update(task, advance=record[verb], facts=labels_a_second(record) if verb == "labeled" else "")
 
     def _task(self, name: str, total: int):
         if name not in self.tasks:
@@ -72,6 +73,11 @@ class Lines:
         elif "held_out" in record:
             found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
             self.console.print(f"step {record['step']}  {found}")
+        elif "labeled" in record and (now - self.last >= QUIET_SECONDS or record["seen"] == record["of"]):
+            self.last = now
+            left = record["seconds"] * (record["of"] / record["seen"] - 1)
+            done = f"labeled {record['seen']} of {record['of']} clips for {record['source']}"
+            self.console.print(f"{done}  {labels_a_second(record)}  {left:.0f} s left")
         elif (words := event_in_words(record)) is not None:
             self.console.print(words)
         sys.stderr.flush()
@@ -108,6 +114,12 @@ def trial_in_words(record: dict[str, Any], sweep: Sweep) -> str:
         at = f" at step {record['at']}: {sweep.metric} {record['value']:.4g}"
     best = f"  (best so far: trial {record['best'][0]}, {record['best'][1]:.4g})" if record["best"] else ""
     return f"{head} {record['what']}{at}{best}"
+
+
+def labels_a_second(record: dict[str, Any]) -> str:
+    """Clips and tokens a second of a labeling job."""
+    seconds = max(record["seconds"], 1e-6)
+    return f"{record['seen'] / seconds:.1f} clips/s  {record['tokens'] / seconds:.0f} tokens/s"
 
 
 def facts(record: dict[str, Any]) -> str:

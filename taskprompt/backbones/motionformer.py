@@ -12,7 +12,7 @@ from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.attention import attend
-from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, init_linear, level_blocks
+from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, level_blocks
 from taskprompt.nn.lean import norm_linear
 from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 
@@ -100,7 +100,6 @@ class TrajectoryBlock(nn.Module):
         self.attn = TrajectoryAttention(dim, heads, frames, project_values)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
-        self.apply(init_linear)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
         x = x + drop_path(self.attn(x, self.norm1, prefix), self.drop_path, self.training)

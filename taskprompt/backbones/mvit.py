@@ -14,7 +14,7 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import drop_path_rates, init_linear, level_blocks, require_clip
+from taskprompt.nn.blocks import drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.guests import through
 from taskprompt.nn.vit import to_grid
 
@@ -71,7 +71,6 @@ class MvitEncoder(Encoder):
         rates = drop_path_rates(spec.drop_path, len(plans))
         self.blocks = nn.ModuleList(MultiscaleBlock(p, rate) for p, rate in zip(plans, rates, strict=True))
         self.norm = nn.LayerNorm(plans[-1].dim, eps=1e-6)
-        self.apply(init_linear)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:

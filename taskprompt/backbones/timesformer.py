@@ -12,7 +12,7 @@ from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.attention import Attention
-from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, init_linear, level_blocks
+from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, level_blocks
 from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 
 
@@ -53,8 +53,8 @@ class DividedBlock(nn.Module):
         self.attn = Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
-        self.apply(init_linear)
         nn.init.zeros_(self.time_fc.weight)
+        nn.init.zeros_(self.time_fc.bias)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
         first, patches = x.split([prefix, x.shape[1] - prefix], 1)

@@ -9,10 +9,9 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import Block, drop_path_rates, init_linear, level_blocks, require_clip
+from taskprompt.nn.blocks import Block, drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.guests import through
 from taskprompt.nn.vit import Size, patch_dims, to_grid
-from taskprompt.nn.waves import plane_waves, waves
 
 
 class Tiny(Backbone):
@@ -58,14 +57,13 @@ class TinyEncoder(Encoder):
         self.stem = Stem(spec.patch, spec.dim)
         self.cls = nn.Parameter(torch.empty(spec.dim))
         t, h, w = dims.grid
-        # As large as the tokens they are added to: a short training has no time to let them grow.
-        self.time = nn.Parameter(waves(t, spec.dim)[:, None, None])
-        self.place = nn.Parameter(plane_waves(h, w, spec.dim))
+        # Small: positions as large as the tokens were learned by heart, 0.12 top-1 instead of 0.22 after 200 steps.
+        self.time = nn.Parameter(0.02 * torch.randn(t, 1, 1, spec.dim))
+        self.place = nn.Parameter(0.02 * torch.randn(h, w, spec.dim))
         self.blocks = nn.ModuleList(
             Block(spec.dim, spec.heads, rate) for rate in drop_path_rates(spec.drop_path, spec.depth)
         )
         self.norm = nn.LayerNorm(spec.dim, eps=1e-6)
-        self.apply(init_linear)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:

@@ -11,7 +11,7 @@ from taskprompt.backbones._vit.layouts import OF_VIT
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import Block, drop_path_rates, init_linear, level_blocks, require_clip
+from taskprompt.nn.blocks import Block, drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.guests import through
 from taskprompt.nn.vit import SIZES, Patches, patch_dims, to_grid
 from taskprompt.nn.waves import sinusoids
@@ -64,7 +64,6 @@ class VitEncoder(Encoder):
         rates = drop_path_rates(spec.drop_path, size.depth)
         self.blocks = nn.ModuleList(Block(size.dim, size.heads, rate) for rate in rates)
         self.norm = nn.LayerNorm(size.dim, eps=1e-6)
-        self.apply(init_linear)
 
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)

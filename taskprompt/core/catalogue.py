@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from taskprompt.core.balancer import Balancer
+from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
@@ -13,7 +14,7 @@ from taskprompt.core.task import Task
 
 def interfaces() -> tuple[type[Spec], ...]:
     """The interfaces that kinds plug into."""
-    return (Task, Source, Backbone, Prompter, Balancer)
+    return (Task, Source, Backbone, Prompter, Balancer, Labeler)
 
 
 def one_line(kind: type[Spec]) -> str:

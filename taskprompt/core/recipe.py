@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
@@ -69,6 +70,7 @@ class Recipe(Spec):
     weights: Weights | None = None  # the checkpoint that the backbone starts from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be
     tasks: dict[Name, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
+    labelers: dict[Name, Labeler] = {}  # name -> what `taskprompt label` makes labels with, in this order
     balancer: Balancer = Field(default_factory=_fixed)  # how the tasks' losses are joined
     stages: tuple[Stage, ...] = Field(min_length=1)  # one after the other, each with an optimizer of its own
     runtime: Runtime = Runtime()  # where and how it runs
@@ -94,7 +96,7 @@ class Recipe(Spec):
         for group in ("sources", "held_out"):
             for name, source in getattr(self, group).items():
                 try:
-                    source.offers()
+                    source.known()
                 except SourceError as error:
                     yield f"{group}.{name}: {error}"
 
@@ -114,7 +116,7 @@ class Recipe(Spec):
     def _task_problems(self):
         for name, task in self.tasks.items():
             label = task.label_name(name)
-            offered = sorted({n for s in self.sources.values() for n in s.gives()})
+            offered = sorted({n for s in self.sources.values() for n in s.kept()})
             if label not in offered:
                 reasons = "".join(f" sources.{n}: {why}." for n, s in self.sources.items() if (why := s.lacks(label)))
                 yield (
@@ -123,12 +125,16 @@ class Recipe(Spec):
                 )
         for group in ("sources", "held_out"):
             for name, source in getattr(self, group).items():
-                offered = source.offers()
+                offered = source.known()
                 for label in (n for n in source.only or () if n not in offered):
                     what = f"{label!r} is not a label of this source{nearest(label, offered)}"
                     yield f"{group}.{name}.only: {what} Offered: {', '.join(offered) or 'none'}."
 
     def _run_problems(self):
+        everything = {**self.sources, **self.held_out}
+        for labeler, spec in self.labelers.items():
+            for name in (n for n in spec.sources or () if n not in everything):
+                yield f"labelers.{labeler}.sources: {name!r} is not a source{nearest(name, everything)}"
         yield from self.weights.problems(self.tasks) if self.weights else ()
         if self.best:
             source, _, rest = self.best.metric.partition("/")
@@ -181,7 +187,7 @@ class Recipe(Spec):
 
     def tasks_of(self, source: Source) -> dict[str, Task]:
         """The tasks whose label a source gives."""
-        return {n: t for n, t in self.tasks.items() if t.label_name(n) in source.gives()}
+        return {n: t for n, t in self.tasks.items() if t.label_name(n) in source.kept()}
 
     def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
         """The names of a stage's tasks."""

@@ -8,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from taskprompt.core.augment import Augment
+from taskprompt.core.errors import SourceError
+from taskprompt.core.label_table import open_table
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
@@ -30,6 +32,7 @@ class Source(Spec):
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
     augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
+    tables: tuple[str, ...] = ()  # folders of label tables, which `taskprompt label` wrote: more labels for its clips
 
     @abstractmethod
     def offers(self) -> tuple[str, ...]:
@@ -51,5 +54,24 @@ class Source(Spec):
         return ""
 
     def gives(self) -> tuple[str, ...]:
-        """The labels that it offers and that `only` keeps."""
+        """The labels that it offers and that `only` keeps; those of its tables are not among them."""
         return tuple(n for n in self.offers() if self.only is None or n in self.only)
+
+    def joined(self) -> dict[str, str]:
+        """label -> the table that holds it. Raises SourceError where a table is missing, or two hold one label."""
+        found: dict[str, str] = {}
+        for folder in self.tables:
+            for label in open_table(folder).labels:
+                other = found.get(label) or ("the source itself" if label in self.offers() else "")
+                if other:
+                    raise SourceError(f"table {folder}: its label {label!r} is one of {other}, too. Take one away.")
+                found[label] = folder
+        return found
+
+    def known(self) -> tuple[str, ...]:
+        """All labels that its clips may have: its own, and those of its tables."""
+        return (*self.offers(), *self.joined())
+
+    def kept(self) -> tuple[str, ...]:
+        """The labels that a recipe sees: all that are known and that `only` keeps."""
+        return tuple(n for n in self.known() if self.only is None or n in self.only)

@@ -65,6 +65,7 @@ class Camera:
 
 
 Form = Map | Vectors | Boxes | Points | Joints | Camera
+FORMS: dict[str, Any] = {f.__name__.lower(): f for f in (Map, Vectors, Boxes, Points, Joints, Camera)}
 
 
 def plain(label: Any) -> Any:

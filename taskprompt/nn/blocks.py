@@ -61,17 +61,6 @@ def call(block: Callable[..., Any], *inputs: Any, checkpointing: bool) -> Any:
     return block(*inputs)
 
 
-def init_linear(module: nn.Module) -> None:
-    """For nn.Module.apply: linear weights uniform to Glorot's bound, as the original ViT has it, and zero biases.
-
-    The usual normal of deviation 0.02 is about that for the widths of published models (384 to 1024), but a third of
-    it for those that a CPU can train: at width 128 a plain ViT then spends its first hundreds of steps on growing."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 def level_blocks(levels: tuple[int, ...] | None, depth: int) -> tuple[int, ...]:
     """The blocks, from 0, that dense heads read; None: paper_levels. Raises SpecError where there is no such block."""
     if levels is not None and not all(0 <= i < depth for i in levels):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import Block, init_linear
+from taskprompt.nn.blocks import Block
 
 
 class PromptHead(nn.Module):
@@ -37,7 +37,6 @@ class PatchHead(nn.Module):
         super().__init__()
         self.shape = shape
         self.blocks = nn.ModuleList(Block(dim, max(1, dim // 64)) for _ in range(blocks))
-        self.blocks.apply(init_linear)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.dropout = nn.Dropout(dropout)
         self.linear = last_linear(dim, math.prod(shape))

@@ -15,7 +15,6 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import level_blocks, require_clip
 from taskprompt.nn.guests import through
-from taskprompt.nn.waves import plane_waves
 
 Grid = tuple[int, int, int]  # t h w
 
@@ -59,7 +58,7 @@ class Patches(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(dim, 3, *patch))
         self.bias = nn.Parameter(torch.zeros(dim))
-        bound = math.sqrt(6 / (dim + 3 * math.prod(patch)))  # Glorot's, as init_linear has it
+        bound = (3 * math.prod(patch)) ** -0.5  # as torch's own layers have it
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, video: Tensor) -> Tensor:
@@ -85,7 +84,7 @@ class ClsEncoder(Encoder):
         t, h, w = dims.grid
         self.stem = Patches(patch, dims.dim)
         self.cls = nn.Parameter(0.02 * torch.randn(dims.dim))
-        self.place = nn.Parameter(plane_waves(h, w, dims.dim))
+        self.place = nn.Parameter(0.02 * torch.randn(h, w, dims.dim))
         self.time = nn.Parameter(torch.zeros(t, dims.dim))  # so that all frames start alike, as in a model of images
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(dims.dim, eps=1e-6)

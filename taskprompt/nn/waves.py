@@ -1,22 +1,7 @@
-"""Tables of sines and cosines that tell places apart."""
-
-import math
+"""A table of sines and cosines that tells places apart."""
 
 import torch
 from torch import Tensor
-
-
-def waves(count: int, dim: int) -> Tensor:
-    """count dim: sines and cosines of `count` places, wavelengths from 2 places to 2 `count` (Vaswani et al., 2017)."""
-    place = torch.arange(count, dtype=torch.float32)[:, None]
-    rate = torch.pi * torch.logspace(0, -math.log10(max(count, 2)), dim // 2)
-    return torch.cat([torch.sin(place * rate), torch.cos(place * rate)], -1)
-
-
-def plane_waves(h: int, w: int, dim: int) -> Tensor:
-    """h w dim: waves of the row in the first half of the width, of the column in the second."""
-    rows, columns = waves(h, dim // 2)[:, None], waves(w, dim // 2)[None]
-    return torch.cat([rows.expand(h, w, -1), columns.expand(h, w, -1)], -1)
 
 
 def sinusoids(count: int, dim: int) -> Tensor:

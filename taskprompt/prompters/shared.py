@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from taskprompt.core.model import Encoder, Prompter
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.blocks import init_linear
 
 
 class Shared(Prompter):
@@ -33,7 +32,6 @@ class SharedToken(nn.Module):
         width, wide = (dims.widths or (dims.dim,))[0], sum(self.counts.values())
         self.token = nn.Parameter(torch.randn(wide * width) * scale) if wide else None
         self.project = nn.Linear(wide * width, width) if wide else None
-        self.apply(init_linear)
 
     def forward(self, encoder: Encoder, video: Tensor) -> Features:
         if self.token is None or self.project is None:

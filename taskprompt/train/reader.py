@@ -10,6 +10,7 @@ import pyarrow as pa
 from taskprompt.core.augment import Augment
 from taskprompt.core.batch import Columns, blank, prepare
 from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
+from taskprompt.core.label_table import open_table
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
@@ -70,11 +71,10 @@ class Reader:
         from taskprompt.video.augment import augment
 
         rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
-        sample = self.source.load(row, self.clip, rng)
+        sample = load(self.source, row, self.clip, rng)
         if self.source.shuffle is not None:
             sample = self._exchanged(sample, index, epoch, self.source.shuffle)
-        labels = {n: v for n, v in sample.labels.items() if n in self.source.gives()}
-        return augment(dataclasses.replace(sample, labels=labels), self.clip, self.augment, rng, self.source.mirror)
+        return augment(sample, self.clip, self.augment, rng, self.source.mirror)
 
     def _row(self, index: int) -> Row:
         return self.table.slice(index, 1).to_pylist()[0]
@@ -82,10 +82,19 @@ class Reader:
     def _exchanged(self, sample: Sample, index: int, epoch: int, seed: int) -> Sample:
         """The sample with all labels of another row, the same one in every epoch, scaled to this one's frames."""
         row = self._row(int(epoch_order(len(self), seed, 0)[index]))
-        other = self.source.load(row, self.clip, sample_rng(self.seed, epoch, row["key"]))
+        other = load(self.source, row, self.clip, sample_rng(self.seed, epoch, row["key"]))
         (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
         labels = move_labels(other.labels, View(0, 0, w, h, width, height))
         return dataclasses.replace(sample, labels=labels, sided=sample.sided or other.sided)
+
+
+def load(source: Source, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+    """A row as a Sample with all labels that `only` keeps, those of the source's tables too."""
+    sample, kept = source.load(row, clip, rng), source.kept()
+    labels = {n: v for n, v in sample.labels.items() if n in kept}
+    for folder in source.tables:
+        labels |= open_table(folder).of(sample.key, kept)
+    return dataclasses.replace(sample, labels=labels)
 
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:

@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 
 from taskprompt.core.errors import SampleError, SourceError
-from taskprompt.core.types import Boxes, Camera, Clip, Form, Joints, Map, Points, Sample, Vectors
+from taskprompt.core.types import FORMS, Clip, Form, Joints, Points, Sample
 from taskprompt.video.decode import read_times
 from taskprompt.video.encode import lossless
 
-FORMS: dict[str, type[Form]] = {f.__name__.lower(): f for f in (Map, Vectors, Boxes, Points, Joints, Camera)}
 FORMAT = "taskprompt.sample/1"
 
 

@@ -9,15 +9,16 @@ import torch
 
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.catalogue import interfaces, one_line
+from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims
-from taskprompt.testing import check_backbone, check_prompter, check_source, check_task
+from taskprompt.testing import check_backbone, check_labeler, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 7, Source: 2, Backbone: 5, Prompter: 4, Balancer: 1}
+COUNTS = {Task: 7, Source: 2, Backbone: 5, Prompter: 4, Balancer: 1, Labeler: 1}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -30,6 +31,7 @@ OPTIONS = {  # what a kind cannot do without, or what keeps it small
     "normal": {"height": 6, "width": 8},
     **{kind: {"size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "vit")},
     "tiny": {"dim": 32, "depth": 2, "patch": (2, 8, 8)},
+    "text_embedding": {"captions": ["text_detail"], "model": "ViT-S-32-alt", "table": "labels"},
     "fixed": {"weights": {"a": 2.0}},
 }
 
@@ -47,7 +49,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 19
+    assert len(ALL) == 20
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])
@@ -88,6 +90,11 @@ def test_backbone(kind):
 @pytest.mark.parametrize("kind", kinds(Prompter))
 def test_prompter(kind):
     check_prompter(make(Prompter, kind), make(Backbone, "tiny"), CLIP, {"action": 0, "depth": 1, "boxes": 2})
+
+
+@pytest.mark.parametrize("kind", kinds(Labeler))
+def test_labeler(kind, samples):
+    check_labeler(make(Labeler, kind), samples)
 
 
 @pytest.mark.parametrize("kind", kinds(Balancer))

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from taskprompt.core.label_table import append, record
 from taskprompt.core.loading import dump, validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep
@@ -26,7 +28,10 @@ def data(tmp_path, monkeypatch):
         (tmp_path / f"{table}.csv").write_text("clip,class,frame\na.mp4,fight,3\nb.mp4,noFight,\n")
     (tmp_path / "classes.txt").write_text("fight\nnoFight\n")
     (tmp_path / "Diving").mkdir()
-    for name in ("FIGHTS", "UCF101", *PAPER, *SYNTHETIC):
+    tiers = [f"text_{tier}_embedding" for tier in ("category", "components", "detail", "context")]
+    embedded = {"text": "A person waves.", "vectors": np.ones((1, 256), np.float32)}
+    append(tmp_path / "embeddings", [record("scenes-worn/5/0", tier, embedded, address="") for tier in tiers])
+    for name in ("FIGHTS", "UCF101", "LABELS", *PAPER, *SYNTHETIC):
         monkeypatch.setenv(name, str(tmp_path))
 
 
@@ -37,7 +42,7 @@ def test_how_many():
         "quickstart",
         "ucf101",
     ]
-    assert len(RECIPES) == 21
+    assert len(RECIPES) == 22
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "taskprompt"
-KINDS = ("tasks", "sources", "backbones", "prompters", "balancers")
+KINDS = ("tasks", "sources", "backbones", "prompters", "labelers", "balancers")
 CLI = ("cli_bench", "cli_jobs", "cli_tables", "cli_weights")
 MAY_IMPORT = {  # room -> rooms
     "core": {"core"},

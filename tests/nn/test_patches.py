@@ -7,21 +7,13 @@ from torch.nn import functional as F
 from taskprompt.core.errors import SpecError
 from taskprompt.nn.blocks import level_blocks
 from taskprompt.nn.vit import Patches
-from taskprompt.nn.waves import plane_waves, sinusoids, waves
+from taskprompt.nn.waves import sinusoids
 
 
 def test_sinusoids_by_hand():
     """Place 2, width 4: rates 1 and 1 / 100."""
     assert sinusoids(3, 4)[2].tolist() == pytest.approx([0.909297, -0.416147, 0.019999, 0.999800], abs=1e-6)
     assert sinusoids(3, 4)[0].tolist() == [0, 1, 0, 1]
-
-
-def test_waves_by_hand():
-    """Of 4 places: rates pi and pi / 4, all sines before all cosines; a plane has the row's before the column's."""
-    assert waves(4, 4)[1].tolist() == pytest.approx([0, 0.707107, -1, 0.707107], abs=1e-6)
-    table = plane_waves(4, 3, 8)
-    assert table.shape == (4, 3, 8)
-    assert table[1, 2].tolist() == [*waves(4, 4)[1].tolist(), *waves(3, 4)[2].tolist()]
 
 
 def test_patches_are_a_convolution():

@@ -12,11 +12,10 @@ from pydantic import field_validator, model_validator
 
 from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.spec import Spec
-from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Vectors
+from taskprompt.core.types import FORMS, Clip, Map, Vectors
 from taskprompt.video.container import frame_times
 from taskprompt.video.geometry import View, move
 
-FORMS = {"map": Map, "vectors": Vectors, "boxes": Boxes, "points": Points, "joints": Joints, "camera": Camera}
 SUFFIXES = (".png", ".npz", ".npy", ".json")
 
 

@@ -1,0 +1,63 @@
+"""Labeler: makes labels with a model, offline. Its answers go to a label table, which any source may join."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.spec import Spec
+from taskprompt.core.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model made of one clip for one label, and how."""
+
+    value: Any = None  # the label: text, plain JSON, an array, or one in a form of the picture; None where it failed
+    error: str = ""  # why there is none
+    used: dict[str, Any] | None = None  # tokens read and written, whether it was cut off: facts of this answer
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about a clip for one label: all that its answer depends on, beside the clip."""
+
+    label: str
+    asked: dict[str, Any]  # plain JSON: model, revision, prompt, sampling
+
+
+Ask = Callable[[Sequence[Sample], Sequence[Sequence[str]]], list[dict[str, Answer]]]
+
+
+class Labeler(Spec):
+    """Base of all labelers."""
+
+    home: ClassVar[str] = "taskprompt.labelers"
+    table: str  # folder of the label table that it writes: parquet, a row a clip and label
+    sources: tuple[str, ...] | None = None  # of the recipe, held-out ones too; null: all
+    batch: int = Field(default=32, ge=1)  # clips that an actor is handed at once
+    actors: int = Field(default=1, ge=1)  # processes that hold the model
+    cpus: float = Field(default=1.0, ge=0)  # that an actor asks Ray for
+    gpus: float = Field(default=0.0, ge=0)  # that an actor asks Ray for; a share of one, such as 0.5, is fine
+    python: str | None = None  # the Python of an environment that has the model's packages; null: this one
+
+    @abstractmethod
+    def questions(self) -> tuple[Question, ...]:
+        """One a label that it makes. Raises SpecError where a file that they depend on cannot be read."""
+
+    def reads(self) -> tuple[str, ...]:
+        """The labels of a clip that its answers depend on."""
+        return ()
+
+    def clip(self, clip: ClipSpec) -> ClipSpec | None:
+        """What it wants to see of a clip, from what the recipe shows; None: no pixels at all."""
+        return clip
+
+    @abstractmethod
+    def build(self) -> Ask:
+        """On an actor: loads the model, and returns ask(samples, labels wanted of each) -> label -> Answer, each.
+
+        What fails for one sample is an Answer with an error; what it raises ends the job."""

@@ -1,0 +1,1 @@
+"""Labelers: one file a kind."""

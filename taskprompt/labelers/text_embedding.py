@@ -1,0 +1,131 @@
+"""text_embedding: what a CLIP text tower makes of a clip's captions, pooled or token by token (FTP)."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from taskprompt.core.errors import LayoutError, SpecError
+from taskprompt.core.labeler import Answer, Ask, Labeler, Question
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.types import Sample
+
+
+class TextEmbedding(Labeler):
+    """Embeddings of captions by a frozen open_clip text tower: NAME -> NAME_embedding, {text, vectors: n width}."""
+
+    captions: tuple[str, ...] = Field(min_length=1)  # labels of the clips to embed: their own, or a table's
+    model: str = "ViT-B-16-quickgelu"  # open_clip's name; local-dir:FOLDER has its open_clip_config.json and weights
+    weights: str | None = None  # a file, or open_clip's tag (needs a network); null: those of local-dir, else random
+    granularity: Literal["clip", "token"] = "clip"  # the pooled vector, or one a token, both in the joint space
+    seed: int = Field(default=0, ge=0)  # of random weights
+    batch: int = Field(default=256, ge=1)  # clips that an actor is handed at once
+
+    def reads(self) -> tuple[str, ...]:
+        """The captions."""
+        return self.captions
+
+    def clip(self, clip: ClipSpec) -> None:
+        """It reads, and looks at nothing."""
+        return
+
+    def questions(self) -> tuple[Question, ...]:
+        """One a caption. A file of weights is known by what it holds."""
+        asked: dict[str, Any] = {"model": self.model, "weights": self.weights, "granularity": self.granularity}
+        if not self.weights and not self.model.startswith("local-dir:"):
+            asked["seed"] = self.seed
+        if self.weights and Path(self.weights).is_file():
+            asked["weights"] = _digest(Path(self.weights))
+        if folder := self.model.partition("local-dir:")[2]:
+            if not Path(folder, "open_clip_config.json").is_file():
+                raise SpecError(
+                    f"model: no open_clip_config.json in {folder!r}. Give the folder of an open_clip model."
+                )
+            asked["model"] = [
+                _digest(p) for p in sorted(Path(folder).iterdir()) if p.suffix in (".json", ".safetensors")
+            ]
+        return tuple(Question(f"{name}_embedding", asked | {"caption": name}) for name in self.captions)
+
+    def build(self) -> Ask:
+        """Loads the tower."""
+        return Tower(self)
+
+
+class Tower:
+    """ask(samples, labels wanted of each) -> label -> Answer, each."""
+
+    def __init__(self, spec: TextEmbedding):
+        import torch
+
+        self.spec = spec
+        self.device = torch.device("cuda" if torch.cuda.is_available() and spec.gpus else "cpu")
+        self.model, self.tokenize = load_tower(spec)
+        self.model.to(self.device)
+        self.context = int(self.tokenize.context_length)
+
+    def __call__(self, samples: Sequence[Sample], wanted: Sequence[Sequence[str]]) -> list[dict[str, Answer]]:
+        """Each text is embedded once, however many clips have it."""
+        answers: list[dict[str, Answer]] = [{} for _ in samples]
+        texts: dict[str, None] = {}
+        for sample, labels, found in zip(samples, wanted, answers, strict=True):
+            for label in labels:
+                text = sample.labels.get(label.removesuffix("_embedding"))
+                if isinstance(text, str) and text.strip():
+                    texts[text] = None
+                else:
+                    found[label] = Answer(error=f"no caption {label.removesuffix('_embedding')!r}")
+        vectors = dict(zip(texts, self.embed(list(texts)), strict=True)) if texts else {}
+        for sample, labels, found in zip(samples, wanted, answers, strict=True):
+            for label in labels:
+                if label not in found:
+                    text = sample.labels[label.removesuffix("_embedding")]
+                    array, tokens = vectors[text]
+                    used = {"tokens": tokens, "truncated": tokens > self.context}
+                    found[label] = Answer({"text": text, "vectors": array}, used=used)
+        return answers
+
+    def embed(self, texts: list[str]) -> list[tuple[np.ndarray, int]]:
+        """n width, and how many tokens the whole text has, each; what lies beyond the context is cut off."""
+        import torch
+
+        ids = self.tokenize(texts).to(self.device)
+        lengths = [len(self.tokenize.encode(text)) + 2 for text in texts]  # with those that begin and end a text
+        with torch.inference_mode():
+            if self.spec.granularity == "clip":
+                vectors = [v[None] for v in self.model.encode_text(ids, normalize=True).float().cpu().numpy()]
+                return list(zip(vectors, lengths, strict=True))
+            found = self.model.forward_intermediates(
+                text=ids, text_indices=1, normalize_intermediates=True, text_output_fmt="NLC"
+            )["text_intermediates"][-1]
+            tokens = torch.nn.functional.normalize((found @ self.model.text_projection).float(), dim=-1).cpu().numpy()
+        return [(t[: min(n, self.context)], n) for t, n in zip(tokens, lengths, strict=True)]
+
+
+def load_tower(spec: TextEmbedding) -> tuple[Any, Any]:
+    """A frozen open_clip model and its tokenizer. Raises SpecError for what open_clip does not know or cannot load."""
+    import open_clip
+    import torch
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(spec.seed)
+        try:
+            model = open_clip.create_model(spec.model, pretrained=spec.weights, weights_only=True)
+            tokenize = open_clip.get_tokenizer(spec.model)
+        except (RuntimeError, OSError, ValueError, KeyError, FileNotFoundError) as error:
+            why = " ".join(str(error).split())[:300]
+            raise SpecError(
+                f"model {spec.model!r}, weights {spec.weights!r}: open_clip cannot load it: {why}"
+            ) from None
+    if not hasattr(model, "text_projection") and spec.granularity == "token":
+        raise LayoutError(f"model {spec.model!r} has no text projection, which tokens need. Set granularity: clip.")
+    del model.visual  # a few hundred megabytes that nothing here looks through
+    return model.eval().requires_grad_(False), tokenize
+
+
+def _digest(path: Path) -> str:
+    """What a file holds, in 64 letters."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

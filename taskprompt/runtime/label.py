@@ -1,0 +1,186 @@
+"""The labeling job: Ray Data reads clips, actors hold the model, and every batch of answers is in the table at once.
+
+An actor writes what it has answered before it takes more, so a job that is killed loses only what was being asked. What
+the table holds for a clip, with the same frames and the same question, is not asked again."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from taskprompt.core import label_table
+from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core.labeler import Answer, Labeler, Question
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import Source
+from taskprompt.core.types import Clip, Row, Sample, plain
+from taskprompt.runtime.cluster import connected
+from taskprompt.train.reader import load, table_of
+
+READ = 16  # clips that a reading task decodes at once
+Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on
+
+
+def label(
+    recipe: Recipe,
+    names: tuple[str, ...] = (),
+    address: str = "local",
+    watch: Callable[[dict[str, Any]], None] = lambda r: None,
+) -> dict[str, Counter]:
+    """Run a recipe's labelers in their order, those of `names` if any are given: name -> how many labels were there,
+    made, and failed. Raises SpecError where there is no such labeler, SourceError where nothing can be read."""
+    for name in names:
+        if name not in recipe.labelers:
+            raise SpecError(f"label: no labeler {name!r}. Known: {', '.join(recipe.labelers) or 'none'}.")
+    chosen = {n: spec for n, spec in recipe.labelers.items() if not names or n in names}
+    if not chosen:
+        raise SpecError("label: the recipe has no `labelers`. Add one, as docs/captions.md shows.")
+    with connected(recipe, address) as ray:
+        return {name: _run(ray, recipe, name, spec, watch) for name, spec in chosen.items()}
+
+
+def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
+    questions = labeler.questions()
+    sources = covered(recipe, labeler)
+    rows = [(group, row) for group, source in sources.items() for row in source.rows()]
+    if not rows:
+        raise SourceError(f"labelers.{name}: its sources list no clips. Check `sources`.")
+    found = {q.label: 0 for q in questions}
+    shared = ray.put((recipe.clip, labeler, sources, questions, addresses(labeler.table)))
+    places = table_of({"source": group, "row": json.dumps(row)} for group, row in rows)
+    data = ray.data.from_arrow(places).repartition(max(1, len(rows) // READ))
+    data = data.map_batches(_reader(ray, shared), batch_size=READ, num_cpus=1)
+    options: dict[str, Any] = {"num_cpus": labeler.cpus, "num_gpus": labeler.gpus}
+    if labeler.python:
+        options["runtime_env"] = {"py_executable": labeler.python}
+    data = data.map_batches(
+        Asker, fn_constructor_args=(labeler, questions), batch_size=labeler.batch, concurrency=labeler.actors, **options
+    )
+    counts: Counter = Counter(clips=len(rows), labels=len(rows) * len(found))
+    begun = time.monotonic()
+    for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
+        for key in ("there", "made", "failed", "tokens"):
+            counts[key] += int(batch[key].sum())
+        counts["seen"] += len(batch["made"])
+        seconds = time.monotonic() - begun
+        watch({"labeled": len(batch["made"]), "source": name, "of": len(rows), "seconds": seconds, **counts})
+    return counts
+
+
+def covered(recipe: Recipe, labeler: Labeler) -> dict[str, Source]:
+    """'sources.name' -> source, of those that a labeler is for, with the tables that are there before it has run."""
+    groups = {"sources": recipe.sources, "held_out": recipe.held_out}
+    found = {}
+    for group, part in groups.items():
+        for name, source in part.items():
+            if labeler.sources is None or name in labeler.sources:
+                tables = tuple(t for t in source.tables if t != labeler.table and label_table.files(t))
+                found[f"{group}.{name}"] = source.model_copy(update={"tables": tables, "only": None})
+    return found
+
+
+def addresses(folder: str) -> Addresses:
+    """What a table's good answers depend on; nothing where there is no table."""
+    if not label_table.files(folder):
+        return {}
+    table = label_table.read(folder)
+    known: Addresses = {}
+    for key, name, address, error in zip(
+        *(table[c].to_pylist() for c in ("key", "label", "address", "error")), strict=True
+    ):
+        if not error:
+            known.setdefault(key, {})[name] = address
+    return known
+
+
+def _reader(ray, shared) -> Callable[[dict[str, np.ndarray]], dict[str, list]]:
+    def read(batch: dict[str, np.ndarray]) -> dict[str, list]:
+        clip, labeler, sources, questions, known = ray.get(shared)
+        rows = [
+            _read(sources[str(group)], json.loads(str(row)), clip, labeler, questions, known)
+            for group, row in zip(batch["source"], batch["row"], strict=True)
+        ]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    return read
+
+
+def _read(source: Source, row: Row, clip, labeler: Labeler, questions: tuple[Question, ...], known: Addresses) -> Row:
+    """One clip as the actors get it: frames, the labels that are read, and what is to be asked."""
+    seen = labeler.clip(clip)
+    flat: Row = {
+        "key": row["key"],
+        "frames": b"",
+        "shape": [0],
+        "times": [0.0],
+        "labels": "{}",
+        "asked": "{}",
+        "error": "",
+    }
+    try:
+        sample = load(source, row, clip if seen is None else seen, None)
+    except SampleError as error:
+        return flat | {"error": " ".join(str(error).split()), "asked": json.dumps({q.label: "" for q in questions})}
+    read = {n: _json(plain(v)) for n, v in sample.labels.items() if n in labeler.reads()}
+    video = None if seen is None else sample.clip.video
+    wanted = {q.label: label_table.address(video, read, q.asked) for q in questions}
+    there = known.get(sample.key, {})
+    flat |= {"key": sample.key, "labels": json.dumps(read)}
+    flat["asked"] = json.dumps({n: address for n, address in wanted.items() if there.get(n) != address})
+    if video is not None:
+        flat |= {"frames": video.tobytes(), "shape": list(video.shape), "times": sample.clip.times.tolist()}
+    return flat
+
+
+def _json(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+class Asker:
+    """An actor: rows that were read in, how many answers they gave out; the answers are in the table by then."""
+
+    def __init__(self, labeler: Labeler, questions: tuple[Question, ...]):
+        self.labeler, self.asked = labeler, {q.label: q.asked for q in questions}
+        self.ask: Any = None  # built when something is asked, for a model takes long to load
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+        wanted = [json.loads(str(row["asked"])) for row in rows]
+        todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]
+        answers: list[dict[str, Answer]] = [
+            {n: Answer(error=str(row["error"])) for n in w} for row, w in zip(rows, wanted, strict=True)
+        ]
+        if todo:
+            self.ask = self.ask or self.labeler.build()
+            found = self.ask([_sample(rows[i]) for i in todo], [list(wanted[i]) for i in todo])
+            for i, answer in zip(todo, found, strict=True):
+                answers[i] = answer
+        records = [
+            label_table.record(
+                str(row["key"]),
+                name,
+                answer.value,
+                address=wanted[i][name],
+                asked=json.dumps(self.asked[name], sort_keys=True),
+                used=json.dumps(answer.used or {}),
+                error=answer.error,
+                time=time.time(),
+            )
+            for i, row in enumerate(rows)
+            for name, answer in answers[i].items()
+        ]
+        if records:
+            label_table.append(self.labeler.table, records)
+        made = np.asarray([sum(not a.error for a in found.values()) for found in answers])
+        failed = np.asarray([sum(bool(a.error) for a in found.values()) for found in answers])
+        tokens = np.asarray([sum((a.used or {}).get("tokens", 0) for a in found.values()) for found in answers])
+        return {"made": made, "failed": failed, "there": len(self.asked) - made - failed, "tokens": tokens}
+
+
+def _sample(row: Row) -> Sample:
+    shape = tuple(int(n) for n in row["shape"])
+    video = np.frombuffer(row["frames"], np.uint8).reshape(shape) if row["frames"] else np.zeros((0, 1, 1, 3), np.uint8)
+    return Sample(str(row["key"]), Clip(video, np.asarray(row["times"], np.float64)), json.loads(str(row["labels"])))
