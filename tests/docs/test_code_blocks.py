@@ -27,6 +27,7 @@ COUNTS = {
     "docs/add_a_backbone.md": (3, 1, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
+    "docs/captions.md": (2, 1, 1),
     "docs/checkpoints.md": (1, 1, 0),
     "docs/cluster.md": (2, 2, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
@@ -186,24 +187,25 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
-    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 3
+    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 4
 
 
 def test_fragments_are_valid_in_a_recipe(folder):
-    """A fragment's entries are parts of a recipe: each source, backbone and weights validates."""
+    """A fragment's entries are parts of a recipe: each source, labeler, task, backbone and weights validates."""
     parts = {"backbone": tp.Backbone, "weights": tp.Weights}
     seen = 0
     for page in COUNTS:
         for block in blocks(page, "yaml"):
             if block.title == "fragment":
                 found = yaml.safe_load(block.text)
-                for entry in found.pop("sources", {}).values():
-                    tp.Source.model_validate(entry)
-                    seen += 1
+                for group, interface in (("sources", tp.Source), ("labelers", tp.Labeler), ("tasks", tp.Task)):
+                    for entry in found.pop(group, {}).values():
+                        interface.model_validate(entry)
+                        seen += 1
                 for name, entry in found.items():
                     parts[name].model_validate(entry)
                     seen += 1
-    assert seen == 4
+    assert seen == 7
 
 
 def test_the_layout_of_the_docs_renames():

@@ -18,7 +18,7 @@ VERBS = ["compare", "convert", "evaluate", "fetch", "fit", "jobs", "predict", "p
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 61
+    assert len(taskprompt.__all__) == 65
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
@@ -47,7 +47,7 @@ def test_public_methods_and_verbs_have_types(name):
 
 def test_the_checks_for_users():
     found = {n for n in vars(taskprompt.testing) if n.startswith("check_")}
-    assert found == {"check_task", "check_source", "check_backbone", "check_prompter"}
+    assert found == {"check_task", "check_source", "check_backbone", "check_prompter", "check_labeler"}
     assert all(getattr(taskprompt.testing, n).__doc__ for n in found)
 
 
