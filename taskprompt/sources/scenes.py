@@ -80,7 +80,7 @@ class Scenes(Source):
             sample = draw(row["key"], self.seed, row["index"], row["action"], self.look, clip.frames, self.size)
             if self.cache is not None:
                 write_sample(self.cache, name, sample)
-        return replace(sample, key=row["key"], labels={n: v for n, v in sample.labels.items() if n in self.gives()})
+        return replace(sample, key=row["key"], labels={n: sample.labels[n] for n in self.gives()})
 
     def draw_once(self, row: Row, clip: ClipSpec) -> bool:
         """Draw a row into the cache unless it is there; True where it was drawn now."""
