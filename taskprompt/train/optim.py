@@ -49,7 +49,8 @@ def make_optimizer(named: Iterable[tuple[str, nn.Parameter]], stage: Stage) -> t
     if not groups:
         raise SpecError(f"freeze: {', '.join(stage.freeze)} leaves nothing to train. Take a part out of `freeze`.")
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0, fused=True)
+        # Not fused: that one is for whole tensors alone, and FSDP's are shards.
+        return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0)
     make = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
     return make(groups, stage.lr, betas=stage.betas, fused=True)
 

@@ -40,15 +40,14 @@ def equal_weights(one, other):
     for group in ("model", "ema"):
         a, b = (checkpoint.read_tensors(r.checkpoint(), group) for r in (one, other))
         assert a.keys() == b.keys()
-        gaps = {name: (a[name] - b[name]).abs() for name in a}
-        # Adam makes as much of a gradient that is rounding as of any other: one that turns its sign moves by twice lr.
-        assert {n: far for n, g in gaps.items() if (far := int((g > 3e-4).sum())) > 1} == {}
-        assert max(float(g.max()) for g in gaps.values()) < 2.5e-3
+        assert max(float((a[k] - b[k]).abs().max()) for k in a) < 3e-4  # Adam makes much of gradients near zero
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_workers_are_one(cluster, still, tmp_path, parallel):
     still["evaluate_every"] = 4
+    # Adam makes as much of a gradient that is rounding as of any other; the other tests here have it.
+    still["stages"] = [{"steps": 8, "lr": 1e-2, "optimizer": "sgd", "ema": 0.9}]
     one = tp.fit(validate(still, "r"), tmp_path / "one", cluster=None, watch=silent)
     still["runtime"] |= {"workers": 2, "parallel": parallel}
     two = tp.fit(validate(still, "r"), tmp_path / "two", cluster="local", watch=silent)
