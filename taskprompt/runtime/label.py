@@ -48,7 +48,6 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
     rows = [(group, row) for group, source in sources.items() for row in source.rows()]
     if not rows:
         raise SourceError(f"labelers.{name}: its sources list no clips. Check `sources`.")
-    found = {q.label: 0 for q in questions}
     shared = ray.put((recipe.clip, labeler, sources, questions, addresses(labeler.table)))
     places = table_of({"source": group, "row": json.dumps(row)} for group, row in rows)
     data = ray.data.from_arrow(places).repartition(max(1, len(rows) // READ))
@@ -59,7 +58,7 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
     data = data.map_batches(
         Asker, fn_constructor_args=(labeler, questions), batch_size=labeler.batch, concurrency=labeler.actors, **options
     )
-    counts: Counter = Counter(clips=len(rows), labels=len(rows) * len(found))
+    counts: Counter = Counter(clips=len(rows))
     begun = time.monotonic()
     for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
         for key in ("there", "made", "failed", "tokens"):
@@ -86,11 +85,9 @@ def addresses(folder: str) -> Addresses:
     """What a table's good answers depend on; nothing where there is no table."""
     if not label_table.files(folder):
         return {}
-    table = label_table.read(folder)
+    table = label_table.read(folder, ("key", "label", "address", "error"))
     known: Addresses = {}
-    for key, name, address, error in zip(
-        *(table[c].to_pylist() for c in ("key", "label", "address", "error")), strict=True
-    ):
+    for key, name, address, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
         if not error:
             known.setdefault(key, {})[name] = address
     return known

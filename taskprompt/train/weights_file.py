@@ -107,7 +107,12 @@ def _check_zip(path: Path) -> None:
     """torch.save writes a zip with a data.pkl; TorchScript one with code too."""
     try:
         names = zipfile.ZipFile(path).namelist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        OSError,
+        ValueError,
+    ) as error:  # all that a damaged one makes of it
         raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
     inside = {name.rpartition("/")[2] for name in names}
     if "data.pkl" not in inside:
