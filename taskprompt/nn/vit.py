@@ -57,9 +57,11 @@ class Patches(nn.Module):
     def __init__(self, patch: Grid, dim: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(dim, 3, *patch))
-        self.bias = nn.Parameter(torch.zeros(dim))
-        bound = (3 * math.prod(patch)) ** -0.5  # as torch's own layers have it
+        self.bias = nn.Parameter(torch.empty(dim))
+        # As torch's own layers have it. The bias as well: without it 0.17 top-1 instead of 0.24 after 400 steps.
+        bound = (3 * math.prod(patch)) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, video: Tensor) -> Tensor:
         # A convolution with kernel = stride; as a product its backward pass takes half the time on a CPU.
@@ -74,7 +76,7 @@ def to_grid(x: Tensor, grid: Grid) -> Tensor:
 
 
 class ClsEncoder(Encoder):
-    """b t h w c, b n d -> Features, b n d: [CLS, guests, patches] through blocks that tell prefix and patches apart.
+    """b t h w c, b n d -> Features, b n d: [CLS, guests, patches] through blocks, called block(tokens, prefix).
 
     Patches carry a vector of their place in the frame and one of their time; guests carry none (PViT eq. 2)."""
 
@@ -84,6 +86,7 @@ class ClsEncoder(Encoder):
         t, h, w = dims.grid
         self.stem = Patches(patch, dims.dim)
         self.cls = nn.Parameter(0.02 * torch.randn(dims.dim))
+        # Small: positions as large as the tokens were learned by heart, 0.12 top-1 instead of 0.22 after 200 steps.
         self.place = nn.Parameter(0.02 * torch.randn(h, w, dims.dim))
         self.time = nn.Parameter(torch.zeros(t, dims.dim))  # so that all frames start alike, as in a model of images
         self.blocks = nn.ModuleList(blocks)

@@ -3,16 +3,18 @@
 import pytest
 import torch
 
-from taskprompt.backbones.tiny import Tiny, TinyEncoder
+from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.model import Encoder
 from taskprompt.core.source import ClipSpec
+from taskprompt.nn.blocks import Block
+from taskprompt.nn.vit import ClsEncoder
 from taskprompt.testing.backbone import check_backbone
 
 CLIP = ClipSpec(frames=2, height=16, width=16, fps=None)
 SMALL = {"patch": (2, 8, 8), "dim": 16, "depth": 1, "heads": 1}
 
 
-class Broken(TinyEncoder):
+class Broken(ClsEncoder):
     """Breaks one promise, named by `how`."""
 
     how = ""
@@ -36,7 +38,8 @@ class BrokenTiny(Tiny):
     how: str
 
     def build(self, clip) -> Encoder:
-        encoder = Broken(self, self.dims(clip))
+        blocks = (Block(self.dim, self.heads) for _ in range(self.depth))
+        encoder = Broken(self.dims(clip), self.patch, blocks, self.level_blocks())
         encoder.how = self.how
         if self.how == "a weight idles":
             encoder.idle = torch.nn.Parameter(torch.zeros(1))

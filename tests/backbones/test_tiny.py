@@ -22,8 +22,8 @@ def test_refuses():
         Tiny(patch=(2, 8, 8)).dims(ClipSpec(frames=8, height=60, width=64, fps=None))
     with pytest.raises(ValueError, match="expected a multiple of"):
         Tiny(dim=66, heads=4)
-    with pytest.raises(ValueError, match="multiples of 4"):
-        Tiny(patch=(2, 6, 8))
+    with pytest.raises(ValueError, match="expected three numbers from 1 on"):
+        Tiny(patch=(2, 0, 8))
     with pytest.raises(ValueError, match="expected blocks from 0 to 1"):
         Tiny(depth=2, levels=(2,))
     encoder = Tiny(patch=(2, 8, 8), dim=32).build(ClipSpec(frames=4, height=16, width=16, fps=None))
