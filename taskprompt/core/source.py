@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.errors import SourceError
-from taskprompt.core.label_table import open_table
+from taskprompt.core.label_table import LabelTable, open_table
+from taskprompt.core.quality import Flag
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
@@ -23,6 +24,21 @@ class ClipSpec(Spec):
     fps: float | None = Field(default=7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
 
 
+class Table(Spec):
+    """A label table that a source joins. In a recipe its folder alone will do."""
+
+    path: str  # folder of parquet files, which `taskprompt label` wrote
+    drop: tuple[Flag, ...] = ()  # answers that are left out: empty, refused, repetitive, truncated, duplicate
+
+    def open(self) -> LabelTable:
+        """Raises SourceError where there is none."""
+        return open_table(self.path, self.drop)
+
+
+def _table(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
 class Source(Spec):
     """Base of all sources."""
 
@@ -32,7 +48,7 @@ class Source(Spec):
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
     augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
-    tables: tuple[str, ...] = ()  # folders of label tables, which `taskprompt label` wrote: more labels for its clips
+    tables: tuple[Annotated[Table, BeforeValidator(_table)], ...] = ()  # label tables: more labels for its clips
 
     @abstractmethod
     def offers(self) -> tuple[str, ...]:
@@ -60,12 +76,12 @@ class Source(Spec):
     def joined(self) -> dict[str, str]:
         """label -> the table that holds it. Raises SourceError where a table is missing, or two hold one label."""
         found: dict[str, str] = {}
-        for folder in self.tables:
-            for label in open_table(folder).labels:
+        for table in self.tables:
+            for label in table.open().labels:
                 other = found.get(label) or ("the source itself" if label in self.offers() else "")
                 if other:
-                    raise SourceError(f"table {folder}: its label {label!r} is one of {other}, too. Take one away.")
-                found[label] = folder
+                    raise SourceError(f"table {table.path}: its label {label!r} is one of {other}, too. Take one away.")
+                found[label] = table.path
         return found
 
     def known(self) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """text_embedding: what a CLIP text tower makes of a clip's captions, pooled or token by token (FTP)."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.core.labeler import Answer, Ask, Labeler, Question
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
+from taskprompt.labelers._files import digest, digests
 
 
 class TextEmbedding(Labeler):
@@ -38,15 +38,13 @@ class TextEmbedding(Labeler):
         if not self.weights and not self.model.startswith("local-dir:"):
             asked["seed"] = self.seed
         if self.weights and Path(self.weights).is_file():
-            asked["weights"] = _digest(Path(self.weights))
+            asked["weights"] = digest(Path(self.weights))
         if folder := self.model.partition("local-dir:")[2]:
             if not Path(folder, "open_clip_config.json").is_file():
                 raise SpecError(
                     f"model: no open_clip_config.json in {folder!r}. Give the folder of an open_clip model."
                 )
-            asked["model"] = [
-                _digest(p) for p in sorted(Path(folder).iterdir()) if p.suffix in (".json", ".safetensors")
-            ]
+            asked["model"] = digests(Path(folder), (".json", ".safetensors"))
         return tuple(Question(f"{name}_embedding", asked | {"caption": name}) for name in self.captions)
 
     def build(self) -> Ask:
@@ -123,9 +121,3 @@ def load_tower(spec: TextEmbedding) -> tuple[Any, Any]:
         raise LayoutError(f"model {spec.model!r} has no text projection, which tokens need. Set granularity: clip.")
     del model.visual  # a few hundred megabytes that nothing here looks through
     return model.eval().requires_grad_(False), tokenize
-
-
-def _digest(path: Path) -> str:
-    """What a file holds, in 64 letters."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

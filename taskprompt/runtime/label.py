@@ -76,7 +76,7 @@ def covered(recipe: Recipe, labeler: Labeler) -> dict[str, Source]:
     for group, part in groups.items():
         for name, source in part.items():
             if labeler.sources is None or name in labeler.sources:
-                tables = tuple(t for t in source.tables if t != labeler.table and label_table.files(t))
+                tables = tuple(t for t in source.tables if t.path != labeler.table and label_table.files(t.path))
                 found[f"{group}.{name}"] = source.model_copy(update={"tables": tables, "only": None})
     return found
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 from taskprompt.core.augment import Augment
 from taskprompt.core.batch import Columns, blank, prepare
 from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
-from taskprompt.core.label_table import open_table
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
@@ -92,8 +91,8 @@ def load(source: Source, row: Row, clip: ClipSpec, rng: np.random.Generator | No
     """A row as a Sample with all labels that `only` keeps, those of the source's tables too."""
     sample, kept = source.load(row, clip, rng), source.kept()
     labels = {n: v for n, v in sample.labels.items() if n in kept}
-    for folder in source.tables:
-        labels |= open_table(folder).of(sample.key, kept)
+    for table in source.tables:
+        labels |= table.open().of(sample.key, kept)
     return dataclasses.replace(sample, labels=labels)
 
 

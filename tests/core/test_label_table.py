@@ -11,7 +11,7 @@ from pyarrow import parquet
 from taskprompt.core import label_table
 from taskprompt.core.errors import SourceError
 from taskprompt.core.label_table import address, append, open_table, record
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
 from taskprompt.sources.folder import Folder
 from taskprompt.sources.scenes import Scenes
@@ -103,7 +103,7 @@ def test_a_source_joins_a_table(tmp_path):
     labels = [load(source, row, CLIP, None).labels for row in rows]
     assert [sorted(found) for found in labels] == [["action"], ["action", "said"], ["action"]]
     assert labels[1]["said"] == "hello"
-    assert json.loads(json.dumps(source.model_dump(mode="json")))["tables"] == [str(tmp_path)]
+    assert json.loads(json.dumps(source.model_dump(mode="json")))["tables"] == [{"path": str(tmp_path), "drop": []}]
 
 
 def test_one_label_from_two_places(tmp_path):
@@ -116,4 +116,23 @@ def test_one_label_from_two_places(tmp_path):
     append(tmp_path / "t", [record("a", "said", "x", address="1")])
     append(tmp_path / "u", [record("a", "said", "y", address="1")])
     with pytest.raises(SourceError, match=r"one of .*t, too"):
-        Folder(path=str(tmp_path), tables=(str(tmp_path / "t"), str(tmp_path / "u"))).known()
+        Folder.model_validate({"path": str(tmp_path), "tables": [str(tmp_path / "t"), str(tmp_path / "u")]}).known()
+
+
+def test_flagged_answers_are_left_out(tmp_path):
+    said = {"a": "A person waves.", "b": "...", "c": "I'm sorry, but I cannot see a video.", "d": "A person"}
+    rows = [record(k, "said", v, address=k, used=json.dumps({"truncated": k == "d"})) for k, v in said.items()]
+    vectors = np.ones((1, 2), np.float32)
+    rows += [record(k, "embedding", {"text": v, "vectors": vectors}, address=k) for k, v in said.items()]
+    append(tmp_path, rows)
+    whole = open_table(str(tmp_path))
+    assert whole.counts() == {
+        "said": {"empty": 1, "refused": 1, "truncated": 1},
+        "embedding": {"empty": 1, "refused": 1},
+    }
+    assert sorted(whole.at["said"]) == ["a", "b", "c", "d"]
+    some = Table.model_validate({"path": str(tmp_path), "drop": ["empty", "refused", "truncated"]}).open()
+    assert (sorted(some.at["said"]), sorted(some.at["embedding"])) == (["a"], ["a", "d"])
+    assert some.of("b", ["said"]) == {}
+    with pytest.raises(ValueError, match="'refused'"):
+        Table.model_validate({"path": "t", "drop": ["refusal"]})

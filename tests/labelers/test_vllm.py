@@ -1,0 +1,207 @@
+"""A real vLLM engine with a real, tiny model: in an actor through Ray Data, beside transformers, and as a server.
+
+The engine lives in an environment of its own, .venv-vllm, which `make test` builds."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import taskprompt as tp
+from taskprompt.core import label_table
+from taskprompt.core.errors import SampleError
+from taskprompt.core.loading import validate
+from taskprompt.labelers.vlm_caption import strip
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+READY = ROOT / ".venv-vllm" / ".ready"
+pytestmark = pytest.mark.skipif(not READY.exists(), reason="there is no .venv-vllm: `make engine` could not build it")
+
+TILE = 56
+ENGINE = {
+    "dtype": "float32",
+    "max_model_len": 512,
+    "max_num_seqs": 8,
+    "enforce_eager": True,
+    "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+}
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+BOOLEAN = {
+    "type": "object",
+    "properties": {"moves": {"type": "boolean"}},
+    "required": ["moves"],
+    "additionalProperties": False,
+}
+PROMPTS = {
+    "said": {"text": "What is the action category?", "max_tokens": 12},
+    "moves": {"text": "Does it move?", "max_tokens": 40, "json_schema": BOOLEAN},
+    "long": {"text": "word " * 200, "max_tokens": 4},  # over the context of 512 bytes
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from tiny_vlm import build
+
+    return build(tmp_path_factory.mktemp("vlm"), frames=3)
+
+
+def recipe(squares: dict, table: Path, **engine) -> dict:
+    captions = {"kind": "vlm_caption", "table": str(table), "sources": ["labelled"], "keyframes": 3, "batch": 8}
+    squares["labelers"] = {"captions": captions | {"height": TILE, "width": TILE, "prompts": PROMPTS} | engine}
+    squares["sources"]["labelled"] |= {"broken": [5]}
+    return squares
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    return tmp_path_factory.mktemp("tables")
+
+
+@pytest.fixture(scope="module")
+def answered(model, tables):
+    """What the engine answered in an actor: (counts, the recipe, rows by clip and label)."""
+    import copy
+
+    from conftest import SQUARES
+
+    for name, value in QUIET.items():
+        os.environ[name] = value  # workers of a local Ray inherit it
+    os.environ["PYTHONPATH"] = f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}"
+    vllm = {"model": str(model), "args": ENGINE}
+    whole = recipe(copy.deepcopy(SQUARES), tables / "actor", vllm=vllm, python=str(PYTHON))
+    counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+    return counts, whole, rows_of(tables / "actor")
+
+
+def rows_of(table: Path) -> dict:
+    return {(row["key"], row["label"]): row for row in label_table.read(table).to_pylist()}
+
+
+def test_in_an_actor_through_ray_data(answered):
+    counts, _, rows = answered
+    assert (counts["clips"], counts["made"], counts["failed"]) == (12, 22, 14)
+    said = {row["value"] for (_, label), row in rows.items() if label == "said" and not row["error"]}
+    assert len(said) >= 2  # the model sees the picture
+    moves = [json.loads(r["value"]) for (_, label), r in rows.items() if label == "moves" and not r["error"]]
+    assert len(moves) == 11
+    assert all(set(answer) == {"moves"} and isinstance(answer["moves"], bool) for answer in moves)
+    used = json.loads(rows["squares/0", "said"]["used"])
+    assert 0 < used["written"] <= 12
+    assert used["tokens"] > used["written"] + len(PROMPTS["said"]["text"])
+
+
+def test_a_broken_clip_and_a_long_prompt_are_rows(answered):
+    _, _, rows = answered
+    assert {row["error"] for (key, _), row in rows.items() if key == "squares/5"} == {
+        "squares/5: the file is empty. Record it again."
+    }
+    assert "maximum context length is 512" in rows["squares/0", "long"]["error"]
+    assert all(row["value"] is None for row in rows.values() if row["error"])
+
+
+def test_answers_are_those_of_transformers(answered, model):
+    """Greedy, token by token, with the same weights, picture and template."""
+    import torch
+    from squares import Squares
+    from tiny_vlm import bytes_as_tokens
+    from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    from taskprompt.core.source import ClipSpec
+
+    _, whole, rows = answered
+    processor = Idefics3Processor(
+        image_processor=Idefics3ImageProcessorPil.from_pretrained(model),
+        tokenizer=bytes_as_tokens(),
+        image_seq_len=4,
+        chat_template=(model / "chat_template.jinja").read_text(),
+    )
+    other = Idefics3ForConditionalGeneration.from_pretrained(model).eval()
+    clip = validate(whole, "r").labelers["captions"].clip(ClipSpec())
+    source = Squares(broken=(5,))
+    agreed = 0
+    for row in source.rows():
+        try:
+            video = source.load(row, clip, None).clip.video
+        except SampleError:
+            continue
+        content = [{"type": "image"}, {"type": "text", "text": PROMPTS["said"]["text"]}]
+        text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        inputs = processor(text=text, images=[Image.fromarray(strip(video, TILE, TILE))], return_tensors="pt")
+        with torch.inference_mode():
+            ids = other.generate(**inputs, do_sample=False, max_new_tokens=12)[0, inputs["input_ids"].shape[1] :]
+        expected = " ".join(processor.tokenizer.decode(ids, skip_special_tokens=True).split())
+        agreed += json.loads(rows[row["key"], "said"]["value"]) == expected
+    assert agreed == 11
+
+
+def test_nothing_is_asked_twice(answered):
+    _, whole, _ = answered
+    whole["sources"]["labelled"]["broken"] = []
+    del whole["labelers"]["captions"]["prompts"]["long"]
+    found = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+    assert (found["there"], found["made"], found["failed"]) == (22, 2, 0)
+
+
+def test_as_a_server(answered, model, tables, squares, tmp_path):
+    """The same answers through HTTP, in pictures and structured ones too; what it refuses is a row."""
+    _, _, rows = answered
+    log = (tmp_path / "log").open("w")
+    port = free_port()
+    arguments = ["--model", str(model), "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
+    arguments += ["--dtype", "float32", "--max-model-len", "512", "--max-num-seqs", "8", "--enforce-eager"]
+    arguments += ["--structured-outputs-config", json.dumps(ENGINE["structured_outputs_config"])]
+    server = subprocess.Popen(
+        [PYTHON, "-m", "vllm.entrypoints.openai.api_server", *arguments, "--limit-mm-per-prompt", '{"image": 1}'],
+        env=os.environ | QUIET | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
+        speaks = {"url": f"http://127.0.0.1:{port}/v1", "model": "tiny", "timeout": 60}
+        whole = recipe(squares, tables / "server", server=speaks)
+        counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert (counts["made"], counts["failed"]) == (22, 14)
+    found = rows_of(tables / "server")
+    assert "maximum context length is 512" in found["squares/0", "long"]["error"]
+    same = [found[at]["value"] == row["value"] for at, row in rows.items() if not row["error"] and at[0] != "squares/5"]
+    assert len(same) == 22
+    assert np.mean(same) == 1
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 240
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail("\n".join(log.read_text().splitlines()[-20:]))
