@@ -53,7 +53,7 @@ def build(folder: Path, frames: int, seed: int = 0) -> Path:
         text_config=text,
         vision_config=sight,
         image_token_id=MARKS.index("<image>"),
-        pad_token_id=0,
+        pad_token_id=0,  # type: ignore[call-arg]
         scale_factor=SHRINK,
     )
     model = Idefics3ForConditionalGeneration(config).float().eval()
