@@ -14,7 +14,7 @@ from taskprompt.core.augment import Augment
 from taskprompt.core.catalogue import interfaces, one_line
 from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.core.runtime import Runtime
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.spec import Spec, kinds, resolve
 from taskprompt.core.sweep import Asha, Range, Sweep
 from taskprompt.core.weights import Weights
@@ -27,6 +27,7 @@ PARTS: dict[str, type[Spec]] = {
     "`clip`": ClipSpec,
     "`augment`": Augment,
     "`weights`": Weights,
+    "`tables` of a source, each": Table,
     "`stages`, each": Stage,
     "`runtime`": Runtime,
 }
@@ -85,6 +86,8 @@ def default(spec: type[Spec], name: str) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Spec):
         return "`{kind: fixed}`" if value.home else "its defaults"
+    if isinstance(value, dict) and any(isinstance(v, Spec) for v in value.values()):
+        return f"`{', '.join(value)}`"
     return f"`{json.dumps(value)}`"
 
 
@@ -110,7 +113,10 @@ def nested(spec: type[Spec]) -> list[tuple[str, Any]]:
     """The specs that a kind's fields are made of, but for those told with the recipe: Columns, LabelFile."""
     found = []
     for name, field in spec.model_fields.items():
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        inner = [
+            getattr(part, "__origin__", part) for part in getattr(field.annotation, "__args__", ())
+        ]  # of Annotated
+        for part in (field.annotation, *inner):
             if inspect.isclass(part) and issubclass(part, Spec) and part not in PARTS.values():
                 found.append((name, part))
     return found

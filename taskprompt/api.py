@@ -120,6 +120,7 @@ def label(
 ) -> dict[str, dict[str, int]]:
     """Run a recipe's labelers into their tables, those of `names` or all: name -> labels there before, made, failed.
 
+    Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate.
     What a table holds already is not made again, so a job that was interrupted goes on. A path is read without its
     tables, which need not be there yet. Raises RecipeError, SpecError, SourceError, ClusterError."""
     from taskprompt.progress import progress

@@ -203,6 +203,9 @@ def label(
     for name, counts in tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster).items():
         there, made, failed = (counts.get(k, 0) for k in ("there", "made", "failed"))
         print(f"{name}: {counts['clips']} clips: made {made} labels, found {there}, failed {failed}")
+        for flag, count in counts.items():
+            if ": " in flag:
+                print(f"  {flag} {count}")
 
 
 app.command()(compare)

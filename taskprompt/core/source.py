@@ -39,6 +39,9 @@ def _table(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+Joined = Annotated[Table, BeforeValidator(_table, json_schema_input_type=str | Table)]
+
+
 class Source(Spec):
     """Base of all sources."""
 
@@ -48,7 +51,7 @@ class Source(Spec):
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
     augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
-    tables: tuple[Annotated[Table, BeforeValidator(_table)], ...] = ()  # label tables: more labels for its clips
+    tables: tuple[Joined, ...] = ()  # label tables: more labels for its clips
 
     @abstractmethod
     def offers(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def _asked(value: Any) -> Any:
     return {"text": value} if isinstance(value, str) else value
 
 
-Asked = Annotated[Prompt, BeforeValidator(_asked)]
+Asked = Annotated[Prompt, BeforeValidator(_asked, json_schema_input_type=str | Prompt)]
 
 # FTP, section 3.2: prompts A to D.
 FOUR = {
@@ -49,7 +49,7 @@ class VlmCaption(Labeler):
     width: int = Field(default=224, ge=8)  # pixels of a key frame
     vllm: Vllm | None = None  # an engine on the actor; give this or `server`
     server: Server | None = None  # a server that speaks OpenAI's protocol
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling()  # how answers are drawn
 
     @model_validator(mode="after")
     def _one_engine(self) -> "VlmCaption":

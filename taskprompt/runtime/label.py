@@ -31,7 +31,9 @@ def label(
     watch: Callable[[dict[str, Any]], None] = lambda r: None,
 ) -> dict[str, Counter]:
     """Run a recipe's labelers in their order, those of `names` if any are given: name -> how many labels were there,
-    made, and failed. Raises SpecError where there is no such labeler, SourceError where nothing can be read."""
+    made, and failed; 'LABEL: FLAG', how many of the table's answers have one.
+
+    Raises SpecError where there is no such labeler, SourceError where nothing can be read."""
     for name in names:
         if name not in recipe.labelers:
             raise SpecError(f"label: no labeler {name!r}. Known: {', '.join(recipe.labelers) or 'none'}.")
@@ -66,6 +68,9 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
         counts["seen"] += len(batch["made"])
         seconds = time.monotonic() - begun
         watch({"labeled": len(batch["made"]), "source": name, "of": len(rows), "seconds": seconds, **counts})
+    flagged = label_table.open_table(labeler.table).counts()
+    for question in questions:
+        counts.update({f"{question.label}: {flag}": n for flag, n in flagged.get(question.label, {}).items()})
     return counts
 
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from moody import serving
 
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.catalogue import interfaces, one_line
@@ -18,7 +19,7 @@ from taskprompt.core.types import Dims
 from taskprompt.testing import check_backbone, check_labeler, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 7, Source: 2, Backbone: 5, Prompter: 4, Balancer: 1, Labeler: 1}
+COUNTS = {Task: 7, Source: 2, Backbone: 5, Prompter: 4, Balancer: 1, Labeler: 2}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -32,6 +33,7 @@ OPTIONS = {  # what a kind cannot do without, or what keeps it small
     **{kind: {"size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "vit")},
     "tiny": {"dim": 32, "depth": 2, "patch": (2, 8, 8)},
     "text_embedding": {"captions": ["text_detail"], "model": "ViT-S-32-alt", "table": "labels"},
+    "vlm_caption": {"table": "labels", "height": 32, "width": 32},
     "fixed": {"weights": {"a": 2.0}},
 }
 
@@ -49,7 +51,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 20
+    assert len(ALL) == 21
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])
@@ -94,7 +96,9 @@ def test_prompter(kind):
 
 @pytest.mark.parametrize("kind", kinds(Labeler))
 def test_labeler(kind, samples):
-    check_labeler(make(Labeler, kind), samples)
+    with serving() as url:  # a real model answers in tests/labelers/test_vllm.py
+        options = {"server": {"url": url, "model": "any"}} if kind == "vlm_caption" else {}
+        check_labeler(make(Labeler, kind, **options), samples)
 
 
 @pytest.mark.parametrize("kind", kinds(Balancer))
