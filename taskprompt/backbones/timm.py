@@ -1,0 +1,100 @@
+"""timm: a vision transformer of timm, a frame at a time: ViT, DeiT III, DINOv2 and their kin."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.spec import nearest
+from taskprompt.core.types import Dims
+from taskprompt.core.weights import Layout, Tensors, grid_of
+from taskprompt.nn.blocks import level_blocks
+from taskprompt.nn.frames import FrameEncoder
+from taskprompt.nn.vit import Size, patch_dims
+
+
+def _placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """Tokens before the patches take their places with them, where the table has rows for them."""
+    before = [tensors[n].flatten(0, -2) for n in ("cls_token", "reg_token") if n in tensors]
+    first, rows = torch.cat(before), tensors["pos_embed"].flatten(0, -2)
+    if round(len(rows) ** 0.5) ** 2 != len(rows):  # models of files have square pictures
+        first, rows = first + rows[: len(first)], rows[len(first) :]
+    found = {n: t for n, t in tensors.items() if n not in ("cls_token", "reg_token", "pos_embed")}
+    return {**found, "first": first, "place": grid_of(rows)}
+
+
+TIMM = Layout(
+    "timm",
+    ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"),
+    {r"patch_embed\.proj\.": "stem.", r"blocks\.(\d+)\.": r"blocks.\1.block."},
+    unless=("time_embed", "temp_embed", "dist_token"),
+    change=_placed,
+)
+
+
+class Timm(Backbone):
+    """A vision transformer of timm, a frame at a time: ViT, DeiT III, DINOv2, and others that have CLS."""
+
+    layouts = (TIMM,)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's
+    model: str = "deit3_base_patch16_224"  # timm's name
+    drop_path: float = 0.0  # chance of skipping the last block, falling to 0 at the first
+    levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
+
+    def dims(self, clip: ClipSpec) -> Dims:
+        """Raises SpecError where timm has no such transformer, or the clip is not a whole number of patches."""
+        tower = _tower(self.model)
+        size = Size(tower.embed_dim, len(tower.blocks), 1)
+        return patch_dims(clip, (1, *tower.patch_embed.patch_size), size, self.levels)
+
+    def build(self, clip: ClipSpec) -> Encoder:
+        """The transformer with random weights; those of a file come from the recipe's `weights`."""
+        dims = self.dims(clip)  # raises where the clip does not fit
+        tower = _tower(self.model, img_size=(clip.height, clip.width), drop_path_rate=self.drop_path)
+        return TimmEncoder(tower, dims, level_blocks(self.levels, len(tower.blocks)))
+
+
+class TimmEncoder(FrameEncoder):
+    """Blocks, norms and the cutting of frames are timm's own; CLS and registers, `first`, hold their places."""
+
+    def __init__(self, tower: Any, dims: Dims, taps: tuple[int, ...]):
+        super().__init__(dims, tower.blocks, tower.norm, taps)
+        before = [t.detach().flatten(0, -2) for t in (tower.cls_token, tower.reg_token) if t is not None]
+        first, rows = torch.cat(before), tower.pos_embed.detach().flatten(0, -2)
+        if not tower.no_embed_class:
+            first, rows = first + rows[: len(first)], rows[len(first) :]
+        self.stem, self.norm_pre = tower.patch_embed.proj, tower.norm_pre
+        self.first = nn.Parameter(first)
+        self.place = nn.Parameter(rows.unflatten(0, dims.grid[1:]).clone())
+
+    def embed(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        patches = self.stem(frames).flatten(2).mT + self.place.flatten(0, 1)
+        x = self.norm_pre(torch.cat([self.first.expand(len(frames), -1, -1), patches], 1))
+        return x[:, : len(self.first)], x[:, len(self.first) :]
+
+    def tables(self) -> dict[str, str]:
+        """Of places in the frame."""
+        return {"place": "h w"}
+
+
+def _tower(model: str, **options: Any) -> Any:
+    """timm's model without classifier. Raises SpecError where it is no vision transformer whose CLS sums it up."""
+    import timm
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not timm.is_model(model):
+        near = nearest(model, timm.list_models())
+        raise SpecError(f"model: timm knows no {model!r}{near} Its list: timm.list_models().")
+    with torch.device("meta") if not options else nullcontext():
+        tower = timm.create_model(model, pretrained=False, num_classes=0, **options)
+    if not isinstance(tower, VisionTransformer) or tower.cls_token is None or tower.global_pool != "token":
+        raise SpecError(f"model: {model!r} is no vision transformer with CLS. Take deit3_base_patch16_224 or alike.")
+    if tower.pos_embed is None:
+        raise SpecError(f"model: {model!r} has no table of places. Take deit3_base_patch16_224 or alike.")
+    return tower
