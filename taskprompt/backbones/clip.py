@@ -55,11 +55,10 @@ class Clip(Backbone):
         """The tower with random weights; those of a file come from the recipe's `weights`."""
         import open_clip
 
-        size = (clip.height, clip.width)
-        visual = open_clip.create_model(
-            self.model, force_image_size=size, load_weights=False, device=torch.get_default_device()
-        ).visual
-        return ClipEncoder(visual, self.dims(clip), level_blocks(self.levels, len(visual.transformer.resblocks)))
+        size, device = (clip.height, clip.width), torch.get_default_device()
+        whole: Any = open_clip.create_model(self.model, force_image_size=size, load_weights=False, device=device)
+        taps = level_blocks(self.levels, len(whole.visual.transformer.resblocks))
+        return ClipEncoder(whole.visual, self.dims(clip), taps)
 
 
 class ClipEncoder(FrameEncoder):

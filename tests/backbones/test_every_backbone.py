@@ -25,6 +25,10 @@ CASES = {
         ({"size": "tiny"}, (3, 32, 48)),
         ({"size": "tiny", "patch": (2, 8, 16), "levels": ()}, (2, 16, 16)),
     ],
+    "uniformerv2": [
+        ({"size": "tiny"}, (2, 16, 24)),
+        ({"size": "tiny", "local": True, "levels": (1,), "reads": (0, 3)}, (4, 16, 16)),
+    ],
     "vit": [
         ({"size": "tiny"}, (4, 32, 48)),
         ({"size": "tiny", "summary": "norm_first", "positions": "learned", "patch": (1, 8, 16)}, (3, 16, 32)),
@@ -35,7 +39,7 @@ CASES = {
 
 def test_every_kind_has_a_case():
     assert kinds(Backbone) == sorted(CASES)
-    assert len(CASES) == 7
+    assert len(CASES) == 8
 
 
 @pytest.mark.parametrize(("kind", "case"), [(k, i) for k, cases in CASES.items() for i in range(len(cases))])

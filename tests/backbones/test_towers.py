@@ -1,6 +1,7 @@
 """clip and timm: outputs are the towers' own, their checkpoints load, and models that do not fit are refused."""
 
 import json
+from typing import Any
 
 import open_clip
 import pytest
@@ -91,7 +92,7 @@ def test_whole_patches_alone(small):
 def test_timm_is_the_transformer_of_timm(name, side, first):
     clip = clip_of(2, side, side)
     torch.manual_seed(2)
-    theirs = timm.create_model(name, pretrained=False, img_size=side, num_classes=7).eval()
+    theirs: Any = timm.create_model(name, pretrained=False, img_size=side, num_classes=7).eval()
     encoder, done = loaded(theirs.state_dict(), Timm(model=name), clip)
     assert (done.layout.name, done.missing, done.unexpected, done.resized) == ("timm", [], [], {})
     assert set(done.head) == {"weight", "bias"}
