@@ -171,8 +171,12 @@ def predict(
     return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
 
 
-def report(run: Run | SweepRun | str | Path, *, checkpoint: str = "last") -> Path:
-    """Write the page of a run or of a sweep, one self-contained html, and return its path."""
+def report(run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last") -> Path:
+    """Write the page of a run, of a sweep, or of the label tables of a recipe: one self-contained html; its path."""
+    if isinstance(run, Recipe) or (isinstance(run, str | Path) and Path(run).suffix in (".yaml", ".yml")):
+        from taskprompt.reporting.answers_page import write_answers_page
+
+        return write_answers_page(run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True))
     if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
         from taskprompt.reporting.sweep_page import write_sweep_page
 

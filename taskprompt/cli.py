@@ -153,10 +153,16 @@ def predict(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="What was given to `fit --out` or `tune --out`.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="What was given to `fit --out` or `tune --out`, or a recipe whose labelers have answered.",
+            show_default=False,
+        ),
+    ],
     checkpoint: Checkpoint = "last",
 ) -> None:
-    """Write the page of a run, or of a sweep."""
+    """Write the page of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
     from taskprompt.train.storage import is_uri
 

@@ -1,0 +1,129 @@
+"""The page of a recipe's label tables: clips with their key frames, and what was answered about them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from taskprompt.core import label_table
+from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core.labeler import Labeler
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import Source
+from taskprompt.core.types import Row
+from taskprompt.reporting.page import environment
+from taskprompt.reporting.strips import data_uri, spread, tile
+from taskprompt.train.reader import load
+
+CLIPS = 12  # that are shown of a labeler
+EXAMPLES = 3  # of clips that share a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer."""
+
+    label: str
+    text: str
+    flags: tuple[str, ...]  # what is wrong with it
+    error: str  # why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One clip: its frames side by side as a png, a `data:` URI, and the answers about it."""
+
+    key: str
+    image: str
+    width: int  # pixels
+    height: int
+    said: list[Said]
+
+
+def write_answers_page(recipe: Recipe) -> Path:
+    """Write answers.html beside the table of the recipe's first labeler; returns its path.
+
+    Raises SpecError where the recipe has no labeler, SourceError where no table is there yet."""
+    if not recipe.labelers:
+        raise SpecError("report: the recipe has no `labelers`, so no answers. Give a run, or a recipe that has some.")
+    tables = {n: spec for n, spec in recipe.labelers.items() if label_table.files(spec.table)}
+    if not tables:
+        raise SourceError("report: no labeler of the recipe has a table yet. Write them: taskprompt label RECIPE.")
+    parts = [part(recipe, name, labeler) for name, labeler in tables.items()]
+    page = environment().get_template("answers.html.jinja").render(parts=parts)
+    path = Path(next(iter(tables.values())).table, "answers.html")
+    draft = path.with_suffix(".html.part")
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:
+    """All that the template shows of one labeler."""
+    rows = newest(labeler.table)
+    table = label_table.open_table(labeler.table)
+    labels = sorted({label for _, label in rows})
+    used = [json.loads(row["used"] or "{}") for row in rows.values() if not row["error"]]
+    reasons: dict[str, list[str]] = {}
+    for (key, _), row in rows.items():
+        if row["error"]:
+            reasons.setdefault(row["error"], []).append(key)
+    counts = table.counts()
+    return {
+        "name": name,
+        "table": labeler.table,
+        "clips": len({key for key, _ in rows}),
+        "answers": len(used),
+        "failed": sum(map(len, reasons.values())),
+        "tokens": sum(u.get("tokens", 0) for u in used),
+        "labels": [(n, Counter(counts.get(n, {})), len(table.at.get(n, ()))) for n in labels],
+        "reasons": [(why, len(keys), keys[:EXAMPLES]) for why, keys in sorted(reasons.items())],
+        "shown": list(shown(recipe, labeler, rows, table.flagged)),
+    }
+
+
+def newest(folder: str) -> dict[tuple[str, str], label_table.Record]:
+    """clip, label -> the row that counts: the newest answer, else the newest failure."""
+    found: dict[tuple[str, str], label_table.Record] = {}
+    for row in label_table.read(folder).drop_columns(["array"]).to_pylist():
+        at = row["key"], row["label"]
+        if at not in found or not row["error"] or found[at]["error"]:
+            found[at] = row
+    return found
+
+
+def shown(recipe: Recipe, labeler: Labeler, rows: dict, flagged: dict) -> Iterator[Shown]:
+    """A few clips, spread over the sources' lists; those that cannot be read are passed over."""
+    by_clip: dict[str, list[Said]] = {}
+    for (key, label), row in rows.items():
+        by_clip.setdefault(key, []).append(Said(label, text(row), flagged.get(label, {}).get(key, ()), row["error"]))
+    groups = {**recipe.sources, **{f"held out {n}": s for n, s in recipe.held_out.items()}}
+    listed = [(source, row) for source in groups.values() for row in source.rows() if row["key"] in by_clip]
+    for place in spread(len(listed), CLIPS):
+        source, row = listed[place]
+        image = strip(source, row, labeler, recipe)
+        if image is not None:
+            yield Shown(row["key"], data_uri(image), *image.size, sorted(by_clip[row["key"]], key=lambda s: s.label))
+
+
+def strip(source: Source, row: Row, labeler: Labeler, recipe: Recipe) -> Image.Image | None:
+    """The frames that the labeler saw, or the recipe's clip where it sees none; None where they cannot be read."""
+    bare = source.model_copy(update={"tables": ()})
+    try:
+        video = load(bare, row, labeler.clip(recipe.clip) or recipe.clip, None).clip.video
+    except SampleError:
+        return None
+    return Image.fromarray(np.concatenate([np.asarray(tile(frame)) for frame in video], 1))
+
+
+def text(row: label_table.Record) -> str:
+    """An answer as it is shown: its words, else its JSON; nothing where it is an array."""
+    if row["value"] is None or row["form"] not in ("text", "embedding", "json"):
+        return ""
+    value = json.loads(row["value"])
+    return value if isinstance(value, str) else json.dumps(value)
