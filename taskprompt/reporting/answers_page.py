@@ -102,8 +102,9 @@ def shown(recipe: Recipe, labeler: Labeler, rows: dict, flagged: dict) -> Iterat
     by_clip: dict[str, list[Said]] = {}
     for (key, label), row in rows.items():
         by_clip.setdefault(key, []).append(Said(label, text(row), flagged.get(label, {}).get(key, ()), row["error"]))
-    groups = {**recipe.sources, **{f"held out {n}": s for n, s in recipe.held_out.items()}}
-    listed = [(source, row) for source in groups.values() for row in source.rows() if row["key"] in by_clip]
+    groups = [*recipe.sources.items(), *recipe.held_out.items()]
+    asked = [source for name, source in groups if labeler.sources is None or name in labeler.sources]
+    listed = [(source, row) for source in asked for row in source.rows() if row["key"] in by_clip]
     for place in spread(len(listed), CLIPS):
         source, row = listed[place]
         image = strip(source, row, labeler, recipe)

@@ -20,6 +20,7 @@ def recipe(squares, tmp_path):
             "server": {"url": "http://127.0.0.1:9/v1", "model": "m"},
             "prompts": {"said": "What is said?"},
             "keyframes": 2,
+            "sources": ["labelled"],
         }
     }
     squares["sources"]["labelled"] |= {"clips": 30, "broken": [29], "tables": [str(tmp_path / "table")]}
