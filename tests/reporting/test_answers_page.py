@@ -46,7 +46,7 @@ def test_it_tells_all(recipe, tmp_path):
     assert page.open == []
     assert all(a.startswith("data:") for a in page.addresses)
     assert len(page.addresses) == CLIPS - 1  # the first and the last of the list are among them, which cannot be read
-    assert "29 answers about 30 clips, of 135 tokens; 2 failed." in page.text
+    assert "29 answers about 30 clips, of 135 tokens; 2 failed" in page.text
     assert "HTTP 400: no pixels 1 squares/28" in page.text
     assert "an answer outlives" not in page.text
     assert "<b>no markup</b> & more" in page.text  # as text
