@@ -68,6 +68,22 @@ def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3)
     )
 
 
+@bench.command("label")
+def bench_label(
+    recipe: RecipeFile,
+    labeler: Annotated[str, typer.Argument(help="The name of one of its labelers.", show_default=False)],
+    overrides: Overrides = None,
+    rounds: int = 3,
+) -> None:
+    """A labeler's answers a second through Ray Data, beside its model handed the same questions in one list."""
+    from taskprompt.core.loading import read, validate
+    from taskprompt.runtime.bench_label import bench_label as measure
+
+    loaded = validate(read(recipe, tuple(overrides or ())), str(recipe), elsewhere=True)
+    found = measure(loaded, labeler, rounds)
+    print(f"pipeline {found.pipeline:.1f} answers/s   in one list {found.direct:.1f}   ratio {found.ratio:.2f}")
+
+
 @bench.command("model")
 def bench_model(
     rounds: int = 5, threads: int = 2, compiled: Annotated[bool, typer.Option("--compile")] = False

@@ -4,20 +4,23 @@ An actor writes what it has answered before it takes more, so a job that is kill
 the table holds for a clip, with the same frames and the same question, is not asked again."""
 
 import json
+import logging
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from taskprompt.core import label_table
-from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core import errors, label_table
+from taskprompt.core.errors import SampleError, SourceError, SpecError, TaskPromptError
 from taskprompt.core.labeler import Answer, Labeler, Question
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.types import Clip, Row, Sample, plain
 from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.failures import plain_error
 from taskprompt.train.reader import load, table_of
 
 READ = 16  # clips that a reading task decodes at once
@@ -41,28 +44,19 @@ def label(
     if not chosen:
         raise SpecError("label: the recipe has no `labelers`. Add one, as docs/captions.md shows.")
     with connected(recipe, address) as ray:
-        return {name: _run(ray, recipe, name, spec, watch) for name, spec in chosen.items()}
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error that ends the job is raised, in one line
+        try:
+            return {name: _run(ray, recipe, name, spec, watch) for name, spec in chosen.items()}
+        except ray.exceptions.RayError as error:
+            raise plain_error(error) from None
 
 
 def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
     questions = labeler.questions()
-    sources = covered(recipe, labeler)
-    rows = [(group, row) for group, source in sources.items() for row in source.rows()]
-    if not rows:
-        raise SourceError(f"labelers.{name}: its sources list no clips. Check `sources`.")
-    shared = ray.put((recipe.clip, labeler, sources, questions, addresses(labeler.table)))
-    places = table_of({"source": group, "row": json.dumps(row)} for group, row in rows)
-    data = ray.data.from_arrow(places).repartition(max(1, len(rows) // READ))
-    data = data.map_batches(_reader(ray, shared), batch_size=READ, num_cpus=1)
-    options: dict[str, Any] = {"num_cpus": labeler.cpus, "num_gpus": labeler.gpus}
-    if labeler.python:
-        options["runtime_env"] = {"py_executable": labeler.python}
-    data = data.map_batches(
-        Asker, fn_constructor_args=(labeler, questions), batch_size=labeler.batch, concurrency=labeler.actors, **options
-    )
+    rows = listed(recipe, name, labeler)
     counts: Counter = Counter(clips=len(rows))
     begun = time.monotonic()
-    for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
+    for batch in answers(ray, recipe, labeler, questions, rows):
         for key in ("there", "made", "failed", "tokens"):
             counts[key] += int(batch[key].sum())
         counts["seen"] += len(batch["made"])
@@ -72,6 +66,62 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch) -> Counter:
     for question in questions:
         counts.update({f"{question.label}: {flag}": n for flag, n in flagged.get(question.label, {}).items()})
     return counts
+
+
+def listed(recipe: Recipe, name: str, labeler: Labeler) -> list[tuple[str, Row]]:
+    """'sources.name', row of every clip that a labeler is for. Raises SourceError where there is none."""
+    rows = [(group, row) for group, source in covered(recipe, labeler).items() for row in source.rows()]
+    if not rows:
+        raise SourceError(f"labelers.{name}: its sources list no clips. Check `sources`.")
+    return rows
+
+
+def answers(
+    ray, recipe: Recipe, labeler: Labeler, questions: tuple[Question, ...], rows: list[tuple[str, Row]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Through Ray Data: how many answers were there, made and failed, of each clip; they are in the table by then."""
+    sources = covered(recipe, labeler)
+    shared = ray.put((recipe.clip, labeler, sources, questions, addresses(labeler.table)))
+    places = table_of({"source": group, "row": json.dumps(row)} for group, row in rows)
+    data = ray.data.from_arrow(places).repartition(max(1, len(rows) // READ))
+    # Not 1, as actors may ask for: Ray makes one of two steps that ask for the same, and reads nothing meanwhile.
+    data = data.map_batches(_reader(ray, shared), batch_size=READ, num_cpus=0.75)
+    data = data.map_batches(
+        Asker,
+        fn_constructor_args=(labeler, questions),
+        batch_size=labeler.batch,
+        concurrency=labeler.actors,
+        **on_an_actor(labeler),
+    )
+    for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
+        if stops := [str(stop) for stop in batch["stop"] if stop]:
+            raise stopped(stops[0])
+        yield batch
+
+
+def stop_of(error: Exception) -> str:
+    """An error that ends the job, as data: Ray Data keeps its traceback's text alone."""
+    if isinstance(error, TaskPromptError):
+        return json.dumps([type(error).__name__, str(error)])
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = (
+        f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno}). Fix the labeler's or source's code."
+    )
+    return json.dumps(["TaskError", text])
+
+
+def stopped(stop: str) -> TaskPromptError:
+    """The error in it."""
+    name, text = json.loads(stop)
+    return getattr(errors, name, TaskPromptError)(text)
+
+
+def on_an_actor(labeler: Labeler) -> dict[str, Any]:
+    """What Ray is asked for an actor that holds the model."""
+    options: dict[str, Any] = {"num_cpus": labeler.cpus, "num_gpus": labeler.gpus}
+    if labeler.python:
+        options["runtime_env"] = {"py_executable": labeler.python}
+    return options
 
 
 def covered(recipe: Recipe, labeler: Labeler) -> dict[str, Source]:
@@ -121,11 +171,14 @@ def _read(source: Source, row: Row, clip, labeler: Labeler, questions: tuple[Que
         "labels": "{}",
         "asked": "{}",
         "error": "",
+        "stop": "",
     }
     try:
         sample = load(source, row, clip if seen is None else seen, None)
     except SampleError as error:
         return flat | {"error": " ".join(str(error).split()), "asked": json.dumps({q.label: "" for q in questions})}
+    except Exception as error:
+        return flat | {"stop": stop_of(error)}
     read = {n: _json(plain(v)) for n, v in sample.labels.items() if n in labeler.reads()}
     video = None if seen is None else sample.clip.video
     wanted = {q.label: label_table.address(video, read, q.asked) for q in questions}
@@ -149,6 +202,16 @@ class Asker:
         self.ask: Any = None  # built when something is asked, for a model takes long to load
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        stop = next((str(stop) for stop in batch["stop"] if stop), "")
+        try:
+            found = self._answer(batch) if not stop else {}
+        except Exception as error:
+            found, stop = {}, stop_of(error)
+        nothing = np.zeros(len(batch["key"]), np.int64)
+        counts = {name: found.get(name, nothing) for name in ("made", "failed", "there", "tokens")}
+        return counts | {"stop": np.asarray([stop] * len(nothing))}
+
+    def _answer(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         wanted = [json.loads(str(row["asked"])) for row in rows]
         todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]

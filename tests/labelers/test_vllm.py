@@ -31,6 +31,7 @@ ENGINE = {
     "max_model_len": 512,
     "max_num_seqs": 8,
     "enforce_eager": True,
+    "gpu_memory_utilization": 0.1,  # of the memory, on a CPU
     "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
 }
 QUIET = {

@@ -17,6 +17,7 @@ import taskprompt as tp
 from taskprompt.core import label_table
 from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
+from taskprompt.runtime.bench_label import bench_label
 from taskprompt.testing import check_labeler
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -146,3 +147,26 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(recipe, tmp_path):
     assert found >= len(finished)  # what an actor finished while it was dying is there, too
     again = asked(tmp_path) - asked_before
     assert not {key for key, _ in finished} & set(again)
+
+
+def test_what_ends_the_job_is_one_line(cluster, recipe):
+    with pytest.raises(tp.SpecError) as error:
+        run(recipe, broken="no model here")
+    assert str(error.value) == "no model here"
+    recipe["sources"]["labelled"]["wrong"] = [3]
+    with pytest.raises(tp.TaskError, match=r"ZeroDivisionError: a mistake \(.*squares.py, line \d+\). Fix the"):
+        run(recipe, broken="")
+
+
+def test_a_labeler_beside_its_model_alone(recipe, tmp_path):
+    recipe["sources"]["labelled"]["clips"] = 64
+    recipe["labelers"]["light"] |= {"seconds": 0.05}
+    found = bench_label(validate(recipe, "r"), "light", rounds=1)
+    assert min(found.pipeline, found.direct) > 0
+    assert found.ratio == found.pipeline / found.direct
+    assert not (tmp_path / "table").exists()  # nothing is kept
+    with pytest.raises(tp.SpecError, match="no labeler 'dark'"):
+        bench_label(validate(recipe, "r"), "dark")
+    recipe["sources"]["labelled"]["clips"] = 47
+    with pytest.raises(tp.SpecError, match="found 47 clips, expected 48"):
+        bench_label(validate(recipe, "r"), "light")

@@ -2,7 +2,7 @@
 
 import time
 
-from taskprompt import Answer, Labeler, Question
+from taskprompt import Answer, Labeler, Question, SpecError
 
 
 class Asked(Labeler):
@@ -12,11 +12,15 @@ class Asked(Labeler):
     version: int = 1
     seconds: float = 0.0  # a batch
     refused: tuple[str, ...] = ()  # keys
+    broken: str = ""  # what is wrong with its model
 
     def questions(self):
         return (Question("light", {"version": self.version}),)
 
     def build(self):
+        if self.broken:
+            raise SpecError(self.broken)
+
         def ask(samples, wanted):
             time.sleep(self.seconds)
             with open(self.log, "a") as file:

@@ -1,0 +1,85 @@
+"""A labeler's answers a second through the whole pipeline, against its model handed the same questions in one list."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from statistics import median
+
+from taskprompt.core.errors import SampleError, SpecError
+from taskprompt.core.labeler import Labeler
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.types import Row, Sample
+from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.label import READ, answers, covered, listed, on_an_actor
+from taskprompt.train.reader import load
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Answers a second, warm: the time that the model takes to load, and its first batch, are left out."""
+
+    pipeline: float
+    direct: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the pipeline's to that of the model alone."""
+        return self.pipeline / self.direct
+
+
+def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
+    """Medians over rounds, in each both ways with a model of their own, one after the other; nothing is kept.
+
+    Raises SpecError where there is no such labeler, or too few clips."""
+    if name not in recipe.labelers:
+        raise SpecError(f"bench label: no labeler {name!r}. Known: {', '.join(recipe.labelers) or 'none'}.")
+    labeler = recipe.labelers[name]
+    rows = listed(recipe, name, labeler)
+    least = 3 * max(labeler.batch, READ)  # what ends at once is counted at once
+    if len(rows) < least:
+        raise SpecError(f"bench label: found {len(rows)} clips, expected {least} for a figure. Add clips.")
+    pipeline, direct = [], []
+    with connected(recipe, "local") as ray:
+        samples = ray.put(list(_samples(recipe, labeler, rows)))
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                pipeline.append(_through(ray, recipe, labeler.model_copy(update={"table": folder}), rows))
+            one = ray.remote(**on_an_actor(labeler))(Alone).remote()
+            direct.append(ray.get(one.rate.remote(labeler, samples)))
+            ray.kill(one)
+    return Rates(median(pipeline), median(direct))
+
+
+def _through(ray, recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> float:
+    """Answers a second from the end of the first batch to that of the last."""
+    ends, made = [], []
+    for batch in answers(ray, recipe, labeler, labeler.questions(), rows):
+        ends.append(time.monotonic())
+        made.append(int(batch["made"].sum()))
+    return sum(made[1:]) / (ends[-1] - ends[0])
+
+
+def _samples(recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> Iterator[Sample]:
+    """As the labeler wants to see them, with the labels that it reads."""
+    sources = covered(recipe, labeler)
+    for group, row in rows:
+        with suppress(SampleError):
+            sample = load(sources[group], row, labeler.clip(recipe.clip) or recipe.clip, None)
+            labels = {n: v for n, v in sample.labels.items() if n in labeler.reads()}
+            yield replace(sample, labels=labels)
+
+
+class Alone:
+    """An actor like those of the pipeline, which has all clips in memory before the clock starts."""
+
+    def rate(self, labeler: Labeler, samples: list[Sample]) -> float:
+        """Answers a second when all questions about all clips are handed over at once, behind a first batch."""
+        labels = [q.label for q in labeler.questions()]
+        ask = labeler.build()
+        ask(samples[: labeler.batch], [labels] * len(samples[: labeler.batch]))
+        begun = time.monotonic()
+        found = ask(samples, [labels] * len(samples))
+        seconds = time.monotonic() - begun
+        return sum(not a.error for answers in found for a in answers.values()) / seconds
