@@ -48,7 +48,7 @@ def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
                 pipeline.append(_through(ray, recipe, labeler.model_copy(update={"table": folder}), rows))
             one = ray.remote(**on_an_actor(labeler))(Alone).remote()
             direct.append(ray.get(one.rate.remote(labeler, samples)))
-            ray.kill(one)
+            ray.kill(one)  # type: ignore[arg-type]
     return Rates(median(pipeline), median(direct))
 
 

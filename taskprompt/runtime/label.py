@@ -44,10 +44,12 @@ def label(
     if not chosen:
         raise SpecError("label: the recipe has no `labelers`. Add one, as docs/captions.md shows.")
     with connected(recipe, address) as ray:
+        from ray.exceptions import RayError
+
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error that ends the job is raised, in one line
         try:
             return {name: _run(ray, recipe, name, spec, watch) for name, spec in chosen.items()}
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise plain_error(error) from None
 
 
