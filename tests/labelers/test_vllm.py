@@ -2,6 +2,7 @@
 
 The engine lives in an environment of its own, .venv-vllm, which `make test` builds."""
 
+import copy
 import json
 import os
 import subprocess
@@ -76,17 +77,16 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def answered(model, tables):
     """What the engine answered in an actor: (counts, the recipe, rows by clip and label)."""
-    import copy
+    from squares import RECIPE
 
-    from conftest import SQUARES
-
-    for name, value in QUIET.items():
-        os.environ[name] = value  # workers of a local Ray inherit it
-    os.environ["PYTHONPATH"] = f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}"
     vllm = {"model": str(model), "args": ENGINE}
-    whole = recipe(copy.deepcopy(SQUARES), tables / "actor", vllm=vllm, python=str(PYTHON))
-    counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
-    return counts, whole, rows_of(tables / "actor")
+    whole = recipe(copy.deepcopy(RECIPE), tables / "actor", vllm=vllm, python=str(PYTHON))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)  # workers of a local Ray inherit it
+        patch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
+        counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+        yield counts, whole, rows_of(tables / "actor")
 
 
 def rows_of(table: Path) -> dict:

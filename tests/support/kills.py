@@ -82,15 +82,15 @@ def failing(data: dict, file: Path, at: int) -> Path:
 
 def main(count: int, folder: Path) -> None:
     os.environ["PYTHONPATH"] = str(HERE)
-    from conftest import SQUARES
     from ray.cluster_utils import Cluster
+    from squares import RECIPE
 
     from taskprompt.runtime.cluster import QUIET
 
     os.environ.update(QUIET)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    data = SQUARES | {"stages": [{"steps": STEPS, "lr": 1e-3, "ema": 0.9}], "save_every": 7, "record_clips": True}
+    data = RECIPE | {"stages": [{"steps": STEPS, "lr": 1e-3, "ema": 0.9}], "save_every": 7, "record_clips": True}
     data["runtime"] = {"workers": 2, "precision": "fp32", "block": 4}
     recipe = folder / "r.yaml"
     recipe.write_text(yaml.safe_dump(data))

@@ -7,6 +7,22 @@ import numpy as np
 from taskprompt import Clip, Map, Row, Sample, SampleError, Source
 
 SIDES = ("left", "right")
+RECIPE = {  # trains in a second
+    "clip": {"frames": 4, "height": 32, "width": 32, "fps": 8},
+    "sources": {
+        "labelled": {"kind": "squares:Squares", "quota": 4, "only": ["action"]},
+        "rendered": {"kind": "squares:Squares", "quota": 2, "only": ["depth"], "clips": 10},
+    },
+    "held_out": {"test": {"kind": "squares:Squares", "clips": 6}},
+    "backbone": {"kind": "tiny", "dim": 32, "depth": 2, "heads": 2},
+    "prompter": {"kind": "tokens"},
+    "tasks": {
+        "action": {"kind": "action", "classes": ["left", "right"]},
+        "depth": {"kind": "depth", "height": 8, "width": 8},
+    },
+    "stages": [{"steps": 6, "lr": 1e-3}],
+    "runtime": {"precision": "fp32"},
+}
 
 
 class Squares(Source):
