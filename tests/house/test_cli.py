@@ -58,7 +58,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     assert out.splitlines()[1].strip() == matched
     assert out.splitlines()[-2:] == ["  head       3 classes, kept", "wrote a.safetensors"]
     found = taskprompt("convert", "a.pth", *options, "--clip", "8,64,64", "--out", "b.safetensors", "--json")[1]
-    assert json.loads(found)["resized"] == {"time": [[2, 1, 1, 32], [4, 1, 1, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
+    assert json.loads(found)["resized"] == {"time": [[2, 32], [4, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
     weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
     status, out, err = taskprompt("check", QUICKSTART, *weights)
     assert (status, err) == (0, "")
@@ -72,7 +72,7 @@ def test_kinds_lists_them_all(taskprompt):
     lines = [line.split(maxsplit=2) for line in out.splitlines()[1:]]
     assert status == 0
     assert [(a, b) for a, b, _ in lines] == [(i.__name__.lower(), k) for i in interfaces() for k in kinds(i)]
-    assert len(lines) == 20
+    assert len(lines) == 24
 
 
 def test_schema_holds_every_kind(taskprompt, tmp_path):

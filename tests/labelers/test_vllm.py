@@ -64,7 +64,9 @@ def model(tmp_path_factory):
 
 def recipe(squares: dict, table: Path, **engine) -> dict:
     captions = {"kind": "vlm_caption", "table": str(table), "sources": ["labelled"], "keyframes": 3, "batch": 8}
-    squares["labelers"] = {"captions": captions | {"height": TILE, "width": TILE, "prompts": PROMPTS} | engine}
+    squares["labelers"] = {
+        "captions": captions | {"height": TILE, "width": TILE, "prompts": copy.deepcopy(PROMPTS)} | engine
+    }
     squares["sources"]["labelled"] |= {"broken": [5]}
     return squares
 
