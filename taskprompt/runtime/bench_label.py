@@ -53,12 +53,13 @@ def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
 
 
 def _through(ray, recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> float:
-    """Answers a second from the end of the first batch to that of the last."""
-    ends, made = [], []
+    """Answers a second from the end of the first batch to that of the last, by the actors' own clocks."""
+    made: dict[float, int] = {}
     for batch in answers(ray, recipe, labeler, labeler.questions(), rows):
-        ends.append(time.monotonic())
-        made.append(int(batch["made"].sum()))
-    return sum(made[1:]) / (ends[-1] - ends[0])
+        for ended, count in zip(batch["ended"].tolist(), batch["made"].tolist(), strict=True):
+            made[ended] = made.get(ended, 0) + count
+    ends = sorted(made)
+    return (sum(made.values()) - made[ends[0]]) / (ends[-1] - ends[0])
 
 
 def _samples(recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> Iterator[Sample]:

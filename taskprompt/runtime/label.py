@@ -211,7 +211,7 @@ class Asker:
             found, stop = {}, stop_of(error)
         nothing = np.zeros(len(batch["key"]), np.int64)
         counts = {name: found.get(name, nothing) for name in ("made", "failed", "there", "tokens")}
-        return counts | {"stop": np.asarray([stop] * len(nothing))}
+        return counts | {"stop": np.asarray([stop] * len(nothing)), "ended": nothing + time.time()}
 
     def _answer(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
