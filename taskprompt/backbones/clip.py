@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import placed
@@ -42,7 +41,7 @@ class Clip(Backbone):
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # RGB in 0..1, subtracted; OpenAI's
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)  # RGB in 0..1, divided by; OpenAI's
     model: str = "ViT-B-16-quickgelu"  # open_clip's name; local-dir:FOLDER has its open_clip_config.json
-    levels: tuple[int, ...] | None = Field(default=None)  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16
+    levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
         """Raises SpecError where open_clip has no such tower, or the clip is not a whole number of patches."""

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SpecError
@@ -44,7 +45,7 @@ class Timm(Backbone):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's
     model: str = "deit3_base_patch16_224"  # timm's name
-    drop_path: float = 0.0  # chance of skipping the last block, falling to 0 at the first
+    drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:

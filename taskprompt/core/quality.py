@@ -3,10 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate"]
-FLAGS: tuple[str, ...] = get_args(Flag)
 # How models begin when they will not, or cannot, look at a picture.
 REFUSAL = re.compile(
     r"\W*(i('| a)?m (sorry|unable|not able)|sorry\b|as an ai\b|unfortunately, i\b"

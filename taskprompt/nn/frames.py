@@ -1,5 +1,6 @@
 """Towers of image models, a frame at a time: guests enter every frame, and what becomes of their copies is averaged."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 from einops import rearrange, reduce, repeat
@@ -23,9 +24,9 @@ class FrameEncoder(Encoder):
         self.size, self.grid, self.taps = (dims.frames, dims.height, dims.width), dims.grid, taps
         self.blocks, self.norm = nn.ModuleList(map(Plain, blocks)), norm
 
+    @abstractmethod
     def embed(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """f c h w -> f p d, f n d: what comes before the patches, and the patches, with their places."""
-        raise NotImplementedError
 
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
