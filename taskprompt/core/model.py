@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from taskprompt.core.errors import mistakes_of
+from taskprompt.core.errors import SpecError, mistakes_of
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.spec import Spec
+from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.core.weights import Layout
@@ -22,7 +22,8 @@ class Encoder(nn.Module, ABC):
     """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back.
 
     Guests may also be a list, one b n d a block, of the widths that Dims says: then every block starts with its own,
-    and what the block before made of its guests is dropped (VPT, deep)."""
+    and what the block before made of its guests is dropped (VPT, deep). Where Dims say that it hosts none, it gets
+    none."""
 
     checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
 
@@ -62,6 +63,14 @@ class Prompter(Spec):
     def check(self, dims: Dims) -> None:
         """Raises SpecError where a model of these sizes is not for it; asked before anything is built."""
         return
+
+    def need_host(self, dims: Dims) -> None:
+        """Raises SpecError where the encoder lets no guest tokens in."""
+        if not dims.hosts:
+            raise SpecError(
+                f"{kind_of(self)}: this backbone lets no prompts in. Take the prompter processors, which works behind "
+                "it, or none; or another backbone."
+            )
 
     @abstractmethod
     def build(self, dims: Dims) -> nn.Module:

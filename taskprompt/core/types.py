@@ -127,3 +127,4 @@ class Dims:
     levels: tuple[tuple[int, int, int, int], ...] = ()  # t h w d of each level
     widths: tuple[int, ...] = ()  # d of the tokens where they enter each block; (): dim, and at the first block alone
     prompts: dict[str, int] = field(default_factory=dict)  # task -> how many prompts it owns
+    hosts: bool = True  # whether the encoder lets guest tokens in

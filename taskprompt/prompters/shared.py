@@ -18,6 +18,11 @@ class Shared(Prompter):
 
     scale: float = Field(default=0.02, gt=0)  # standard deviation of the token as it enters the encoder, at first
 
+    def check(self, dims: Dims) -> None:
+        """Raises SpecError where the backbone takes no tokens."""
+        if any(dims.prompts.values()):
+            self.need_host(dims)
+
     def build(self, dims: Dims) -> "SharedToken":
         """One token, and its projection to the width of the encoder's tokens."""
         return SharedToken(dims, self.scale)

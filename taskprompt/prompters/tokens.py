@@ -21,7 +21,9 @@ class Tokens(Prompter):
     dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the tokens' values that a training step sets to 0
 
     def check(self, dims: Dims) -> None:
-        """Raises SpecError where the backbone cannot take tokens at every block."""
+        """Raises SpecError where the backbone takes no tokens, or none at every block."""
+        if self.neutral or any(dims.prompts.values()):
+            self.need_host(dims)
         if self.deep and not dims.widths:
             raise SpecError(
                 "deep: this backbone takes prompts at its entrance alone (its Dims have no `widths`). "

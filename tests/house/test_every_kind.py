@@ -19,7 +19,7 @@ from taskprompt.core.types import Dims
 from taskprompt.testing import check_backbone, check_labeler, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 
-COUNTS = {Task: 7, Source: 2, Backbone: 8, Prompter: 4, Balancer: 1, Labeler: 2}
+COUNTS = {Task: 7, Source: 2, Backbone: 9, Prompter: 4, Balancer: 1, Labeler: 2}
 ALL = [(interface, kind) for interface in interfaces() for kind in kinds(interface)]
 CLIP = ClipSpec(frames=4, height=32, width=32, fps=4)
 ACTIONS = ["walk", "kick"]
@@ -32,6 +32,7 @@ OPTIONS = {  # what a kind cannot do without, or what keeps it small
     "normal": {"height": 6, "width": 8},
     **{kind: {"size": "tiny"} for kind in ("motionformer", "mvit", "timesformer", "uniformerv2", "vit")},
     "clip": {"model": "ViT-S-32-alt"},
+    "hf": {"config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}},
     "timm": {"model": "vit_tiny_patch16_224"},
     "tiny": {"dim": 32, "depth": 2, "patch": (2, 8, 8)},
     "text_embedding": {"captions": ["text_detail"], "model": "ViT-S-32-alt", "table": "labels"},
@@ -53,7 +54,7 @@ def samples():
 
 def test_how_many():
     assert {interface: len(kinds(interface)) for interface in interfaces()} == COUNTS
-    assert len(ALL) == 24
+    assert len(ALL) == 25
 
 
 @pytest.mark.parametrize(("interface", "kind"), ALL, ids=[f"{i.__name__}-{k}" for i, k in ALL])

@@ -1,0 +1,200 @@
+"""hf: a video transformer by its class of transformers: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from einops import rearrange, reduce
+from pydantic import Field
+from torch import Tensor, nn
+
+from taskprompt.core.errors import LayoutError, SpecError
+from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.spec import nearest
+from taskprompt.core.types import Dims, Features
+from taskprompt.core.weights import Layout, Tensors
+from taskprompt.nn.blocks import level_blocks, require_clip
+from taskprompt.nn.vit import Size, patch_dims
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What differs between the classes: how they are called, what their configurations call a clip's shape, and how
+    the patches lie in what they give, in einops notation."""
+
+    model: str  # class of transformers
+    tokens: str = "b (t h w) d"
+    cls: bool = False  # whether one token comes before them
+    frames: str = "num_frames"
+    side: str = "image_size"
+    video: str = "pixel_values"  # the name of the input
+
+
+FAMILIES = {
+    "videomae": Family("VideoMAEModel"),
+    "vjepa2": Family("VJEPA2Model", frames="frames_per_clip", side="crop_size", video="pixel_values_videos"),
+    "vivit": Family("VivitModel", cls=True),
+    "timesformer": Family("TimesformerModel", "b (h w t) d", cls=True),
+    "xclip_vision_model": Family("XCLIPVisionModel", "(b t) (h w) d", cls=True),
+}
+# The names of public files that today's classes call otherwise; all that match, in this order.
+RENAMED = [
+    (r"\.attention\.attention\.q_bias$", ".attention.attention.query.bias"),
+    (r"\.attention\.attention\.v_bias$", ".attention.attention.value.bias"),
+]
+RENAMED_VIVIT = [
+    (r"^body\.encoder\.layer\.", "body.layers."),
+    (r"\.attention\.attention\.(q|k|v)(?:uery|ey|alue)\.", r".attention.\1_proj."),
+    (r"\.attention\.output\.dense\.", ".attention.o_proj."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"\.output\.dense\.", ".mlp.fc2."),
+]
+
+
+def _today(tensors: Tensors, own: Any) -> Tensors:
+    """By the names of today's classes: transformers has renamed some since the files were published."""
+    renames = RENAMED_VIVIT if "body.layers.0.mlp.fc1.weight" in own else RENAMED
+    found = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in renames:
+            name = re.sub(pattern, replacement, name)
+        found[name] = tensor
+    return found
+
+
+def _layout(name: str, prefixes: tuple[str, ...], *marks: str, unless: tuple[str, ...] = ()) -> Layout:
+    rules = {r"classifier\.": "head.", r"fc_norm\.": "norm.", "": "body."}
+    return Layout(f"transformers, {name}", marks, rules, prefixes, unless, _today)
+
+
+TABLE = "embeddings.position_embeddings"
+LAYOUTS = (
+    _layout("TimeSformer", ("timesformer.", ""), TABLE, "embeddings.time_embeddings"),
+    _layout("ViViT", ("vivit.", ""), TABLE, "embeddings.cls_token", unless=("embeddings.time_embeddings",)),
+    _layout("X-CLIP", ("vision_model.", ""), "embeddings.class_embedding", "encoder.layers.0.message_fc.weight"),
+    _layout("V-JEPA 2", ("vjepa2.", ""), "encoder.embeddings.patch_embeddings.proj.weight"),
+    _layout(
+        "VideoMAE",
+        ("videomae.", ""),
+        "embeddings.patch_embeddings.projection.weight",
+        "encoder.layer.0.attention.attention.query.weight",
+        unless=(TABLE,),
+    ),
+)
+
+
+class Hf(Backbone):
+    """A video transformer by its class of transformers: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP's vision part.
+
+    Their code is not ours, and lets no prompts in: the prompter is `processors` (FTP) or `none`."""
+
+    layouts = LAYOUTS
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's, ViViT has 0.5
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's, ViViT has 0.5
+    model: str = "videomae"  # model type of transformers; or a folder with config.json; or a hub's name
+    config: dict[str, Any] = Field(default_factory=dict)  # values of its configuration that are to differ
+    levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
+
+    def dims(self, clip: ClipSpec) -> Dims:
+        """Raises SpecError where transformers has no such model, or the clip is not square or not of whole patches."""
+        config = read_config(self.model, self.config)
+        if clip.height != clip.width:
+            raise SpecError(f"the clip is {clip.height} x {clip.width}, expected a square: these models see no others.")
+        size = Size(config.hidden_size, config.num_hidden_layers, 1)
+        return dataclasses.replace(patch_dims(clip, patch_of(config), size, self.levels), widths=(), hosts=False)
+
+    def build(self, clip: ClipSpec) -> Encoder:
+        """The model with random weights; those of a file come from the recipe's `weights`."""
+        return HfEncoder(self, clip)
+
+
+class HfEncoder(Encoder):
+    """b t h w c -> Features. The summary is CLS, the mean over frames where each has one, or the mean of the patches.
+
+    What stands between the last block and a classifier, a norm of CLS or of that mean, is applied."""
+
+    def __init__(self, spec: Hf, clip: ClipSpec):
+        super().__init__()
+        import transformers
+
+        config = read_config(spec.model, spec.config)
+        self.family = FAMILIES[config.model_type]
+        self.size, self.grid = (clip.frames, clip.height, clip.width), spec.dims(clip).grid
+        self.taps = level_blocks(spec.levels, config.num_hidden_layers)
+        config.update({self.family.frames: clip.frames, self.family.side: clip.height})
+        body = getattr(transformers, self.family.model)(config)
+        for unused in ("pooler", "predictor"):  # of sentences, and of V-JEPA's pretraining
+            if hasattr(body, unused):
+                setattr(body, unused, None)
+        self.body = body
+        pooled = getattr(config, "use_mean_pooling", False)  # VideoMAE's classifier norms the mean, not the patches
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pooled else nn.Identity()
+
+    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+        require_clip(video, self.size)
+        if guests is not None:
+            raise LayoutError("this encoder lets no guests in. Take the prompter `processors` or `none`.")
+        frames = rearrange(video, "b t h w c -> b t c h w")
+        out = self._run(frames)
+        x = out.last_hidden_state
+        first, patches = (x[:, 0], x[:, 1:]) if self.family.cls else (None, x)
+        maps = self._maps(patches)
+        if first is None:
+            summary = reduce(maps, "b t h w d -> b d", "mean")
+        elif len(first) > len(video):  # one a frame
+            summary = reduce(self.body.post_layernorm(first), "(b t) d -> b d", "mean", b=len(video))
+        else:
+            summary = first
+        levels = tuple(self._maps(out.hidden_states[i + 1][:, int(self.family.cls) :]) for i in self.taps)
+        return Features(self.norm(summary), maps, {}, levels), None
+
+    def _run(self, frames: Tensor) -> Any:
+        """b t c h w -> the output of transformers' class."""
+        options: dict[str, Any] = {"output_hidden_states": bool(self.taps)}
+        if self.family.model == "XCLIPVisionModel":
+            frames = rearrange(frames, "b t c h w -> (b t) c h w")
+        if self.family.model == "VJEPA2Model":
+            options["skip_predictor"] = True
+        if self.checkpointing and not self.body.is_gradient_checkpointing:
+            self.body.gradient_checkpointing_enable({"use_reentrant": False})
+        elif self.body.is_gradient_checkpointing and not self.checkpointing:
+            self.body.gradient_checkpointing_disable()
+        return self.body(**{self.family.video: frames}, **options)
+
+    def _maps(self, patches: Tensor) -> Tensor:
+        t, h, w = self.grid
+        return rearrange(patches, f"{self.family.tokens} -> b t h w d", t=t, h=h, w=w)
+
+
+def read_config(model: str, changes: dict[str, Any]) -> Any:
+    """transformers' configuration with some values changed. Raises SpecError where it is none of FAMILIES."""
+    try:
+        from transformers import AutoConfig
+    except ImportError as e:
+        raise SpecError("hf needs transformers. Install taskprompt[hf].") from e
+    name = "xclip_vision_model" if model == "xclip" else model
+    try:
+        config = AutoConfig.for_model(name) if name in FAMILIES else AutoConfig.from_pretrained(model)
+    except (OSError, ValueError) as e:
+        why = str(e).splitlines()[0]
+        raise SpecError(
+            f"model: {model!r} is no model type known here ({', '.join(FAMILIES)}), no folder with config.json, and "
+            f"the hub did not give it: {why}"
+        ) from e
+    config = getattr(config, "vision_config", config)
+    if config.model_type not in FAMILIES:
+        raise SpecError(f"model: {model!r} is a {config.model_type}, expected one of {', '.join(FAMILIES)}.")
+    for key in changes:
+        if not hasattr(config, key):
+            near = nearest(key, list(config.to_dict()))
+            raise SpecError(f"config.{key}: the configuration of {config.model_type} has no such value{near}")
+    config.update(changes)
+    return config
+
+
+def patch_of(config: Any) -> tuple[int, int, int]:
+    """Frames, height and width of a patch."""
+    tube, side = getattr(config, "tubelet_size", 1), getattr(config, "patch_size", None)
+    return tuple(tube) if isinstance(tube, (list, tuple)) else (tube, side, side)  # type: ignore[return-value]
