@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.errors import LayoutError, mistakes_of
+from taskprompt.core.mixup import Mix
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 
@@ -31,11 +32,13 @@ def task_losses(
     batch: Batch,
     counts: Mapping[str, float],
     pool: Pool = alone,
+    mix: Mix | None = None,
 ) -> dict[str, Loss]:
     """task -> sum over the labelled samples / counts[task], the number in the whole step on all workers.
 
     A task without a label here gives a zero that has a gradient, so that every worker's graph is the same. A task that
-    `compares` gets the samples of all workers, and of its losses this worker's own are counted here.
+    `compares` gets the samples of all workers, and of its losses this worker's own are counted here. Where clips were
+    blended (`mix`), so are the losses of their own and their partners' labels.
     Raises TaskError where a task's code fails, LayoutError where it does not return one number a sample."""
     losses = {}
     for name, output in outputs.items():
@@ -49,6 +52,9 @@ def task_losses(
             continue
         with mistakes_of(name, f"{type(task).__name__}.loss", lambda name=name: batch.keys_of(name)):
             loss = task.loss(output, target)
+            if mix is not None and name in mix.partners:
+                other = task.loss(output, {k: v[mix.partners[name]] for k, v in target.items()})
+                loss = mix.share * loss + (1 - mix.share) * other
         if loss.shape != output.shape[:1]:
             raise LayoutError(
                 f"task {name!r}: loss has shape {tuple(loss.shape)}, expected {tuple(output.shape[:1])}: one "

@@ -32,6 +32,7 @@ class Stage(Spec):
     betas: tuple[float, float] = (0.9, 0.999)  # the first is SGD's momentum
     clip_norm: float | None = Field(default=1.0, gt=0)  # gradient norm; null: unclipped
     accumulate: int = Field(default=1, ge=1)  # batches an optimizer step
+    mixup: float = Field(default=0.0, ge=0)  # alpha: clips with class labels alone are blended in pairs; 0: never
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the averaged weights, which are then evaluated
 
 
@@ -109,6 +110,8 @@ class Recipe(Spec):
                         yield f"stages.{i}.{word}: {what} Known: {', '.join(known)}."
             everywhere = {n for s in self.sources.values() for n in self.tasks_of(s)}
             here = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
+            if stage.mixup and not any(self.tasks[n].mixes for n in self.stage_tasks(stage) if n in self.tasks):
+                yield f"stages.{i}.mixup: found {stage.mixup}, but no task here mixes: action does. Remove it."
             for name in self.stage_tasks(stage):
                 if name in everywhere - here:
                     yield f"stages.{i}: task {name!r} has no label in this stage's sources. Add a source that gives it."
@@ -155,7 +158,7 @@ class Recipe(Spec):
     def _held_out_problems(self):
         for name, source in self.held_out.items():
             # Of training; recipes that were written out name them with their default.
-            for field in ("quota", "mirror", "shuffle", "augment"):
+            for field in ("quota", "repeats", "mirror", "shuffle", "augment"):
                 value = getattr(source, field)
                 if value != type(source).model_fields[field].default:
                     yield (

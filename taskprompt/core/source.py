@@ -47,6 +47,7 @@ class Source(Spec):
 
     home: ClassVar[str] = "taskprompt.sources"
     quota: int = Field(default=1, ge=1)  # samples of this source in every batch
+    repeats: int = Field(default=1, ge=1)  # how often in a row a clip is read, each time augmented anew; of the quota
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own

@@ -25,6 +25,7 @@ class Task(Spec):
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     label: str = ""  # the label it reads; default: its name in the recipe
     compares: ClassVar[bool] = False  # does the loss compare samples? Then it gets those of all workers at once
+    mixes: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
     prompts: int = 1  # prompt tokens it owns; 0: reads shared features alone
 
     @abstractmethod

@@ -21,6 +21,7 @@ class Action(Task):
     """One class a clip, by cross-entropy on the summary (PViT eq. 8) or the patches (FTP). Output: m classes."""
 
     layout = {"index": Array("", "int64")}
+    mixes = True
     prompts: int = Field(default=0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before the linear layer

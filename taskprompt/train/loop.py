@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from taskprompt.core.balancer import Balance
 from taskprompt.core.errors import LayoutError, SourceError, TaskError, shown
 from taskprompt.core.losses import Loss, label_counts, task_losses
+from taskprompt.core.mixup import mixup
 from taskprompt.core.recipe import Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
@@ -80,7 +81,7 @@ def fit(
             with seeded(seed, step, rank, device):
                 for i, batch in enumerate(group):
                     with hold_gradients(trainee.model, i + 1 < len(group)):
-                        losses = _losses(trainee.model, tasks, batch, each, precision)
+                        losses = _losses(trainee.model, tasks, batch, each, precision, stage.mixup)
                         # Workers average their gradients, while our losses are shares of one sum over all of them.
                         scaled = {n: loss.share * workers for n, loss in losses.items()}
                         whole = trainee.balance.backward(scaled, trainee.shared)
@@ -151,14 +152,15 @@ def hold_gradients(model: nn.Module, hold: bool) -> Iterator[None]:
             yield
 
 
-def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str) -> dict[str, Loss]:
+def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str, alpha: float) -> dict[str, Loss]:
+    batch, mix = mixup(batch, tasks, alpha) if alpha else (batch, None)
     with autocast(batch.video.device, precision):
         try:
             outputs = model(batch.video, {n: batch.rows[n] for n in tasks})
         except TaskError as error:  # a head does not know whose features it reads
             error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
             raise
-    return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts, collective.pool)
+    return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts, collective.pool, mix)
 
 
 def _check_finite(numbers: list[float], group: list[Batch], found: list[dict[str, Loss]]) -> None:

@@ -43,9 +43,9 @@ class Course:
 FROM_THE_START = Course()
 
 
-def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:
-    """The generator of one sample in one epoch: the same whoever reads it, in whatever order."""
-    return np.random.default_rng([seed, epoch, zlib.crc32(key.encode())])
+def sample_rng(seed: int, epoch: int, key: str, copy: int = 0) -> np.random.Generator:
+    """The generator of one copy of a sample in one epoch: the same whoever reads it, in whatever order."""
+    return np.random.default_rng([seed, epoch, zlib.crc32(key.encode()), *([copy] if copy else [])])
 
 
 def source_seed(seed: int, name: str) -> int:

@@ -48,10 +48,15 @@ class Reader:
     def read(self, place: int) -> Columns:
         """One index of the course as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
         position = self.course(place)
-        epoch, index = locate(position, len(self), self.seed) if self.augment else divmod(position, len(self))
+        copy = 0
+        if self.augment:
+            turn, copy = divmod(position, self.source.repeats)
+            epoch, index = locate(turn, len(self), self.seed)
+        else:
+            epoch, index = divmod(position, len(self))
         row = self._row(index)
         try:
-            sample = self._sample(row, index, epoch)
+            sample = self._sample(row, index, epoch, copy)
             columns, error = prepare(sample, self.tasks, self.dims), ""
         except SampleError as problem:
             columns, error = blank(self.tasks, self.dims), " ".join(str(problem).split())
@@ -64,12 +69,12 @@ class Reader:
             ) from problem
         return columns | {"key": np.asarray(row["key"]), "index": np.asarray(place), "error": np.asarray(error)}
 
-    def _sample(self, row: Row, index: int, epoch: int) -> Sample:
-        """One row as the model will see it: loaded, cut to the labels kept, augmented."""
+    def _sample(self, row: Row, index: int, epoch: int, copy: int) -> Sample:
+        """One row as the model will see it: loaded, cut to the labels kept, augmented; copies of an epoch differ."""
         # Here, since torchvision takes seconds to load, and the training process leaves reading to others.
         from taskprompt.video.augment import augment
 
-        rng = sample_rng(self.seed, epoch, row["key"]) if self.augment else None
+        rng = sample_rng(self.seed, epoch, row["key"], copy) if self.augment else None
         sample = load(self.source, row, self.clip, rng)
         if self.source.shuffle is not None:
             sample = self._exchanged(sample, index, epoch, self.source.shuffle)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "recipes" / "sweeps").rglob("*.yaml"))
 RECIPES = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
 
-PAPER = ("SSV2", "SOMETHINGELSE", "DIVING48", "EGO4D", "AVA")
+PAPER = ("SSV2", "SOMETHINGELSE", "DIVING48", "EGO4D", "AVA", "K400", "K600", "HMDB51")
 SYNTHETIC = ("PHAV", "SURREACT", "SYNADL", "HYPERSIM", "EHOI")
 
 
@@ -31,6 +31,7 @@ def data(tmp_path, monkeypatch):
     tiers = [f"text_{tier}_embedding" for tier in ("category", "components", "detail", "context")]
     embedded = {"text": "A person waves.", "vectors": np.ones((1, 256), np.float32)}
     append(tmp_path / "embeddings", [record("scenes-worn/5/0", tier, embedded, address="") for tier in tiers])
+    append(tmp_path / "captions", [record("a.mp4", "text_detail", "A person waves.", address="")])
     for name in ("FIGHTS", "UCF101", "LABELS", *PAPER, *SYNTHETIC):
         monkeypatch.setenv(name, str(tmp_path))
 
@@ -42,7 +43,7 @@ def test_how_many():
         "quickstart",
         "ucf101",
     ]
-    assert len(RECIPES) == 22
+    assert len(RECIPES) == 30
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 

@@ -1,4 +1,4 @@
-"""The full-size recipes of the paper, each two steps at a reduced size, on folders laid out as their headers say."""
+"""The full-size recipes of the papers, each two steps at a reduced size, on folders laid out as their headers say."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,10 +8,13 @@ import pytest
 import yaml
 
 import taskprompt as tp
+from taskprompt.core.label_table import append, record
 from taskprompt.core.recipe import Recipe
 from taskprompt.train.predict import write_picture
 
-FOLDER = Path(__file__).parents[2] / "recipes" / "pvit" / "full"
+RECIPES = Path(__file__).parents[2] / "recipes"
+FOLDER, FTP = RECIPES / "pvit" / "full", RECIPES / "ftp" / "full"
+ALIGNED = {"k400": 240436, "k600": 366006, "ssv2": 168913, "ucf101": 9537, "hmdb51": 3570}  # clips of training
 REAL = ("ssv2", "somethingelse", "diving48", "ego4d", "ava")
 SYNTHETIC = ("phav", "surreact", "synadl", "hypersim", "ehoi")
 FRAMES, HEIGHT, WIDTH = 12, 48, 64
@@ -42,7 +45,7 @@ def folders(tmp_path, monkeypatch) -> Path:
         }
         for name, values in labels.items():
             np.savez_compressed(tmp_path / f"{i}.{name}.npz", values)
-    for name in (*REAL, *SYNTHETIC):
+    for name in (*REAL, *SYNTHETIC, *ALIGNED, "LABELS"):
         monkeypatch.setenv(name.upper(), str(tmp_path))
     return tmp_path
 
@@ -93,3 +96,67 @@ def test_the_papers_numbers(folders):
     weights = {"action": 1.0, "depth": 0.5, "normal": 0.5, "segmentation": 0.1, "pose3d": 3.0, "boxes": 0.1}
     assert all(r.balancer.weights == weights for r in found.values())  # type: ignore[attr-defined]
     assert found["ssv2"].dims().frames == 16
+
+
+def write_labels(folder: Path) -> None:
+    """A caption and its embedding for every clip and tier."""
+    tiers = [f"text_{tier}" for tier in ("category", "components", "detail", "context")]
+    draw = np.random.default_rng(1)
+    captions = [record(f"{i}.mp4", tier, f"{tier} of clip {i}", address="") for tier in tiers for i in range(4)]
+    embedded = [
+        record(f"{i}.mp4", f"{tier}_embedding", {"text": f"{tier} of {i}", "vectors": vector}, address="")
+        for tier in tiers
+        for i, vector in enumerate(draw.normal(size=(4, 1, 512)).astype(np.float32))
+    ]
+    append(folder / "captions", captions)
+    append(folder / "embeddings", embedded)
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_two_steps_of_each_stage_of_ftp(name, folders):
+    write_tables(folders, ["Opening something", "Closing it"])
+    write_labels(folders)
+    stated = Recipe.load(FTP / f"{name}.yaml")
+    clips = ALIGNED[name]
+    assert [(s.quota, s.repeats) for s in stated.sources.values()] == [(512, 1), (128, 2)]
+    epochs = [s.steps * quota / clips for s, quota in zip(stated.stages, (512, 128), strict=True)]
+    assert epochs == pytest.approx([40, 40], rel=0.02)
+    assert [s.steps / s.warmup for s in stated.stages] == [8, 8]
+    change = {
+        "extends": str(FTP / f"{name}.yaml"),
+        **SMALL,
+        "clip": SMALL["clip"] | {"frames": 4},
+        "sources": {"captioned": {"quota": 4}, "real": {"quota": 4}},
+        "stages": {0: {"steps": 2}, 1: {"steps": 2}},
+    }
+    (folders / "cut.yaml").write_text(yaml.safe_dump(change))
+    run = tp.fit(folders / "cut.yaml", folders / "run", cluster=None, watch=lambda record: None)
+    lines = run.lines("metrics.jsonl")
+    tiers = {"category", "components", "detail", "context"}
+    trained = [{key.removeprefix("loss/") for key in line if "loss/" in key} for line in lines]
+    assert trained == [tiers, tiers, {"action"}, {"action"}]
+
+
+@pytest.mark.parametrize("keyframes", [1, 3, 7])
+def test_other_numbers_of_key_frames(keyframes, folders):
+    write_tables(folders, ["Opening something", "Closing it"])
+    write_labels(folders)
+    labelers = Recipe.load(FTP / f"keyframes{keyframes}.yaml").labelers
+    assert labelers["captions"].keyframes == keyframes  # type: ignore[attr-defined]
+    assert len(labelers["captions"].questions()) == 4
+
+
+def test_the_settings_of_ftp(folders):
+    """Table A3 and section 4."""
+    write_tables(folders, ["Opening something", "Closing it"])
+    write_labels(folders)
+    found = Recipe.load(FTP / "k400.yaml")
+    assert [(s.optimizer, s.lr, s.betas, s.weight_decay) for s in found.stages] == [
+        ("adamw", 1e-5, (0.9, 0.95), 0.05),
+        ("adamw", 1e-5, (0.9, 0.999), 0.05),
+    ]
+    assert [s.mixup for s in found.stages] == [0, 0.8]
+    assert found.tasks["action"].blocks == 2  # type: ignore[attr-defined]
+    assert found.tasks["action"].label_smoothing == 0.1  # type: ignore[attr-defined]
+    assert [s.augment.flip for s in found.sources.values() if s.augment] == [0, 0.5]
+    assert found.dims().grid == (16, 14, 14)
