@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import torch
+from pydantic import field_validator
 from torch import Tensor
 
 from taskprompt.core.balancer import Balance, Balancer
@@ -13,7 +14,12 @@ from taskprompt.core.spec import nearest
 class Fixed(Balancer):
     """Weighted sum of the losses with constant weights (PViT eq. 9)."""
 
-    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1
+    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _without_nulls(cls, value):
+        return {n: w for n, w in value.items() if w is not None} if isinstance(value, dict) else value
 
     def build(self, tasks: Iterable[str]) -> Balance:
         """Raises SpecError for a weight of an unknown task."""

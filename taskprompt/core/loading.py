@@ -92,8 +92,8 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        if isinstance(old, list) and isinstance(value, dict) and value and all(isinstance(i, int) for i in value):
-            merged[key] = _merge_list(key, old, value)
+        if isinstance(old, list) and isinstance(value, dict) and value and all(str(i).isdigit() for i in value):
+            merged[key] = _merge_list(key, old, {int(i): entry for i, entry in value.items()})
             continue
         other_kind = (
             isinstance(value, dict) and isinstance(old, dict) and value.get("kind", old.get("kind")) != old.get("kind")

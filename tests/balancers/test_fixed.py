@@ -38,6 +38,11 @@ def test_unknown_task():
         Fixed(weights={"depht": 0.5}).build(["action", "depth"])
 
 
+def test_null_takes_a_weight_away():
+    """So a recipe that takes a task of its base away can take its weight away, too."""
+    assert Fixed(weights={"depth": 0.5, "action": None}).weights == {"depth": 0.5}  # type: ignore[dict-item]
+
+
 def test_round_trip():
     spec = Fixed(weights={"depth": 0.5})
     assert Balancer.model_validate(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec

@@ -1,5 +1,6 @@
 """Every recipe in the repository validates, builds on the meta device, survives its dump, and says how to launch it."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,11 @@ def data(tmp_path, monkeypatch):
     tiers = [f"text_{tier}_embedding" for tier in ("category", "components", "detail", "context")]
     embedded = {"text": "A person waves.", "vectors": np.ones((1, 256), np.float32)}
     append(tmp_path / "embeddings", [record("scenes-worn/5/0", tier, embedded, address="") for tier in tiers])
+    seen = [record("scenes-worn/5/0", f"seen_{tier.removeprefix('text_')}", embedded, address="") for tier in tiers]
+    append(tmp_path / "seen_embeddings", seen)
+    append(tmp_path / "seen", [record("a.mp4", "seen_detail", "A person waves.", address="")])
     append(tmp_path / "captions", [record("a.mp4", "text_detail", "A person waves.", address="")])
+    monkeypatch.setenv("ENCODER", str(tmp_path))
     for name in ("FIGHTS", "UCF101", "LABELS", *PAPER, *SYNTHETIC):
         monkeypatch.setenv(name, str(tmp_path))
 
@@ -43,7 +48,7 @@ def test_how_many():
         "quickstart",
         "ucf101",
     ]
-    assert len(RECIPES) == 30
+    assert len(RECIPES) == 47
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 
@@ -74,17 +79,33 @@ def test_its_header_says_how_to_launch_it(path):
     assert len(header) >= 1
     named = [line for line in header if f"taskprompt {verb} {path.relative_to(ROOT).as_posix()}" in line]
     extends = yaml.safe_load(path.read_text(encoding="utf-8")).get("extends")
-    assert named or (path.parent.name == "pvit" and extends)  # a system of the paper: its base says how
+    assert named or (path.parent.name in ("pvit", "tiers") and extends)  # a system of the paper: its base says how
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_the_action_is_measured_on_held_out_clips(path):
-    assert "action" in measured(Recipe.load(path))
+    recipe = Recipe.load(path)
+    assert "action" in measured(recipe) or "action" not in recipe.tasks  # one that trains an encoder for others
 
 
 def test_the_quickstart_measures_every_task():
     recipe = Recipe.load(ROOT / "recipes" / "quickstart.yaml")
     assert measured(recipe) == set(recipe.tasks)
+
+
+def test_every_subset_of_the_tiers_is_a_recipe():
+    tiers = ("category", "components", "detail", "context")
+    found = {path.stem: Recipe.load(path) for path in sorted((ROOT / "recipes" / "ftp" / "tiers").glob("*.yaml"))}
+    subsets = {name: tuple(t for t in tiers if t in recipe.tasks) for name, recipe in found.items()}
+    assert subsets.pop("none") == ()
+    assert subsets == {
+        "".join(letters): tuple(tier for letter, tier in zip("abcd", tiers, strict=True) if letter in letters)
+        for count in (1, 2, 3)
+        for letters in combinations("abcd", count)
+    }
+    for name in subsets:
+        assert found[name].stage_tasks(found[name].stages[0]) == subsets[name]
+        assert found[name].stage_tasks(found[name].stages[1]) == ("action",)
 
 
 def measured(recipe: Recipe) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import taskprompt as tp
@@ -196,6 +197,35 @@ def test_as_a_server(answered, model, tables, squares, tmp_path):
     same = [found[at]["value"] == row["value"] for at, row in rows.items() if not row["error"] and at[0] != "squares/5"]
     assert len(same) == 22
     assert np.mean(same) == 1
+
+
+def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
+    """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it."""
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
+    changes = {"VLM": str(model), "VLLM_PYTHON": str(PYTHON), "LABELS": str(tmp_path / "labels")}
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    few = {"clips": 4, "cache": None}
+    small = {
+        "extends": str(ROOT / "recipes" / "ftp" / "captioned.yaml"),
+        "clip": {"frames": 4, "height": 32, "width": 32},
+        "sources": {"captioned": few | {"quota": 4}, "real": few | {"quota": 2}},
+        "held_out": {"real": few},
+        "weights": None,
+        "labelers": {"seen": {"keyframes": 3, "vllm": {"args": {"dtype": "float32", "enforce_eager": True}}}},
+        "stages": {0: {"steps": 2}, 1: {"steps": 2}},
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    counts = tp.label(tmp_path / "small.yaml", watch=lambda record: None)
+    assert {name: (found["made"], found["failed"]) for name, found in counts.items()} == {
+        "seen": (32, 0),
+        "seen_embeddings": (32, 0),
+    }
+    run = tp.fit(tmp_path / "small.yaml", tmp_path / "run", cluster=None, watch=lambda record: None)
+    trained = [{key.removeprefix("loss/") for key in line if "loss/" in key} for line in run.lines("metrics.jsonl")]
+    assert trained == [{"category", "components", "detail", "context"}] * 2 + [{"action"}] * 2
 
 
 def free_port() -> int:

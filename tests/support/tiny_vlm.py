@@ -1,8 +1,11 @@
 """A real vision-language model of a quarter million random weights, as a folder of the hub's layout: an Idefics3.
 
+    python tests/support/tiny_vlm.py FOLDER
+
 A strip of `frames` square key frames becomes as many tiles of `TILE` pixels, and one of the whole. A token is a byte:
 any text comes back as it went in. Weights are wide enough that its answers depend on picture and question."""
 
+import sys
 from pathlib import Path
 
 import torch
@@ -85,3 +88,7 @@ def bytes_as_tokens() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=2048,
     )
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), frames=5)
