@@ -21,7 +21,7 @@ class Stage(Spec):
     """Which tasks, what is frozen, how long, which rate."""
 
     steps: int = Field(ge=1)  # optimizer steps
-    tasks: tuple[str, ...] | None = None  # null: all of the recipe
+    tasks: tuple[str, ...] | None = None  # null: all whose label its sources give
     sources: tuple[str, ...] | None = None  # null: all of the recipe
     freeze: tuple[str, ...] = ()  # parts kept as they are, in eval mode: encoder, heads.depth, encoder.blocks.0
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # all three take `lr`, `weight_decay` and `betas`
@@ -112,7 +112,9 @@ class Recipe(Spec):
             here = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
             if stage.mixup and not any(self.tasks[n].mixes for n in self.stage_tasks(stage) if n in self.tasks):
                 yield f"stages.{i}.mixup: found {stage.mixup}, but no task here mixes: action does. Remove it."
-            for name in self.stage_tasks(stage):
+            if not self.stage_tasks(stage):
+                yield f"stages.{i}: its sources label no task of the recipe. Add a source, or set `only` of these."
+            for name in stage.tasks or ():
                 if name in everywhere - here:
                     yield f"stages.{i}: task {name!r} has no label in this stage's sources. Add a source that gives it."
 
@@ -194,7 +196,10 @@ class Recipe(Spec):
 
     def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
         """The names of a stage's tasks."""
-        return tuple(self.tasks) if stage.tasks is None else stage.tasks
+        if stage.tasks is not None:
+            return stage.tasks
+        labelled = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
+        return tuple(n for n in self.tasks if n in labelled)
 
     def stage_sources(self, stage: Stage) -> dict[str, Source]:
         """A stage's sources."""

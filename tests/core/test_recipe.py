@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from taskprompt.core.errors import RecipeError
+from taskprompt.core.recipe import Recipe
 from taskprompt.core.loading import dump, load_recipe, read, validate
 
 
@@ -102,8 +103,16 @@ def test_names_that_no_file_or_module_can_have_are_refused(squares):
 
 
 def test_a_stage_without_the_source_of_a_task_is_refused(squares):
-    squares["stages"][0]["sources"] = ["labelled"]
+    squares["stages"][0] |= {"sources": ["labelled"], "tasks": ["action", "depth"]}
     assert "stages.0: task 'depth' has no label in this stage's sources" in problems(squares)
+
+
+def test_a_stage_without_tasks_trains_those_that_its_sources_label(squares):
+    squares["stages"][0]["sources"] = ["labelled"]
+    recipe = Recipe.model_validate(squares)
+    assert recipe.stage_tasks(recipe.stages[0]) == ("action",)
+    squares["tasks"] = {"depth": squares["tasks"]["depth"]}
+    assert "stages.0: its sources label no task of the recipe" in problems(squares)
 
 
 def test_a_clip_that_the_backbone_cannot_cut_is_refused(squares):

@@ -80,7 +80,7 @@ def small_quickstart(drawn: Path) -> dict:
         "clip": {"frames": 4, **SMALL["clip"]},
         "sources": {"real": source | {"clips": 6, "quota": 2}, "synthetic": source | {"clips": 6, "quota": 2}},
         "held_out": {"real": source | {"clips": 4}},
-        "stages": [{"steps": 2, "lr": 1e-3}],
+        "stages": {i: {"steps": 2, "warmup": 0} for i in range(2)},
         "runtime": {"precision": "fp32"},
     }
 
