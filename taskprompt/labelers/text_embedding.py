@@ -1,5 +1,6 @@
 """text_embedding: what a CLIP text tower makes of a clip's captions, pooled or token by token (FTP)."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -89,17 +90,34 @@ class Tower:
         """n width, and how many tokens the whole text has, each; what lies beyond the context is cut off."""
         import torch
 
-        ids = self.tokenize(texts).to(self.device)
         lengths = [len(self.tokenize.encode(text)) + 2 for text in texts]  # with those that begin and end a text
+        longest = min(max(lengths), self.context)
+        ids = self.tokenize(texts)[:, :longest].to(self.device)
+        model = shortened(self.model, longest)
         with torch.inference_mode():
             if self.spec.granularity == "clip":
-                vectors = [v[None] for v in self.model.encode_text(ids, normalize=True).float().cpu().numpy()]
+                vectors = [v[None] for v in model.encode_text(ids, normalize=True).float().cpu().numpy()]
                 return list(zip(vectors, lengths, strict=True))
-            found = self.model.forward_intermediates(
+            found = model.forward_intermediates(
                 text=ids, text_indices=1, normalize_intermediates=True, text_output_fmt="NLC"
             )["text_intermediates"][-1]
             tokens = torch.nn.functional.normalize((found @ self.model.text_projection).float(), dim=-1).cpu().numpy()
         return [(t[: min(n, self.context)], n) for t, n in zip(tokens, lengths, strict=True)]
+
+
+def shortened(model: Any, length: int) -> Any:
+    """The tower for texts of so many tokens; CLIP's is causal, so the padding behind a text changes nothing in it.
+
+    Captions have 10 to 40 of 77 tokens. It shares its weights with the model; another kind of tower is left as it is."""
+    import torch
+
+    mask, table = getattr(model, "attn_mask", None), getattr(model, "positional_embedding", None)
+    if mask is None or table is None or not torch.isneginf(mask.triu(1)[mask.triu(1) != 0]).all():
+        return model
+    short = copy.copy(model)
+    short._parameters = {**model._parameters, "positional_embedding": torch.nn.Parameter(table[:length], False)}
+    short._buffers = {**model._buffers, "attn_mask": mask[:length, :length]}
+    return short
 
 
 def load_tower(spec: TextEmbedding) -> tuple[Any, Any]:

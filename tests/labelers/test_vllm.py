@@ -161,14 +161,6 @@ def test_answers_are_those_of_transformers(answered, model):
     assert agreed == 11
 
 
-def test_nothing_is_asked_twice(answered):
-    _, whole, _ = answered
-    whole["sources"]["labelled"]["broken"] = []
-    del whole["labelers"]["captions"]["prompts"]["long"]
-    found = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
-    assert (found["there"], found["made"], found["failed"]) == (22, 2, 0)
-
-
 def test_as_a_server(answered, model, tables, squares, tmp_path):
     """The same answers through HTTP, in pictures and structured ones too; what it refuses is a row."""
     _, _, rows = answered
@@ -200,7 +192,8 @@ def test_as_a_server(answered, model, tables, squares, tmp_path):
 
 
 def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
-    """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it."""
+    """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it. Nothing is
+    asked twice."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
@@ -223,6 +216,8 @@ def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
         "seen": (32, 0),
         "seen_embeddings": (32, 0),
     }
+    again = tp.label(tmp_path / "small.yaml", watch=lambda record: None)
+    assert {name: (found["there"], found["made"]) for name, found in again.items()} == dict.fromkeys(counts, (32, 0))
     run = tp.fit(tmp_path / "small.yaml", tmp_path / "run", cluster=None, watch=lambda record: None)
     trained = [{key.removeprefix("loss/") for key in line if "loss/" in key} for line in run.lines("metrics.jsonl")]
     assert trained == [{"category", "components", "detail", "context"}] * 2 + [{"action"}] * 2
