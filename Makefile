@@ -5,7 +5,7 @@ UV := $(VENV)/bin/uv
 TASKPROMPT := $(VENV)/bin/taskprompt
 VLLM := .venv-vllm
 
-.PHONY: setup demo engine test lint docs clean
+.PHONY: setup demo engine try-engine test lint docs clean
 
 setup: $(VENV)/.ready
 
@@ -36,9 +36,12 @@ $(VLLM)/.ready:
 	$(VLLM)/bin/python -c "import vllm"
 	touch $@
 
-test: lint
-	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"
+test: setup
+	@$(MAKE) --no-print-directory -j2 lint try-engine
 	$(VENV)/bin/pytest
+
+try-engine:
+	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"
 
 docs: setup
 	$(UV) sync --quiet --compile-bytecode --group docs --python $(VENV)/bin/python
