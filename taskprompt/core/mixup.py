@@ -46,8 +46,9 @@ def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch,
 
 
 def _sorted(tasks: Mapping[str, Task]) -> tuple[list[str], list[str]]:
-    """The names of tasks that do not mix, and of those that do."""
-    return [n for n, t in tasks.items() if not t.mixes], [n for n, t in tasks.items() if t.mixes]
+    """The names of tasks that do not mix, and of those that do. One that compares clips does not: which are partners?"""
+    mixes = {name: task.mixes and not task.compares for name, task in tasks.items()}
+    return [n for n, yes in mixes.items() if not yes], [n for n, yes in mixes.items() if yes]
 
 
 def _carried(batch: Batch, names: list[str]) -> Tensor:
