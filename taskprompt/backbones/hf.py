@@ -31,6 +31,11 @@ class Family:
     side: str = "image_size"
     video: str = "pixel_values"  # the name of the input
 
+    @property
+    def frame_by_frame(self) -> bool:
+        """Does it take frames for samples?"""
+        return self.tokens.startswith("(b t)")
+
 
 FAMILIES = {
     "videomae": Family("VideoMAEModel"),
@@ -143,7 +148,7 @@ class HfEncoder(Encoder):
         maps = self._maps(patches)
         if first is None:
             summary = reduce(maps, "b t h w d -> b d", "mean")
-        elif len(first) > len(video):  # one a frame
+        elif self.family.frame_by_frame:
             summary = reduce(self.body.post_layernorm(first), "(b t) d -> b d", "mean", b=len(video))
         else:
             summary = first
@@ -153,7 +158,7 @@ class HfEncoder(Encoder):
     def _run(self, frames: Tensor) -> Any:
         """b t c h w -> the output of transformers' class."""
         options: dict[str, Any] = {"output_hidden_states": bool(self.taps)}
-        if self.family.model == "XCLIPVisionModel":
+        if self.family.frame_by_frame:
             frames = rearrange(frames, "b t c h w -> (b t) c h w")
         if self.family.model == "VJEPA2Model":
             options["skip_predictor"] = True

@@ -46,7 +46,7 @@ def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch,
 
 
 def _sorted(tasks: Mapping[str, Task]) -> tuple[list[str], list[str]]:
-    """The names of tasks that do not mix, and of those that do. One that compares clips does not: which are partners?"""
+    """The names of tasks that do not mix, and of those that do. One that compares clips does not."""
     mixes = {name: task.mixes and not task.compares for name, task in tasks.items()}
     return [n for n, yes in mixes.items() if not yes], [n for n, yes in mixes.items() if yes]
 

@@ -108,7 +108,7 @@ class Tower:
 def shortened(model: Any, length: int) -> Any:
     """The tower for texts of so many tokens; CLIP's is causal, so the padding behind a text changes nothing in it.
 
-    Captions have 10 to 40 of 77 tokens. It shares its weights with the model; another kind of tower is left as it is."""
+    Captions have 10 to 40 of 77 tokens. It shares the model's weights; another kind of tower is left as it is."""
     import torch
 
     mask, table = getattr(model, "attn_mask", None), getattr(model, "positional_embedding", None)

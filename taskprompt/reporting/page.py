@@ -80,7 +80,7 @@ def context(
         "prompted": [n for n, t in recipe.tasks.items() if t.prompts],
         "parameters": facts.short(every),
         "kept": facts.short(kept),
-        "batch": facts.clips_a_step(recipe, recipe.stages[-1]),
+        "batch": " and ".join(dict.fromkeys(str(facts.clips_a_step(recipe, stage)) for stage in recipe.stages)),
         "speed": facts.speed(run, recipe),
         "sources": sources,
         "quotas": [f"{s.quota} {s.name}" for s in sources if s.quota],

@@ -142,6 +142,15 @@ def test_refuses(changes, clip, why):
         Hf(**{"model": "videomae", **changes}).dims(clip)
 
 
+@torch.no_grad()
+def test_a_clip_of_one_frame_is_normed_as_others_are():
+    one = clip_of(1, 32, 32)
+    encoder, _ = loaded(theirs_of("xclip").state_dict(), ours_of("xclip"), one)
+    frame = draw_video(one)
+    wanted = encoder.body(frame.movedim(-1, 2).flatten(0, 1)).pooler_output
+    assert (encoder(frame)[0].summary - wanted).abs().max() < 1e-5
+
+
 def test_lets_no_prompts_in():
     dims = ours_of("videomae").dims(CLIP)
     assert not dims.hosts

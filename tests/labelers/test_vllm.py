@@ -192,8 +192,8 @@ def test_as_a_server(answered, model, tables, squares, tmp_path):
 
 
 def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
-    """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it. Nothing is
-    asked twice."""
+    """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it.
+    Nothing is asked twice."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
