@@ -10,7 +10,7 @@ from taskprompt.core.types import Batch
 from taskprompt.tasks.action import Action
 from taskprompt.tasks.depth import Depth
 
-ACTION = Action(classes=list("abcdefghij"))
+ACTION = Action(classes=tuple("abcdefghij"))
 TASKS = {"action": ACTION, "verb": ACTION, "depth": Depth()}
 
 
