@@ -68,8 +68,8 @@ class Prompter(Spec):
         """Raises SpecError where the encoder lets no guest tokens in."""
         if not dims.hosts:
             raise SpecError(
-                f"{kind_of(type(self))}: this backbone lets no prompts in. Take the prompter processors, which works behind "
-                "it, or none; or another backbone."
+                f"{kind_of(type(self))}: this backbone lets no prompts in. Take the prompter processors, which works "
+                "behind it, or none; or another backbone."
             )
 
     @abstractmethod
