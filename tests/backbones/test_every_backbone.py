@@ -11,6 +11,12 @@ from taskprompt.testing.backbone import check_backbone
 # A small spec of every kind and clips it must take; odd sizes where the kind promises any.
 CASES = {
     "clip": [({"model": "ViT-S-32-alt"}, (2, 32, 64)), ({"model": "ViT-S-16-alt", "levels": (3,)}, (1, 32, 16))],
+    "hf": [
+        (
+            {"config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}},
+            (4, 32, 32),
+        )
+    ],
     "motionformer": [
         ({"size": "tiny"}, (4, 32, 48)),
         ({"size": "tiny", "project_values": True, "patch": (1, 8, 16), "levels": (3, 1)}, (3, 16, 32)),
@@ -39,7 +45,7 @@ CASES = {
 
 def test_every_kind_has_a_case():
     assert kinds(Backbone) == sorted(CASES)
-    assert len(CASES) == 8
+    assert len(CASES) == 9
 
 
 @pytest.mark.parametrize(("kind", "case"), [(k, i) for k, cases in CASES.items() for i in range(len(cases))])
@@ -49,7 +55,7 @@ def test_promises(kind, case):
     check_backbone(backbone, ClipSpec(frames=frames, height=height, width=width, fps=None))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CASES if kind != "clip"])  # open_clip's blocks have none
+@pytest.mark.parametrize("kind", [kind for kind in CASES if kind not in ("clip", "hf")])  # others' blocks have none
 def test_drop_path_skips_whole_samples_in_training_alone(kind):
     options, (frames, height, width) = CASES[kind][0]
     backbone = Backbone.model_validate({"kind": kind, **options, "drop_path": 0.5})

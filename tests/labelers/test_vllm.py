@@ -205,7 +205,7 @@ def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
         "extends": str(ROOT / "recipes" / "ftp" / "captioned.yaml"),
         "clip": {"frames": 4, "height": 32, "width": 32},
         "sources": {"captioned": few | {"quota": 4}, "real": few | {"quota": 2}},
-        "held_out": {"real": few},
+        "held_out": {"test": few},
         "weights": None,
         "labelers": {"seen": {"keyframes": 3, "vllm": {"args": {"dtype": "float32", "enforce_eager": True}}}},
         "stages": {0: {"steps": 2}, 1: {"steps": 2}},

@@ -120,7 +120,7 @@ def test_two_steps_of_each_stage_of_ftp(name, folders):
     clips = ALIGNED[name]
     assert [(s.quota, s.repeats) for s in stated.sources.values()] == [(512, 1), (128, 2)]
     epochs = [s.steps * quota / clips for s, quota in zip(stated.stages, (512, 128), strict=True)]
-    assert epochs == pytest.approx([40, 40], rel=0.02)
+    assert epochs == pytest.approx([40, 40], rel=0.03)
     assert [s.steps / s.warmup for s in stated.stages] == [8, 8]
     change = {
         "extends": str(FTP / f"{name}.yaml"),
