@@ -112,7 +112,7 @@ def shortened(model: Any, length: int) -> Any:
     import torch
 
     mask, table = getattr(model, "attn_mask", None), getattr(model, "positional_embedding", None)
-    if mask is None or table is None or not torch.isneginf(mask.triu(1)[mask.triu(1) != 0]).all():
+    if mask is None or table is None or not torch.isneginf(mask).equal(torch.ones_like(mask).triu(1).bool()):
         return model
     short = copy.copy(model)
     short._parameters = {**model._parameters, "positional_embedding": torch.nn.Parameter(table[:length], False)}
