@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.spec import Spec
@@ -13,7 +13,7 @@ class Runtime(Spec):
 
     workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
     parallel: Literal["ddp", "fsdp"] = "ddp"  # every worker has all weights, or a shard of them (FSDP2)
-    gpu: bool = False  # one GPU a worker
+    gpu: bool | float = Field(default=False, ge=0, le=1)  # one GPU a worker; 0.25: four trials of a sweep share one
     cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
     data_tasks: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
     data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
@@ -42,6 +42,19 @@ class Runtime(Spec):
         if min(value.values() if isinstance(value, dict) else [value], default=1) < 1:
             raise SpecError(f"found {value}, expected 1 or more.")
         return value
+
+    @property
+    def gpu_share(self) -> float:
+        """GPUs a worker: 0, 1, or one part of several equal ones, of which none lies on two GPUs."""
+        return 1 / int(1 / self.gpu + 1e-9) if self.gpu else 0.0
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "Runtime":
+        if self.workers != 1 and 0 < self.gpu_share < 1:  # NCCL refuses two of its workers on one GPU
+            raise SpecError(
+                f"gpu is {self.gpu} and workers {self.workers}: a share of a GPU is for one worker. Set either to 1."
+            )
+        return self
 
     def tasks_for(self, source: str) -> int:
         """Decoding processes of one source, a worker."""

@@ -31,10 +31,19 @@ def product_type(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if cast else x.dtype
 
 
+def layer_norm(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """... c, c, c -> ... c, and mean and inverted deviation a row: in the type of x, where autocast on a GPU would give
+    float32 and the layer behind it make that bf16 again. Sums are float32 in any case."""
+    if x.device.type != "cuda":
+        return torch.native_layer_norm(x, x.shape[-1:], gain, shift, eps)
+    with torch.autocast("cuda", enabled=False):
+        return torch.native_layer_norm(x, x.shape[-1:], gain.to(x.dtype), shift.to(x.dtype), eps)
+
+
 class _NormLinear(Function):
     @staticmethod
     def forward(ctx: Any, x, gain, shift, weight, bias, eps, kind):
-        n, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], gain, shift, eps)
+        n, mean, rstd = layer_norm(x, gain, shift, eps)
         ctx.save_for_backward(x, mean, rstd, gain, shift, weight)
         ctx.eps, ctx.kind = eps, kind
         return F.linear(n.to(kind), weight.to(kind), bias.to(kind))
@@ -45,11 +54,13 @@ class _NormLinear(Function):
         x, mean, rstd, gain, shift, weight = ctx.saved_tensors
         n = None
         if ctx.needs_input_grad[3]:
-            n = F.layer_norm(x, x.shape[-1:], gain, shift, ctx.eps).to(ctx.kind)
+            n = layer_norm(x, gain, shift, ctx.eps)[0].to(ctx.kind)
         dn, dw, db = _linear_backward(dy, n, weight, ctx.needs_input_grad[4])
-        dx, dgain, dshift = torch.ops.aten.native_layer_norm_backward(
-            dn.to(x.dtype), x, x.shape[-1:], mean, rstd, gain, shift, ctx.needs_input_grad[:3]
+        alike = (p.to(x.dtype) if x.device.type == "cuda" else p for p in (gain, shift))
+        dx, *of_norm = torch.ops.aten.native_layer_norm_backward(
+            dn.to(x.dtype), x, x.shape[-1:], mean, rstd, *alike, ctx.needs_input_grad[:3]
         )
+        dgain, dshift = (d if d is None else d.to(gain.dtype) for d in of_norm)
         return dx, dgain, dshift, dw, db, None, None
 
 

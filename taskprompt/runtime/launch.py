@@ -76,8 +76,8 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
         },
         scaling_config=ScalingConfig(
             num_workers=workers,
-            use_gpu=r.gpu,
-            resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": 1} if r.gpu else {}),
+            use_gpu=bool(r.gpu),
+            resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": r.gpu_share} if r.gpu else {}),
             label_selector=r.worker_labels or None,
         ),
         # Ray's own name must be unique: one it knows already would be taken up where that one ended.

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -55,10 +55,17 @@ def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[f
     each = f" x {r.data_cpus:g} CPUs" if r.data_cpus != 1 else ""
     words = f"{workers} workers x {r.cpus_per_worker:g} CPUs + {workers} workers x {decoding} data tasks{each}"
     words += f" = {cpus:g} CPUs"
-    gpus = workers if r.gpu else 0
+    gpus = workers * r.gpu_share
     if times > 1:
         cpus, gpus, words = times * cpus, times * gpus, f"{times} trials x ({words}) = {times * cpus:g} CPUs"
-    return cpus, gpus, words + (f", and {gpus} GPUs" if gpus else "")
+    return cpus, gpus, words + (f", and {gpus:g} GPUs" if gpus else "")
+
+
+def fitting(have: Mapping[str, float], recipe: Recipe) -> int:
+    """How many trials of a recipe fit into these resources."""
+    cpus, gpus, _ = needs(recipe)
+    asked = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+    return min(int(have.get(name, 0) / count + SPARE) for name, count in asked.items())
 
 
 def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) -> str | None:
@@ -69,7 +76,7 @@ def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) ->
     what, fewer = ("the sweep", "concurrent, ") if times > 1 else ("the recipe", "")
     asked = f"{what} asks for {words}; the cluster has {have:g} CPUs, {cards:g} GPUs"
     remedy = f"Lower {fewer}runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
-    if have + SPARE < cpus or cards < gpus:
+    if have + SPARE < cpus or cards + SPARE < gpus:
         return f"{asked}. {remedy}"
     left = [[n.cpus, n.gpus] for n in nodes]
     training = [i for i, n in enumerate(nodes) if matches(n.labels, r.worker_labels)]
@@ -79,18 +86,18 @@ def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) ->
             return f"no node has the labels {labels} of runtime.{what}_labels. Start one with them."
     workers *= times
     tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
-    if not _place(workers, r.cpus_per_worker, 1 if r.gpu else 0, training, left):
+    if not _place(workers, r.cpus_per_worker, r.gpu_share, training, left):
         return f"{asked}, but not on nodes that each hold a whole worker of {r.cpus_per_worker:g} CPUs. {remedy}"
     if not _place(tasks, r.data_cpus, 0, decoding, left):
         return f"{asked}, but beside the workers not enough where data tasks may run. {remedy}"
     return None
 
 
-def _place(count: int, cpus: float, gpus: int, where: list[int], left: list[list[float]]) -> bool:
+def _place(count: int, cpus: float, gpus: float, where: list[int], left: list[list[float]]) -> bool:
     """Take `count` equal parts from the nodes, those with the most room first."""
     for _ in range(count):
-        at = max(where, key=lambda i: (left[i][1] >= gpus, left[i][0]))
-        if left[at][0] + SPARE < cpus or left[at][1] < gpus:
+        at = max(where, key=lambda i: (left[i][1] + SPARE >= gpus, left[i][0]))
+        if left[at][0] + SPARE < cpus or left[at][1] + SPARE < gpus:
             return False
         left[at][0] -= cpus
         left[at][1] -= gpus
@@ -160,7 +167,7 @@ def has_room_for_more(ray, recipe: Recipe, workers: int, more: Iterable[int]) ->
     everything, free = nodes(ray, free=False), nodes(ray, free=True)
     for n in more:
         cpus, gpus = (a - b for a, b in zip(needs(recipe, n)[:2], needs(recipe, workers)[:2], strict=True))
-        enough = sum(f.cpus for f in free) + SPARE >= cpus and sum(f.gpus for f in free) >= gpus
+        enough = sum(f.cpus for f in free) + SPARE >= cpus and sum(f.gpus for f in free) + SPARE >= gpus
         if enough and lack(recipe, n, everything) is None:
             return True
     return False

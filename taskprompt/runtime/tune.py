@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from taskprompt.core.errors import SpecError, TaskPromptError
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.room import needs
+from taskprompt.runtime.room import fitting, needs
 from taskprompt.train.folder import owned
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 
@@ -63,20 +65,13 @@ def tune(run: SweepRun, recipes: list[Recipe], address: str, watch: Callable[[di
 
 
 def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
-    """How many trials there must be room for: those asked for; else what this machine has cores for, at least one."""
+    """How many trials there must be room for: those asked for; else what this machine can hold, at least one."""
     import ray
 
     asked = run.sweep.concurrent
     if asked is None and address == "local" and not ray.is_initialized():
-        asked = max(1, int((os.cpu_count() or 1) // needs(largest)[0]))
+        asked = fitting({"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}, largest)
     return asked or 1
-
-
-def fitting(ray, recipe: Recipe) -> int:
-    """How many trials of a recipe the cluster has room for."""
-    have, (cpus, gpus, _) = ray.cluster_resources(), needs(recipe)
-    fits = have.get("CPU", 0) // cpus
-    return int(min(fits, have.get("GPU", 0) // gpus) if gpus else fits)
 
 
 def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
@@ -97,7 +92,7 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
         tune.with_resources(Trial, bundles),
         tune_config=tune.TuneConfig(
             num_samples=ledger.left,
-            max_concurrent_trials=ledger.sweep.concurrent or max(1, fitting(ray, largest)),
+            max_concurrent_trials=ledger.sweep.concurrent or max(1, fitting(ray.cluster_resources(), largest)),
             search_alg=Suggestions(ledger),
             scheduler=Ranks(ledger),
             time_budget_s=None if minutes is None else 60 * minutes,

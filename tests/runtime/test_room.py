@@ -4,7 +4,7 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.core.loading import validate
-from taskprompt.runtime.room import Node, lack, matches, needs, worker_counts
+from taskprompt.runtime.room import Node, fitting, lack, matches, needs, worker_counts
 
 PLAIN = Node(8, 0, {})
 
@@ -59,6 +59,26 @@ def test_gpus_and_cpus_may_be_on_different_nodes(asking):
     assert lack(recipe, 1, [Node(8, 1, {"role": "train"})]) == (
         "no node has the labels {'role': 'decode'} of runtime.data_labels. Start one with them."
     )
+
+
+@pytest.mark.parametrize(("gpu", "share"), [(False, 0), (0, 0), (True, 1), (1, 1), (0.6, 1), (0.5, 0.5), (0.3, 1 / 3)])
+def test_no_share_lies_on_two_gpus(asking, gpu, share):
+    assert asking(gpu=gpu).runtime.gpu_share == share
+
+
+def test_workers_have_whole_gpus(asking):
+    assert asking(gpu=True, workers=2).runtime.gpu_share == 1
+    with pytest.raises(tp.RecipeError, match=r"gpu is 0.5 and workers 2: a share of a GPU is for one worker"):
+        asking(gpu=0.5, workers=2)
+
+
+def test_trials_share_a_gpu(asking):
+    recipe = asking(gpu=0.3)
+    node = Node(64, 1, {})
+    assert lack(recipe, 1, [node], times=3) is None
+    assert "and 1.33333 GPUs; the cluster has 64 CPUs, 1 GPUs" in str(lack(recipe, 1, [node], times=4))
+    assert fitting({"CPU": 64, "GPU": 2}, recipe) == 6
+    assert fitting({"CPU": 64}, recipe) == 0
 
 
 def test_labels_match_as_rays_selectors_do():

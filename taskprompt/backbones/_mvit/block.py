@@ -1,5 +1,7 @@
 """The block of MViTv2: pooling attention with relative positions; prefix tokens (CLS, guests) are never pooled."""
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -9,8 +11,11 @@ from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
 from taskprompt.nn.depthwise import depthwise
-from taskprompt.nn.lean import norm_linear
+from taskprompt.nn.lean import layer_norm, norm_linear
 from taskprompt.nn.positions import RelativePositions
+
+
+HAS_TRITON = find_spec("triton") is not None  # torch for GPUs brings it, but not on every system
 
 
 class Pool(nn.Module):
@@ -24,11 +29,20 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """b (t h w) (g c) -> b t h w g c."""
+        if x.device.type == "cuda" and HAS_TRITON:
+            from taskprompt.nn.pool_gpu import pool_norm
+
+            x = rearrange(x, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
+            return pool_norm(x, self.conv.weight, self.norm.weight, self.norm.bias, self.norm.eps, self.stride)
         if x.device.type != "cpu" or x.dtype != torch.bfloat16:
             return self._pool(x, grid)
         # On CPUs the backward pass of a strided depthwise convolution is several times slower in bf16 than in float32.
         with torch.autocast("cpu", enabled=False):
             return self._pool(x.float(), grid).to(x.dtype)
+
+    def normed(self, x: Tensor) -> Tensor:
+        """... c -> ... c: the norm alone."""
+        return layer_norm(x, self.norm.weight, self.norm.bias, self.norm.eps)[0]
 
     def _pool(self, x: Tensor, grid: Grid) -> Tensor:
         heads = x.shape[-1] // self.conv.in_channels
@@ -57,7 +71,7 @@ class PoolingAttention(nn.Module):
         q, k, v = (pool(part, self.grid) for pool, part in zip(pools, rest.chunk(3, -1), strict=True))
         # A copy of the few: what the norms keep for the backward pass would else be a view, and all of qkv with it.
         first = rearrange(first.clone(), "b n (three g c) -> three b n g c", three=3, g=self.heads).unbind()
-        q1, k1, v1 = (pool.norm(part) for pool, part in zip(pools, first, strict=True))
+        q1, k1, v1 = (pool.normed(part) for pool, part in zip(pools, first, strict=True))
         k, v = torch.cat([k1, k.flatten(1, 3)], 1), torch.cat([v1, v.flatten(1, 3)], 1)
         y = self._patches(q, k, v, prefix) + q.flatten(1, 3)
         y = torch.cat([attend(q1, k, v), y], 1)

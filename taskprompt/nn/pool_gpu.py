@@ -1,0 +1,184 @@
+"""A depthwise convolution of video and the norm behind it, as Triton kernels: on a GPU both are a matter of bytes moved.
+
+Each output is read, convolved and normalised in one pass, and nothing between is kept: the backward pass convolves again.
+Rows are (b t h w g): every head of every place has c channels of its own. Sums are float32, whatever the tensors are."""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+ROWS = 16  # that a program holds at once
+STEPS = 16  # such blocks in a row, where a program adds up gradients of weights
+
+
+def pool_norm(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor, eps: float, stride: int) -> Tensor:
+    """b t h w (g c), c 1 3 3 3, c, c -> b t h' w' g c: layer norm of the convolution that `depthwise` does a head."""
+    return _PoolNorm.apply(x, weight, gain, shift, eps, stride)
+
+
+class _PoolNorm(Function):
+    @staticmethod
+    def forward(ctx: Any, x, weight, gain, shift, eps, stride):
+        ctx.save_for_backward(x, weight, gain, shift)
+        ctx.eps, ctx.stride = eps, stride
+        shape = Shape(x, weight, stride)
+        y = x.new_empty(shape.out)
+        _forward[(triton.cdiv(shape.rows, ROWS),)](
+            x, shape.taps, gain, shift, y, *shape.sizes, eps, S=stride, R=ROWS, WIDE=shape.wide
+        )
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy):
+        x, weight, gain, shift = ctx.saved_tensors
+        shape = Shape(x, weight, ctx.stride)
+        chunks = triton.cdiv(shape.rows, ROWS * STEPS)
+        fixed = {"S": ctx.stride, "R": ROWS, "WIDE": shape.wide}
+        dz = torch.empty(shape.out, dtype=x.dtype, device=x.device)
+        of_norm = gain.new_empty(2, chunks, len(gain), dtype=torch.float32)
+        _norm_backward[(chunks,)](
+            x, shape.taps, gain, dy.contiguous(), dz, of_norm, *shape.sizes, ctx.eps, chunks, N=STEPS, **fixed
+        )
+        dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        _input_backward[(triton.cdiv(dx.numel() // len(gain), ROWS),)](dz, shape.taps, dx, *shape.sizes, **fixed)
+        of_taps = gain.new_empty(chunks, 27, len(gain), dtype=torch.float32)
+        _taps_backward[(chunks, 9)](x, dz, of_taps, *shape.sizes, N=STEPS, **fixed)
+        dgain, dshift = of_norm.sum(1).to(gain.dtype)
+        return dx, of_taps.sum(0).T.reshape(weight.shape).to(weight.dtype), dgain, dshift, None, None
+
+
+class Shape:
+    """What the kernels are told: sizes and strides of the input, rows of the output, weights a tap."""
+
+    def __init__(self, x: Tensor, weight: Tensor, stride: int):
+        b, t, h, w, d = x.shape
+        c, high, broad = len(weight), -(-h // stride), -(-w // stride)
+        assert x.stride()[1:] == (h * w * x.stride(3), w * x.stride(3), x.stride(3), 1), "places must lie in a row"
+        self.out = (b, t, high, broad, d // c, c)
+        self.rows = b * t * high * broad * (d // c)
+        self.sizes = (b, t, h, w, high, broad, d // c, c, x.stride(0), x.stride(3))
+        self.taps = weight.reshape(c, 27).T.contiguous()
+        self.wide = triton.next_power_of_2(c)
+
+
+@triton.jit
+def _place(row, T, H, W, G):
+    """Row -> b, t, h, w, g."""
+    g, row = row % G, row // G
+    w, row = row % W, row // W
+    h, row = row % H, row // H
+    return (row // T).to(tl.int64), row % T, h, w, g
+
+
+@triton.jit
+def _read(x, row, inside, kt, kh, kw, T, H, W, OH, OW, G, C, first, step, S: tl.constexpr, WIDE: tl.constexpr):
+    """rows c, float32: the input that a tap of the kernel meets at these outputs."""
+    c = tl.arange(0, WIDE)
+    b, t, h, w, g = _place(row, T, OH, OW, G)
+    t, h, w = t + kt - 1, h * S + kh - 1, w * S + kw - 1
+    ok = inside & (t >= 0) & (t < T) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
+    at = b * first + ((t * H + h) * W + w) * step + g * C
+    return tl.load(x + at[:, None] + c[None, :], mask=ok[:, None] & (c < C)[None, :], other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _standard(
+    x, taps, row, inside, T, H, W, OH, OW, G, C, first, step, eps, S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr
+):
+    """rows c: the convolution at these outputs with mean 0 and variance 1; rows: what it was divided by, inverted."""
+    c = tl.arange(0, WIDE)
+    z = tl.zeros((R, WIDE), tl.float32)
+    for tap in range(27):
+        seen = _read(x, row, inside, tap // 9, tap // 3 % 3, tap % 3, T, H, W, OH, OW, G, C, first, step, S, WIDE)
+        z += seen * tl.load(taps + tap * C + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    z = tl.where((c < C)[None, :], z - (tl.sum(z, 1) / C)[:, None], 0.0)
+    rstd = 1 / tl.sqrt(tl.sum(z * z, 1) / C + eps)
+    return z * rstd[:, None], rstd
+
+
+@triton.jit
+def _forward(
+    x, taps, gain, shift, y, B, T, H, W, OH, OW, G, C, first, step, eps,
+    S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    c = tl.arange(0, WIDE)
+    row = tl.program_id(0) * R + tl.arange(0, R)
+    inside = row < B * T * OH * OW * G
+    z, _ = _standard(x, taps, row, inside, T, H, W, OH, OW, G, C, first, step, eps, S, R, WIDE)
+    a = tl.load(gain + c, mask=c < C, other=0.0).to(tl.float32)
+    b = tl.load(shift + c, mask=c < C, other=0.0).to(tl.float32)
+    at = row.to(tl.int64)[:, None] * C + c[None, :]
+    tl.store(y + at, z * a[None, :] + b[None, :], mask=inside[:, None] & (c < C)[None, :])
+
+
+@triton.jit
+def _norm_backward(
+    x, taps, gain, dy, dz, sums, B, T, H, W, OH, OW, G, C, first, step, eps, chunks,
+    N: tl.constexpr, S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    c = tl.arange(0, WIDE)
+    a = tl.load(gain + c, mask=c < C, other=0.0).to(tl.float32)
+    dgain, dshift = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
+    for i in range(N):
+        row = (tl.program_id(0) * N + i) * R + tl.arange(0, R)
+        inside = row < B * T * OH * OW * G
+        z, rstd = _standard(x, taps, row, inside, T, H, W, OH, OW, G, C, first, step, eps, S, R, WIDE)
+        at, kept = row.to(tl.int64)[:, None] * C + c[None, :], inside[:, None] & (c < C)[None, :]
+        d = tl.load(dy + at, mask=kept, other=0.0).to(tl.float32)
+        dgain += tl.sum(d * z, 0)
+        dshift += tl.sum(d, 0)
+        d = d * a[None, :]
+        d = d - (tl.sum(d, 1) / C)[:, None] - z * (tl.sum(d * z, 1) / C)[:, None]
+        tl.store(dz + at, d * rstd[:, None], mask=kept)
+    at = tl.program_id(0) * C + c
+    tl.store(sums + at, dgain, mask=c < C)
+    tl.store(sums + chunks * C + at, dshift, mask=c < C)
+
+
+@triton.jit
+def _input_backward(
+    dz, taps, dx, B, T, H, W, OH, OW, G, C, first, step,
+    S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    c = tl.arange(0, WIDE)
+    row = tl.program_id(0) * R + tl.arange(0, R)
+    inside = row < B * T * H * W * G
+    b, t, h, w, g = _place(row, T, H, W, G)
+    sums = tl.zeros((R, WIDE), tl.float32)
+    for tap in range(27):
+        ot, oh, ow = t + 1 - tap // 9, h + 1 - tap // 3 % 3, w + 1 - tap % 3
+        ok = inside & (ot >= 0) & (ot < T) & (oh >= 0) & (oh % S == 0) & (ow >= 0) & (ow % S == 0)
+        ok = ok & (oh // S < OH) & (ow // S < OW)
+        at = ((((b * T + ot) * OH + oh // S) * OW + ow // S) * G + g) * C
+        d = tl.load(dz + at[:, None] + c[None, :], mask=ok[:, None] & (c < C)[None, :], other=0.0).to(tl.float32)
+        sums += d * tl.load(taps + tap * C + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    at = row.to(tl.int64)[:, None] * C + c[None, :]
+    tl.store(dx + at, sums, mask=inside[:, None] & (c < C)[None, :])
+
+
+@triton.jit
+def _taps_backward(
+    x, dz, sums, B, T, H, W, OH, OW, G, C, first, step,
+    N: tl.constexpr, S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    c = tl.arange(0, WIDE)
+    kt, kh = tl.program_id(1) // 3, tl.program_id(1) % 3
+    left, middle, right = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
+    for i in range(N):
+        row = (tl.program_id(0) * N + i) * R + tl.arange(0, R)
+        inside = row < B * T * OH * OW * G
+        at = row.to(tl.int64)[:, None] * C + c[None, :]
+        d = tl.load(dz + at, mask=inside[:, None] & (c < C)[None, :], other=0.0).to(tl.float32)
+        left += tl.sum(d * _read(x, row, inside, kt, kh, 0, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
+        middle += tl.sum(d * _read(x, row, inside, kt, kh, 1, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
+        right += tl.sum(d * _read(x, row, inside, kt, kh, 2, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
+    at = (tl.program_id(0) * 27 + tl.program_id(1) * 3) * C + c
+    tl.store(sums + at, left, mask=c < C)
+    tl.store(sums + at + C, middle, mask=c < C)
+    tl.store(sums + at + 2 * C, right, mask=c < C)
