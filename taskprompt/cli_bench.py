@@ -86,12 +86,17 @@ def bench_label(
 
 @bench.command("model")
 def bench_model(
-    rounds: int = 5, threads: int = 2, compiled: Annotated[bool, typer.Option("--compile")] = False
+    rounds: int = 5,
+    threads: int = 2,
+    clips: Annotated[
+        int | None, typer.Option(help="Of a batch; 1 on a CPU, 32 on a GPU.", min=1, show_default=False)
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compile")] = False,
 ) -> None:
     """MViTv2-S of 16 x 224 x 224 beside torchvision's: seconds, memory, the price of prompts, the machine's limit."""
     from taskprompt.runtime.bench_model import bench_model as measure
 
-    found = measure(rounds, threads, compiled)
+    found = measure(rounds, threads, compiled, clips)
     print(f"matrix products: {found.rate / 1e9:.0f} GFLOP/s; batches of {found.clips}")
     print(
         "way           forward s  of first  share of limit   training s  of first  share of limit   peak MB  of first"

@@ -1,7 +1,7 @@
-"""A depthwise convolution of video and the norm behind it, as Triton kernels: on a GPU both are a matter of bytes moved.
+"""A depthwise convolution of video and the norm behind it, as Triton kernels: on a GPU they are a matter of bytes.
 
-Each output is read, convolved and normalised in one pass, and nothing between is kept: the backward pass convolves again.
-Rows are (b t h w g): every head of every place has c channels of its own. Sums are float32, whatever the tensors are."""
+One pass reads, convolves and normalises, and nothing between is kept: the backward pass convolves again. Rows are
+(b t h w g): every head of every place has c channels of its own. Sums are float32, whatever the tensors are."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-ROWS = 16  # that a program holds at once
+ROWS = 32  # that a program holds at once
 STEPS = 16  # such blocks in a row, where a program adds up gradients of weights
 
 
@@ -24,7 +24,7 @@ def pool_norm(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor, eps: float
 class _PoolNorm(Function):
     @staticmethod
     def forward(ctx: Any, x, weight, gain, shift, eps, stride):
-        ctx.save_for_backward(x, weight, gain, shift)
+        ctx.save_for_backward(x, weight, gain)
         ctx.eps, ctx.stride = eps, stride
         shape = Shape(x, weight, stride)
         y = x.new_empty(shape.out)
@@ -36,19 +36,30 @@ class _PoolNorm(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy):
-        x, weight, gain, shift = ctx.saved_tensors
+        x, weight, gain = ctx.saved_tensors
         shape = Shape(x, weight, ctx.stride)
         chunks = triton.cdiv(shape.rows, ROWS * STEPS)
         fixed = {"S": ctx.stride, "R": ROWS, "WIDE": shape.wide}
         dz = torch.empty(shape.out, dtype=x.dtype, device=x.device)
         of_norm = gain.new_empty(2, chunks, len(gain), dtype=torch.float32)
         _norm_backward[(chunks,)](
-            x, shape.taps, gain, dy.contiguous(), dz, of_norm, *shape.sizes, ctx.eps, chunks, N=STEPS, **fixed
+            x,
+            shape.taps,
+            gain,
+            dy.contiguous(),
+            dz,
+            of_norm,
+            *shape.sizes,
+            ctx.eps,
+            chunks,
+            N=STEPS,
+            num_warps=8,
+            **fixed,
         )
         dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         _input_backward[(triton.cdiv(dx.numel() // len(gain), ROWS),)](dz, shape.taps, dx, *shape.sizes, **fixed)
         of_taps = gain.new_empty(chunks, 27, len(gain), dtype=torch.float32)
-        _taps_backward[(chunks, 9)](x, dz, of_taps, *shape.sizes, N=STEPS, **fixed)
+        _taps_backward[(chunks, 9)](x, dz, of_taps, *shape.sizes, N=STEPS, num_warps=8, **fixed)
         dgain, dshift = of_norm.sum(1).to(gain.dtype)
         return dx, of_taps.sum(0).T.reshape(weight.shape).to(weight.dtype), dgain, dshift, None, None
 
@@ -124,21 +135,21 @@ def _norm_backward(
 ):  # fmt: skip
     c = tl.arange(0, WIDE)
     a = tl.load(gain + c, mask=c < C, other=0.0).to(tl.float32)
-    dgain, dshift = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
+    dgain, dshift = tl.zeros((R, WIDE), tl.float32), tl.zeros((R, WIDE), tl.float32)  # rows are added up at the end
     for i in range(N):
         row = (tl.program_id(0) * N + i) * R + tl.arange(0, R)
         inside = row < B * T * OH * OW * G
         z, rstd = _standard(x, taps, row, inside, T, H, W, OH, OW, G, C, first, step, eps, S, R, WIDE)
         at, kept = row.to(tl.int64)[:, None] * C + c[None, :], inside[:, None] & (c < C)[None, :]
         d = tl.load(dy + at, mask=kept, other=0.0).to(tl.float32)
-        dgain += tl.sum(d * z, 0)
-        dshift += tl.sum(d, 0)
+        dgain += d * z
+        dshift += d
         d = d * a[None, :]
         d = d - (tl.sum(d, 1) / C)[:, None] - z * (tl.sum(d * z, 1) / C)[:, None]
         tl.store(dz + at, d * rstd[:, None], mask=kept)
     at = tl.program_id(0) * C + c
-    tl.store(sums + at, dgain, mask=c < C)
-    tl.store(sums + chunks * C + at, dshift, mask=c < C)
+    tl.store(sums + at, tl.sum(dgain, 0), mask=c < C)
+    tl.store(sums + chunks * C + at, tl.sum(dshift, 0), mask=c < C)
 
 
 @triton.jit
@@ -169,16 +180,17 @@ def _taps_backward(
 ):  # fmt: skip
     c = tl.arange(0, WIDE)
     kt, kh = tl.program_id(1) // 3, tl.program_id(1) % 3
-    left, middle, right = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
+    left = tl.zeros((R, WIDE), tl.float32)
+    middle, right = left, left
     for i in range(N):
         row = (tl.program_id(0) * N + i) * R + tl.arange(0, R)
         inside = row < B * T * OH * OW * G
         at = row.to(tl.int64)[:, None] * C + c[None, :]
         d = tl.load(dz + at, mask=inside[:, None] & (c < C)[None, :], other=0.0).to(tl.float32)
-        left += tl.sum(d * _read(x, row, inside, kt, kh, 0, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
-        middle += tl.sum(d * _read(x, row, inside, kt, kh, 1, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
-        right += tl.sum(d * _read(x, row, inside, kt, kh, 2, T, H, W, OH, OW, G, C, first, step, S, WIDE), 0)
+        left += d * _read(x, row, inside, kt, kh, 0, T, H, W, OH, OW, G, C, first, step, S, WIDE)
+        middle += d * _read(x, row, inside, kt, kh, 1, T, H, W, OH, OW, G, C, first, step, S, WIDE)
+        right += d * _read(x, row, inside, kt, kh, 2, T, H, W, OH, OW, G, C, first, step, S, WIDE)
     at = (tl.program_id(0) * 27 + tl.program_id(1) * 3) * C + c
-    tl.store(sums + at, left, mask=c < C)
-    tl.store(sums + at + C, middle, mask=c < C)
-    tl.store(sums + at + 2 * C, right, mask=c < C)
+    tl.store(sums + at, tl.sum(left, 0), mask=c < C)
+    tl.store(sums + at + C, tl.sum(middle, 0), mask=c < C)
+    tl.store(sums + at + 2 * C, tl.sum(right, 0), mask=c < C)

@@ -1,11 +1,10 @@
-"""The GPU's pooling against torch's own, run by Triton's interpreter on the CPU: in a process that knows it from the start."""
+"""The GPU's pooling against torch's own, by Triton's interpreter on the CPU, in a process told so from the start."""
 
 import os
 import subprocess
 import sys
 
 import pytest
-import torch
 
 pytest.importorskip("triton")
 PROGRAM = """
@@ -28,10 +27,9 @@ def check(b, t, h, w, g, c, stride, offset):
     for a, e in zip(torch.autograd.grad(found, inputs, dy), expected, strict=True):
         torch.testing.assert_close(a, e, rtol=1e-4, atol=1e-4 * float(e.abs().max()))
 
-check(2, 3, 4, 5, 2, 6, 1, 1)
+check(2, 2, 3, 2, 2, 6, 1, 1)
 check(1, 2, 5, 3, 1, 8, 2, 3)
-check(2, 1, 1, 2, 3, 5, 3, 0)
-check(1, 4, 9, 9, 1, 12, 1, 2)  # more rows than a program holds
+check(1, 1, 25, 21, 1, 4, 1, 0)  # more rows than a program takes
 print("agreed")
 """
 

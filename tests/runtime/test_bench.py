@@ -3,7 +3,7 @@
 import torch
 
 from taskprompt.runtime.bench import bench_data, data_recipe
-from taskprompt.runtime.bench_model import WAYS, Facts, matrix_rate, operations, peak
+from taskprompt.runtime.bench_model import WAYS, Facts, make, matrix_rate, operations, peak
 from taskprompt.runtime.bench_ray import bench_ray
 from taskprompt.runtime.bench_scenes import bench_scenes
 from taskprompt.runtime.bench_step import bench_step
@@ -21,7 +21,7 @@ def test_models_at_full_size():
     flops = {way: operations(way) for way in WAYS}
     assert round(flops["torchvision"] / 2e9, 1) == 64.2
     assert flops["torchvision"] < flops["taskprompt"] < flops["five prompts"] < 1.1 * flops["torchvision"]
-    memory = {way: peak(way, cpu, 1, False) for way in ("torchvision", "five prompts")}
+    memory = {way: peak(way, cpu, 1, False, make(way, cpu, 1, False)) for way in ("torchvision", "five prompts")}
     assert 0.5e9 < memory["five prompts"] < memory["torchvision"]
     facts = Facts(2, {}, {}, memory, flops, rate=flops["torchvision"])
     assert facts.floor("torchvision") == 2

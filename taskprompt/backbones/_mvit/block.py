@@ -14,7 +14,6 @@ from taskprompt.nn.depthwise import depthwise
 from taskprompt.nn.lean import layer_norm, norm_linear
 from taskprompt.nn.positions import RelativePositions
 
-
 HAS_TRITON = find_spec("triton") is not None  # torch for GPUs brings it, but not on every system
 
 
