@@ -9,71 +9,95 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 ROWS = 32  # that a program holds at once
 STEPS = 16  # such blocks in a row, where a program adds up gradients of weights
 
 
+# Operators of torch's, so that a compiler takes each as a whole: it need not know what is inside.
+@torch.library.custom_op("taskprompt::pool_norm", mutates_args=())
 def pool_norm(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor, eps: float, stride: int) -> Tensor:
     """b t h w (g c), c 1 3 3 3, c, c -> b t h' w' g c: layer norm of the convolution that `depthwise` does a head."""
-    return _PoolNorm.apply(x, weight, gain, shift, eps, stride)
+    shape = Shape(x, weight, stride)
+    y = x.new_empty(shape.out)
+    _forward[(triton.cdiv(shape.rows, ROWS),)](
+        shape.x, shape.taps, gain, shift, y, *shape.sizes, eps, S=stride, R=ROWS, WIDE=shape.wide
+    )
+    return y
 
 
-class _PoolNorm(Function):
-    @staticmethod
-    def forward(ctx: Any, x, weight, gain, shift, eps, stride):
-        ctx.save_for_backward(x, weight, gain)
-        ctx.eps, ctx.stride = eps, stride
-        shape = Shape(x, weight, stride)
-        y = x.new_empty(shape.out)
-        _forward[(triton.cdiv(shape.rows, ROWS),)](
-            x, shape.taps, gain, shift, y, *shape.sizes, eps, S=stride, R=ROWS, WIDE=shape.wide
-        )
-        return y
+@pool_norm.register_fake
+def _(x, weight, gain, shift, eps, stride):
+    return x.new_empty(outputs(x, weight, stride))
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy):
-        x, weight, gain = ctx.saved_tensors
-        shape = Shape(x, weight, ctx.stride)
-        chunks = triton.cdiv(shape.rows, ROWS * STEPS)
-        fixed = {"S": ctx.stride, "R": ROWS, "WIDE": shape.wide}
-        dz = torch.empty(shape.out, dtype=x.dtype, device=x.device)
-        of_norm = gain.new_empty(2, chunks, len(gain), dtype=torch.float32)
-        _norm_backward[(chunks,)](
-            x,
-            shape.taps,
-            gain,
-            dy.contiguous(),
-            dz,
-            of_norm,
-            *shape.sizes,
-            ctx.eps,
-            chunks,
-            N=STEPS,
-            num_warps=8,
-            **fixed,
-        )
-        dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        _input_backward[(triton.cdiv(dx.numel() // len(gain), ROWS),)](dz, shape.taps, dx, *shape.sizes, **fixed)
-        of_taps = gain.new_empty(chunks, 27, len(gain), dtype=torch.float32)
-        _taps_backward[(chunks, 9)](x, dz, of_taps, *shape.sizes, N=STEPS, num_warps=8, **fixed)
-        dgain, dshift = of_norm.sum(1).to(gain.dtype)
-        return dx, of_taps.sum(0).T.reshape(weight.shape).to(weight.dtype), dgain, dshift, None, None
+
+@torch.library.custom_op("taskprompt::pool_norm_backward", mutates_args=())
+def pool_norm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, gain: Tensor, eps: float, stride: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, weight, gain and shift."""
+    shape = Shape(x, weight, stride)
+    chunks = triton.cdiv(shape.rows, ROWS * STEPS)
+    fixed = {"S": stride, "R": ROWS, "WIDE": shape.wide}
+    dz = x.new_empty(shape.out)
+    of_norm = gain.new_empty(2, chunks, len(gain), dtype=torch.float32)
+    _norm_backward[(chunks,)](
+        shape.x,
+        shape.taps,
+        gain,
+        dy.contiguous(),
+        dz,
+        of_norm,
+        *shape.sizes,
+        eps,
+        chunks,
+        N=STEPS,
+        num_warps=8,
+        **fixed,
+    )
+    dx = x.new_empty(x.shape)
+    _input_backward[(triton.cdiv(dx.numel() // len(gain), ROWS),)](dz, shape.taps, dx, *shape.sizes, **fixed)
+    of_taps = gain.new_empty(chunks, 27, len(gain), dtype=torch.float32)
+    _taps_backward[(chunks, 9)](shape.x, dz, of_taps, *shape.sizes, N=STEPS, num_warps=8, **fixed)
+    dweight = of_taps.sum(0).T.reshape(weight.shape).to(weight.dtype).contiguous()
+    dgain, dshift = of_norm.sum(1).to(gain.dtype).unbind()
+    return dx, dweight, dgain.clone(), dshift.clone()  # an operator's outputs are no views
+
+
+@pool_norm_backward.register_fake
+def _(dy, x, weight, gain, eps, stride):
+    return x.new_empty(x.shape), weight.new_empty(weight.shape), gain.new_empty(gain.shape), gain.new_empty(gain.shape)
+
+
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    x, weight, gain, _, ctx.eps, ctx.stride = inputs
+    ctx.save_for_backward(x, weight, gain)
+
+
+def _backward(ctx: Any, dy: Tensor):
+    return *pool_norm_backward(dy, *ctx.saved_tensors, ctx.eps, ctx.stride), None, None
+
+
+pool_norm.register_autograd(_backward, setup_context=_setup)
+
+
+def outputs(x: Tensor, weight: Tensor, stride: int) -> tuple[int, ...]:
+    """b t h' w' g c."""
+    b, t, h, w, d = x.shape
+    return b, t, -(-h // stride), -(-w // stride), d // len(weight), len(weight)
 
 
 class Shape:
-    """What the kernels are told: sizes and strides of the input, rows of the output, weights a tap."""
+    """What the kernels are told: the input, its sizes and strides, rows of the output, weights a tap."""
 
     def __init__(self, x: Tensor, weight: Tensor, stride: int):
-        b, t, h, w, d = x.shape
-        c, high, broad = len(weight), -(-h // stride), -(-w // stride)
-        assert x.stride()[1:] == (h * w * x.stride(3), w * x.stride(3), x.stride(3), 1), "places must lie in a row"
-        self.out = (b, t, high, broad, d // c, c)
-        self.rows = b * t * high * broad * (d // c)
-        self.sizes = (b, t, h, w, high, broad, d // c, c, x.stride(0), x.stride(3))
+        _, t, h, w, _ = x.shape
+        step = x.stride(3)
+        # A part of the channels of tokens that lie in a row, as `chunk` of all three gives it, is read where it lies.
+        self.x = x if x.stride()[1:] == (h * w * step, w * step, step, 1) else x.contiguous()
+        self.out = b, _, high, broad, g, c = outputs(x, weight, stride)
+        self.rows = b * t * high * broad * g
+        self.sizes = (b, t, h, w, high, broad, g, c, self.x.stride(0), self.x.stride(3))
         self.taps = weight.reshape(c, 27).T.contiguous()
         self.wide = triton.next_power_of_2(c)
 

@@ -10,7 +10,7 @@ pytest.importorskip("triton")
 PROGRAM = """
 import torch, torch.nn.functional as F
 from taskprompt.nn.depthwise import whole
-from taskprompt.nn.pool_gpu import pool_norm
+from taskprompt.nn.pool_gpu import pool_norm, pool_norm_backward
 
 def check(b, t, h, w, g, c, stride, offset):
     torch.manual_seed(0)
@@ -30,6 +30,14 @@ def check(b, t, h, w, g, c, stride, offset):
 check(2, 2, 3, 2, 2, 6, 1, 1)
 check(1, 2, 5, 3, 1, 8, 2, 3)
 check(1, 1, 25, 21, 1, 4, 1, 0)  # more rows than a program takes
+x = torch.randn(1, 2, 3, 2, 4, requires_grad=True)
+weights = [torch.randn(2, 1, 3, 3, 3, requires_grad=True), *torch.randn(2, 2).requires_grad_().unbind()]
+torch.library.opcheck(pool_norm, (x, *weights, 1e-6, 1))
+dy = torch.randn(1, 2, 3, 2, 2, 2)
+torch.library.opcheck(pool_norm_backward, (dy, x.detach(), *(w.detach() for w in weights[:2]), 1e-6, 1))
+expected = torch.autograd.grad(pool_norm(x, *weights, 1e-6, 1), x, dy)
+compiled = torch.compile(pool_norm, backend="aot_eager", fullgraph=True)
+torch.testing.assert_close(torch.autograd.grad(compiled(x, *weights, 1e-6, 1), x, dy), expected)
 print("agreed")
 """
 
