@@ -3,6 +3,9 @@
 One pass reads, convolves and normalises, and nothing between is kept: the backward pass convolves again. Rows are
 (b t h w g): every head of every place has c channels of its own. Sums are float32, whatever the tensors are."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
+# (Triton calls its kernels in a way of its own.)
+
 from typing import Any
 
 import torch

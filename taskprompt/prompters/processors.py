@@ -41,7 +41,10 @@ class FeatureProcessors(nn.Module):
 
 
 class Processor(nn.Module):
-    """b t h w d -> b t d, the mean of each frame, and b h w d, that of each place, each through a layer of its own."""
+    """b t h w d -> b t d, the maximum of each frame, and b h w d, that of each place, each through a layer of its own.
+
+    The maximum, as in table A1. Of means, the mean that is aligned would be a linear map of the clip's mean: where and
+    when something is would be lost (20.6 top-1 with four tiers, 28.0 with maxima; docs/results.md)."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -49,8 +52,8 @@ class Processor(nn.Module):
         self.places = nn.Linear(dim, dim)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        frames = self.frames(reduce(patches, "b t h w d -> b t d", "mean"))
-        return frames, self.places(reduce(patches, "b t h w d -> b h w d", "mean"))
+        frames = self.frames(reduce(patches, "b t h w d -> b t d", "max"))
+        return frames, self.places(reduce(patches, "b t h w d -> b h w d", "max"))
 
 
 class Integration(nn.Module):

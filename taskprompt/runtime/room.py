@@ -42,7 +42,7 @@ def worker_counts(recipe: Recipe) -> list[int]:
     )
 
 
-def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[float, int, str]:
+def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[float, float, str]:
     """CPUs and GPUs that a recipe asks for at once, with so many workers or the fewest; the sum in words.
 
     times: runs of it side by side, as a sweep has them."""

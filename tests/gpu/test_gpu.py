@@ -3,21 +3,18 @@
 import math
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from encoders import CASES
 
 import taskprompt as tp
 from taskprompt.core.loading import validate
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.testing.backbone import seeded_encoder, tensors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-from test_every_backbone import CASES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 RECIPES = Path(__file__).parents[2] / "recipes"
