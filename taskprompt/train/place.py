@@ -40,7 +40,7 @@ class Place:
 def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> Place:
     """A place without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
     if runtime.gpu and not torch.cuda.is_available():
-        raise SpecError("runtime.gpu is true, but torch sees no GPU here. Set runtime.gpu=false.")
+        raise SpecError(f"runtime.gpu is {runtime.gpu}, but torch sees no GPU here. Set runtime.gpu=false.")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     return Place(device=torch.device("cuda" if runtime.gpu else "cpu"), notify=notify)
