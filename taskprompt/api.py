@@ -99,7 +99,8 @@ def compare(
     metric's name says.
     overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as there is room for. A
     recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume, fresh and watch are
-    as for `tune`, and so are the errors; a run that fails is told below the table."""
+    as for `tune`, and so are the errors; with resume there may be more recipes or seeds than before. A run that fails
+    is told below the table."""
     from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
 
     sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)

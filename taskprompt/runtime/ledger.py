@@ -43,7 +43,7 @@ class Ledger:
         verdicts: dict[int, str] = {}
         for event in self.run.journal():
             number = event["trial"]
-            if event["event"] == "begin" and self._ask() != event["values"]:
+            if event["event"] == "begin" and self._ask(event["values"]) != event["values"]:
                 raise CheckpointError(
                     f"{self.run.path}: trial {number} has other values than this version of optuna, "
                     f"{optuna.__version__}, suggests. Resume with the version that began it, or start with --fresh."
@@ -114,14 +114,15 @@ class Ledger:
         self.run.write_results(self.rows, self.sweep)
         self.tell(row, what, best(self.rows, self.sweep))
 
-    def _ask(self) -> dict[str, Any]:
-        """Field -> value of the next trial."""
+    def _ask(self, begun: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Field -> value of the next trial. `begun`: what they were, where it has begun before."""
         number = len(self.asked)
         if self.asha is not None:
             self.asha.on_trial_add(None, named(number))  # type: ignore[arg-type]
         if self.sweep.searcher == "grid":
             self.asked.append(None)
-            return self.sweep.combinations()[number]
+            known = [row.values for row in self.rows]  # not the first so many: the grid may have grown since
+            return begun or next(values for values in self.sweep.combinations() if values not in known)
         self.asked.append(self.study.ask(self.space))
         return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.axes.items()}
 

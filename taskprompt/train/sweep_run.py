@@ -89,10 +89,15 @@ class SweepRun:
         return run
 
     def _check_same(self, sweep: Sweep, bases: Mapping[str, Recipe]) -> None:
+        before, begun = load_bases(self.sweep), len(self.trials())
         old, new = self.sweep.model_dump(mode="json"), sweep.model_dump(mode="json")
         changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
-        changed += ["recipe"] if load_bases(self.sweep) != bases else []
-        begun = len(self.trials())
+        if sweep.searcher == self.sweep.searcher == "grid":  # which may grow, for nothing follows from its order
+            grid = sweep.combinations()
+            changed = [c for c in changed if c != "search" or any(v not in grid for v in self.sweep.combinations())]
+            changed += ["recipe"] if any(bases.get(name) != base for name, base in before.items()) else []
+        else:
+            changed += ["recipe"] if before != bases else []
         if changed:
             raise CheckpointError(
                 f"{self.path}: holds another sweep; other than here: {', '.join(changed)}. "

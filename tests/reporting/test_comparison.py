@@ -10,6 +10,7 @@ import taskprompt as tp
 from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
+from taskprompt.runtime.ledger import Ledger
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 
 VALUES = {"plain": [0.30, 0.34, 0.32], "p_vit": [0.40, 0.41, None]}  # seed 2 of p_vit diverged
@@ -65,6 +66,31 @@ def test_its_forms(run):
     assert lines[-1] == "- p_vit, seed 2: step 3: the loss is nan."
     assert r"p\_vit & 2 & $40.5 \pm 6.4$ & $+8.5 \pm 19.1$ & 2.0 \\" in texts["comparison.tex"]
     assert json.loads(texts["comparison.json"])["recipes"][1]["gain"]["runs"] == 2
+
+
+def test_it_grows_by_recipes_and_seeds(run, files, squares, tmp_path):
+    """What has ended stays, whatever its place in the grid is now; only what is new is begun."""
+    (tmp_path / "shared.yaml").write_text(yaml.safe_dump(squares | {"prompter": {"kind": "shared"}}))
+    sweep = comparison_sweep([files[0], str(tmp_path / "shared.yaml"), files[1]], 4, "test/action/top1", None, {})
+    before = run.trials()
+    ledger = Ledger(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)
+    begun = [row.values for row in iter(ledger.next, None)]
+    assert begun == [v for v in sweep.combinations() if v["recipe"] == "shared" or v["seed"] == 3]
+    assert len(begun) == 6
+    assert ledger.rows[:6] == before
+    rows = compare_rows(ledger.rows, ledger.sweep.names)
+    assert [row.recipe for row in rows] == ["plain", "shared", "p_vit"]
+    assert rows[2].gain == compare_rows(before, ("plain", "p_vit"))[1].gain
+    again = Ledger(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)  # killed, and gone on with
+    assert [row.values for row in iter(again.next, None)] == begun
+
+
+def test_it_does_not_shrink_or_change(run, files, squares):
+    with pytest.raises(tp.CheckpointError, match="holds another sweep; other than here: search"):
+        SweepRun.start(run.path, comparison_sweep(files, 2, "test/action/top1", None, {}), resume=True)
+    (run.path.parent / "plain.yaml").write_text(yaml.safe_dump(squares | {"seed": 7}))
+    with pytest.raises(tp.CheckpointError, match="holds another sweep; other than here: recipe"):
+        SweepRun.start(run.path, comparison_sweep(files, 4, "test/action/top1", None, {}), resume=True)
 
 
 def test_the_page_shows_it(run):
