@@ -2,7 +2,8 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -82,6 +83,7 @@ class MultiTaskModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    keeper: Callable[..., tuple[Features, None]] | None = None  # set by the trainer: knows what a frozen encoder says
 
     def __init__(self, backbone: Backbone, prompter: Prompter, tasks: Mapping[str, Task], clip: ClipSpec):
         super().__init__()
@@ -94,7 +96,8 @@ class MultiTaskModel(nn.Module):
 
     def features(self, video: Tensor) -> Features:
         """b t h w c uint8 -> Features. Normalised here, so that pixels cross to the device as bytes."""
-        return self.prompter(self.encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
+        encoder = self.encoder if self.keeper is None else partial(self.keeper, self.encoder, video)
+        return self.prompter(encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
     def forward(self, video: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """b t h w c uint8 -> task -> output of the rows named for it (m first), of all b where rows is None.

@@ -1,5 +1,6 @@
 """Recipe: all that a run is, in one yaml."""
 
+import dataclasses
 import re
 from typing import Annotated, Literal
 
@@ -24,6 +25,7 @@ class Stage(Spec):
     tasks: tuple[str, ...] | None = None  # null: all whose label its sources give
     sources: tuple[str, ...] | None = None  # null: all of the recipe
     freeze: tuple[str, ...] = ()  # parts kept as they are, in eval mode: encoder, heads.depth, encoder.blocks.0
+    features: str | None = None  # folder that keeps what a frozen encoder makes of each clip; null: made every time
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # all three take `lr`, `weight_decay` and `betas`
     lr: float = Field(default=1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
     final_lr: float = Field(default=0.0, ge=0)  # rate at the end of the cosine
@@ -112,11 +114,28 @@ class Recipe(Spec):
             here = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
             if stage.mixup and not any(self.tasks[n].mixes for n in self.stage_tasks(stage) if n in self.tasks):
                 yield f"stages.{i}.mixup: found {stage.mixup}, but no task here mixes: action does. Remove it."
+            yield from (f"stages.{i}.features: {what}" for what in self._features_problems(stage) if stage.features)
             if not self.stage_tasks(stage):
                 yield f"stages.{i}: its sources label no task of the recipe. Add a source, or set `only` of these."
             for name in stage.tasks or ():
                 if name in everywhere - here:
                     yield f"stages.{i}: task {name!r} has no label in this stage's sources. Add a source that gives it."
+
+    def _features_problems(self, stage: Stage):
+        if "encoder" not in stage.freeze:
+            yield "are kept of a frozen encoder alone. Add encoder to freeze, or remove features."
+        try:
+            self.prompter.check(dataclasses.replace(self.dims(), hosts=False))
+        except SpecError:
+            yield "this prompter puts prompts into the encoder, whose features change with them. Remove features."
+        if stage.mixup:
+            yield "clips that mixup blends never come again. Remove mixup or features."
+        if self.runtime.parallel == "fsdp":
+            yield "cannot be kept where weights are sharded. Set runtime.parallel to ddp, or remove features."
+        for name, source in self.stage_sources(stage).items():
+            if not (source.augment or self.augment).still:
+                what = f"the clips of {name!r} are changed at random, so none comes again"
+                yield f"{what}. Give it `augment: {{jitter: false, scale: [1, 1], flip: 0}}`, or remove features."
 
     def _task_problems(self):
         for name, task in self.tasks.items():

@@ -17,6 +17,7 @@ from taskprompt.train.average import Average
 from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.feed import Feed
 from taskprompt.train.folder import logged, owned
+from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.parallel import is_sharded, whole
@@ -101,6 +102,9 @@ class Job:
         if is_sharded(self.model):  # what a shard trains is settled when it is made
             self.model = self._plain_copy(self.model_state())
         freeze(self.model, stage, recipe.stage_tasks(stage))
+        self.model.keeper = None
+        if stage.features:
+            self.model.keeper = Keeper(stage.features, recipe.backbone, recipe.clip, self.model.encoder)
         self.model.encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
         if recipe.runtime.compile:
             self.model.encoder.compile()
@@ -125,6 +129,7 @@ class Job:
     def _plain_copy(self, state: dict[str, Tensor]) -> MultiTaskModel:
         model = build_model(self.recipe).to(self.place.device)
         model.load_state_dict(state)
+        model.keeper = self.model.keeper
         return model
 
     def note(self, step: Step, stage: Stage) -> None:

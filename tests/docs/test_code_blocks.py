@@ -16,7 +16,7 @@ from pages import PAGES, ROOT, blocks
 from PIL import Image
 
 import taskprompt as tp
-from taskprompt.core.recipe import Recipe
+from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.train.predict import write_picture
 from taskprompt.train.run import build_model, check_fits
 from taskprompt.train.sweep_check import check_sweep
@@ -27,7 +27,7 @@ COUNTS = {
     "docs/add_a_backbone.md": (3, 1, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
-    "docs/captions.md": (2, 4, 1),
+    "docs/captions.md": (2, 5, 1),
     "docs/checkpoints.md": (1, 1, 0),
     "docs/cluster.md": (2, 2, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
@@ -187,11 +187,11 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
-    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 7
+    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 8
 
 
 def test_fragments_are_valid_in_a_recipe(folder):
-    """A fragment's entries are parts of a recipe: each source, labeler, task, backbone and weights validates."""
+    """A fragment's entries are parts of a recipe: each source, labeler, task, stage, backbone and weights validates."""
     parts = {"backbone": tp.Backbone, "weights": tp.Weights}
     seen = 0
     for page in COUNTS:
@@ -202,10 +202,13 @@ def test_fragments_are_valid_in_a_recipe(folder):
                     for entry in found.pop(group, {}).values():
                         interface.model_validate(entry)
                         seen += 1
+                for stage in found.pop("stages", ()):
+                    Stage.model_validate(stage)
+                    seen += 1
                 for name, entry in found.items():
                     parts[name].model_validate(entry)
                     seen += 1
-    assert seen == 10
+    assert seen == 11
 
 
 def test_the_layout_of_the_docs_renames():

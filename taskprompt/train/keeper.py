@@ -1,0 +1,96 @@
+"""Keeper: the features of a frozen encoder on disk, so that each clip goes through it once.
+
+A clip is known by its own pixels, and the encoder by its weights, spec and number format: what is taken for a clip's
+features is what the encoder would make of it. Nothing is gained where pixels never come again, so stages that change
+their clips at random may not ask for it."""
+
+import hashlib
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from taskprompt.core.errors import CheckpointError, SpecError
+from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.types import Features
+
+EDITION = "features1"  # to be changed with whatever changes what an encoder makes of a clip with the same weights
+
+
+class Keeper:
+    """What a MultiTaskModel's `keeper` is: called instead of its encoder, with the pixels as they came."""
+
+    def __init__(self, folder: str | Path, backbone: Backbone, clip: ClipSpec, encoder: Encoder):
+        self.folder = Path(folder)
+        digest = hashlib.blake2b(f"{EDITION} {backbone!r} {clip!r}".encode(), digest_size=16)
+        for name, tensor in encoder.state_dict().items():
+            digest.update(name.encode() + _bytes(tensor))
+        self.name = digest.hexdigest()
+
+    def __call__(
+        self, encoder: Encoder, pixels: Tensor, video: Tensor, guests: Guests | None = None
+    ) -> tuple[Features, None]:
+        """b t h w c uint8, and the same normalised -> Features, from the disk as far as they are there."""
+        if guests is not None:
+            raise SpecError(
+                "features: this prompter puts prompts into the encoder, whose features then change while they are "
+                "learned. Remove features from the stage, or take the prompter processors or none."
+            )
+        files = self.files(pixels)
+        found = {i: tensors for i, file in enumerate(files) if (tensors := _read(file, pixels.device)) is not None}
+        missing = [i for i in range(len(files)) if i not in found]
+        if missing:
+            made = _tensors(encoder(video[missing])[0])
+            for k, i in enumerate(missing):
+                found[i] = {name: x[k] for name, x in made.items()}
+                self._write(files[i], found[i])
+        return _features({name: torch.stack([found[i][name] for i in range(len(files))]) for name in found[0]}), None
+
+    def files(self, pixels: Tensor) -> list[Path]:
+        """Where the features of each clip of b t h w c uint8 are, or would be."""
+        kind = pixels.device.type
+        words = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else "torch.float32"
+        home = self.folder / f"{self.name}-{words.removeprefix('torch.')}"
+        keys = [hashlib.blake2b(_bytes(clip), digest_size=16).hexdigest() for clip in pixels.cpu()]
+        return [home / key[:2] / f"{key[2:]}.safetensors" for key in keys]
+
+    def _write(self, file: Path, tensors: dict[str, Tensor]) -> None:
+        draft = file.with_name(f".{uuid.uuid4().hex}")  # renamed when whole: other workers read along
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: x.detach().cpu().clone() for name, x in tensors.items()}, draft)
+            draft.replace(file)
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise CheckpointError(
+                f"features: {self.folder} cannot be written: {error}. Free some room, choose another folder, or remove "
+                "features from the stage; then go on with --resume."
+            ) from None
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _read(file: Path, device: torch.device) -> dict[str, Tensor] | None:
+    """None where it is absent, or damaged; then it is made anew."""
+    try:
+        return load_file(file, str(device))
+    except (OSError, SafetensorError):
+        return None
+
+
+def _tensors(features: Features) -> dict[str, Tensor]:
+    levels = {f"level {i}": x for i, x in enumerate(features.levels)}
+    return {"summary": features.summary, "patches": features.patches} | levels
+
+
+def _features(tensors: dict[str, Tensor]) -> Features:
+    levels = tuple(tensors[f"level {i}"] for i in range(len(tensors) - 2))
+    return Features(tensors["summary"], tensors["patches"], {}, levels)
