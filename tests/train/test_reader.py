@@ -38,7 +38,7 @@ class Moments(Squares):
 def test_without_jitter_a_clip_shows_the_same_moments_every_time(squares, jitter, shuffle):
     squares["augment"] = STILL | {"jitter": jitter}
     recipe = Recipe.model_validate(squares)
-    source = Moments(clips=10, only=["depth"], shuffle=shuffle)
+    source = Moments(clips=10, only=("depth",), shuffle=shuffle)
     read = make_reader(recipe, "rendered", source, training=True).read
     moments = [int(read(i)["video"].max()) for i in range(20)]  # two epochs
     assert (len(set(moments)) > 15) == jitter
