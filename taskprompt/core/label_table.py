@@ -7,6 +7,7 @@ and one without an error before one with."""
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ SCHEMA = pa.schema(
     ],
     metadata={"format": "taskprompt.labels/1"},
 )
+SETTLED = 2_000_000_000  # nanoseconds after which a folder's time is not that of a later change, too
 Record = dict[str, Any]
 
 
@@ -181,7 +183,13 @@ class LabelTable:
 
 
 def open_table(folder: str, drop: tuple[str, ...] = ()) -> LabelTable:
-    """The table as it is now; one that has not changed is kept."""
+    """The table as it is now; one that has not changed is kept.
+
+    Readers ask for every clip, and a table may have thousands of files, so the folder's own time tells: files come and
+    go by renaming. Only while it is fresh might two changes share one time, so that every file is looked at."""
+    changed = Path(folder).stat().st_mtime_ns if Path(folder).is_dir() else 0
+    if time.time_ns() - changed > SETTLED:
+        return _open(folder, drop, (changed,))
     return _open(folder, drop, tuple((str(p), p.stat().st_mtime_ns) for p in files(folder)))
 
 

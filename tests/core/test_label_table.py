@@ -58,6 +58,21 @@ def test_the_same_answers_are_one_file_and_the_newest_counts(tmp_path):
     assert open_table(str(tmp_path)).of("clip", ["said"]) == {"said": "new"}  # a failure takes nothing away
 
 
+def test_an_old_table_is_kept_until_a_file_comes_or_goes(tmp_path):
+    first = append(tmp_path, [record("clip", "said", "old", address="1")])
+    os.utime(tmp_path, (1, 1))  # no longer fresh, so that the folder's time alone is looked at
+    table = open_table(str(tmp_path))
+    assert open_table(str(tmp_path)) is table
+    append(tmp_path, [record("clip", "said", "new", address="2")])
+    assert open_table(str(tmp_path)).of("clip", ["said"]) == {"said": "new"}
+    os.utime(tmp_path, (2, 2))
+    assert open_table(str(tmp_path)).of("clip", ["said"]) == {"said": "new"}
+    first.unlink()
+    (tmp_path / "x.parquet").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"x.parquet cannot be read"):
+        open_table(str(tmp_path))
+
+
 def test_an_address_is_all_that_an_answer_depends_on():
     frames = np.zeros((2, 4, 4, 3), np.uint8)
     one = address(frames, {"a": "x"}, {"model": "m"})
