@@ -38,7 +38,7 @@ $(VLLM)/.ready:
 
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint try-engine
-	$(VENV)/bin/pytest -n 2 --dist loadgroup
+	$(VENV)/bin/pytest
 
 try-engine:
 	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"

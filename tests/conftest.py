@@ -9,15 +9,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 torch.set_num_threads(1)
-RAY = ("runtime", "cluster", "labelers")  # folders whose tests start a Ray, and are mostly waiting for it
-
-
-def pytest_collection_modifyitems(items):
-    """What `make test` runs side by side: one process the tests of Ray, which share one, the other file after file."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("ray" if folder in RAY else str(item.path)))
-    items.sort(key=lambda item: item.path.parent.name not in RAY)  # the longest first
 
 
 @pytest.fixture
