@@ -69,8 +69,7 @@ class Keeper:
             with suppress(OSError):
                 draft.unlink()
             raise CheckpointError(
-                f"features: {self.folder} cannot be written: {error}. Free some room, choose another folder, or remove "
-                "features from the stage; then go on with --resume."
+                f"features: {self.folder} cannot be written: {error}. Free some room there, then go on with --resume."
             ) from None
 
 
