@@ -2,9 +2,11 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +20,6 @@ from taskprompt.core.source import ClipSpec
 
 WAYS = ("torchvision", "taskprompt", "five prompts")
 CLIP = ClipSpec(frames=16, height=224, width=224)
-WARM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +40,55 @@ class Facts:
 
 def bench_model(rounds: int = 5, threads: int = 2, compiled: bool = False, clips: int | None = None) -> Facts:
     """torchvision's mvit_v2_s, the backbone `mvit`, and the same with five prompts, on clips of 16 x 224 x 224, taking
-    turns; float32 on a CPU, bf16 on a GPU. clips: of a batch; None: 1 on a CPU, and 32 on a GPU, which fill it."""
+    turns; float32 on a CPU, bf16 on a GPU. clips: of a batch; None: 1 on a CPU, and 32 on a GPU, which fill it.
+
+    Each pass of each model has a process of its own: six compile side by side, and none sees another's memory."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clips = clips or (32 if device == "cuda" else 1)
+    keys = [(way, training) for way in WAYS for training in (False, True)]
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pools = {key: stack.enter_context(ProcessPoolExecutor(1, spawn)) for key in keys}
+        begun = {key: pool.submit(prepare, *key, device, clips, compiled, threads) for key, pool in pools.items()}
+        memory = {key: future.result() for key, future in begun.items()}
+        seconds = take_turns(pools, rounds)
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clips = clips or (32 if device.type == "cuda" else 1)
-    passes = {way: make(way, device, clips, compiled) for way in WAYS}
-    seconds: dict[tuple[str, bool], list[float]] = {}
-    for i in range(WARM + rounds):
-        for way, step in passes.items():
-            for training in (False, True):
-                taken = timed(step, training, device)
-                if i >= WARM:
-                    seconds.setdefault((way, training), []).append(taken)
     return Facts(
         clips,
-        {way: median(seconds[way, False]) for way in WAYS},
-        {way: median(seconds[way, True]) for way in WAYS},
-        {way: peak(way, device, clips, compiled, passes[way]) for way in WAYS},
+        {way: seconds[way, False] for way in WAYS},
+        {way: seconds[way, True] for way in WAYS},
+        {way: memory[way, True] for way in WAYS},
         {way: operations(way) for way in WAYS},
-        matrix_rate(device),
+        matrix_rate(torch.device(device)),
     )
+
+
+def take_turns(pools: Mapping[tuple[str, bool], Executor], rounds: int) -> dict[tuple[str, bool], float]:
+    """Each pass once a round. Returns medians of seconds."""
+    taken = [{key: pool.submit(turn).result() for key, pool in pools.items()} for _ in range(1 + rounds)]
+    return {key: median(seconds[key] for seconds in taken[1:]) for key in pools}  # the first round warms up
+
+
+_mine: dict[str, Any] = {}  # the pass of this process, and its device
+
+
+def prepare(way: str, training: bool, device: str, clips: int, compiled: bool, threads: int) -> float:
+    """Make a pass in this process and do it once. Returns bytes at its peak above what was there before it."""
+    torch.set_num_threads(threads)
+    step = make(way, torch.device(device), clips, compiled)
+    _mine.update(step=partial(step, training), device=torch.device(device))
+    if compiled:  # what compiling takes is not what the pass takes
+        step(training)
+    return peak(_mine["step"], _mine["device"])
+
+
+def turn() -> float:
+    """Seconds of this process's pass."""
+    seconds = timed(_mine["step"], _mine["device"])
+    if _mine["device"].type == "cuda":  # once more with the memory at hand; then it is the next one's
+        seconds = timed(_mine["step"], _mine["device"])
+        torch.cuda.empty_cache()
+    return seconds
 
 
 def make(way: str, device: torch.device, clips: int, compiled: bool) -> Callable[[bool], None]:
@@ -111,37 +141,28 @@ def summed(out: Any) -> Tensor:
     return sum(x.float().sum() for x in (out if isinstance(out, tuple) else (out,)) if x is not None)  # type: ignore
 
 
-def timed(step: Callable[[bool], object], training: bool, device: torch.device) -> float:
+def timed(step: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     begin = time.perf_counter()
-    step(training)
+    step()
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - begin
 
 
-def peak(way: str, device: torch.device, clips: int, compiled: bool, step: Callable[[bool], None]) -> float:
-    """Bytes above the weights at the peak of a forward and backward pass; on a CPU, of a process of its own."""
+def peak(step: Callable[[], object], device: torch.device) -> float:
+    """Bytes at the peak of one call above what was there before; on a CPU by the system's account of this process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        step(True)
+        step()
+        torch.cuda.empty_cache()
         return float(torch.cuda.max_memory_allocated() - before)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(resident_peak, (way, clips, compiled, torch.get_num_threads()))
-
-
-def resident_peak(way: str, clips: int, compiled: bool, threads: int) -> float:
-    """The same by the system's account of this process."""
-    torch.set_num_threads(threads)
-    step = make(way, torch.device("cpu"), clips, compiled)
-    if compiled:  # what compiling takes is not what training takes
-        step(True)
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
     before = resident("VmRSS")
-    step(True)
+    step()
     return resident("VmHWM") - before
 
 
@@ -165,5 +186,5 @@ def matrix_rate(device: torch.device) -> float:
     """Floating-point operations a second of one large square matrix product in the type that the models use."""
     size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
     a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    best = min(timed(lambda _: torch.mm(a, b), False, device) for _ in range(7))
+    best = min(timed(lambda: torch.mm(a, b), device) for _ in range(7))
     return 2 * size**3 / best
