@@ -9,8 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
+import taskprompt
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.room import needs, refuse_if_too_small, worker_counts
@@ -80,10 +83,11 @@ def overheard() -> Iterator[list[str]]:
 
 
 @contextmanager
-def connected(recipe: Recipe, address: str, times: int = 1):
+def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = False):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
 
-    times: runs of the recipe side by side, as a sweep has them.
+    times: runs of the recipe side by side, as a sweep has them. elsewhere: for actors in environments without
+    taskprompt, which travels to them.
     Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -98,7 +102,9 @@ def connected(recipe: Recipe, address: str, times: int = 1):
     cpus, _, _ = needs(recipe, worker_counts(recipe)[0], times)
     mine = not ray.is_initialized()
     if mine:
-        options = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if elsewhere:
+            options["runtime_env"] = {"py_modules": [str(Path(taskprompt.__file__).parent)]}
         if address not in ("local", "auto"):
             knock(address)
         try:
@@ -112,10 +118,10 @@ def connected(recipe: Recipe, address: str, times: int = 1):
                     "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
                     "object_store_memory": _store(recipe, times),
                 }
-                ray.init(address="local", **size, **options)
+                ray.init(address="local", include_dashboard=False, **size, **options)
             else:
                 with overheard() as said:
-                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                    ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
             refusal = re.search(r"InvalidAuthToken: (.*)", said[0]) if said else None
             raise ClusterError(unreachable(address, refusal[1] if refusal else str(error))) from None

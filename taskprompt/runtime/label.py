@@ -43,7 +43,7 @@ def label(
     chosen = {n: spec for n, spec in recipe.labelers.items() if not names or n in names}
     if not chosen:
         raise SpecError("label: the recipe has no `labelers`. Add one, as docs/captions.md shows.")
-    with connected(recipe, address) as ray:
+    with connected(recipe, address, elsewhere=any(spec.python for spec in chosen.values())) as ray:
         from ray.exceptions import RayError
 
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error that ends the job is raised, in one line
