@@ -57,21 +57,23 @@ def tune(
     cluster: str = "local",
     resume: bool = False,
     fresh: bool = False,
+    retry: bool = False,
     watch: Watch | None = None,
 ) -> SweepRun:
     """Train a recipe many times, with other values each time, into the folder `out`, and return the sweep's run.
 
-    cluster, resume and fresh are as for `fit`. watch: called with each trial's facts; None prints a line for each.
+    cluster, resume and fresh are as for `fit`. retry: resume, and go on with the trials that failed, too. watch: called
+    with each trial's facts; None prints a line for each.
 
     Raises RecipeError with all that is wrong at any edge of the space before anything starts; CheckpointError,
     ClusterError; TaskPromptError where every trial failed."""
     sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
     recipes = check_sweep(sweep)
-    run = SweepRun.start(out, sweep, resume=resume, fresh=fresh)
+    run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
     from taskprompt.progress import trial_lines
     from taskprompt.runtime.tune import tune as job
 
-    job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch)
+    job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch, retry)
     return run
 
 
@@ -88,6 +90,7 @@ def compare(
     cluster: str = "local",
     resume: bool = False,
     fresh: bool = False,
+    retry: bool = False,
     watch: Watch | None = None,
 ) -> SweepRun:
     """Train each of several recipes with seeds 0, 1, ... into the folder `out`, a sweep's, and tabulate the results.
@@ -98,14 +101,14 @@ def compare(
     source/task/metric, as in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the
     metric's name says.
     overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as there is room for. A
-    recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume, fresh and watch are
-    as for `tune`, and so are the errors; with resume there may be more recipes or seeds than before. A run that fails
-    is told below the table."""
+    recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume, fresh, retry and
+    watch are as for `tune`, and so are the errors; with resume there may be more recipes or seeds than before. A run
+    that fails is told below the table."""
     from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
 
     sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)
     try:
-        return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, watch=watch)
+        return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, retry=retry, watch=watch)
     finally:  # what has ended before an interruption is a table, too
         if (Path(out) / "sweep.yaml").is_file() and is_comparison((run := SweepRun.open(out)).sweep):
             write_comparison(run)

@@ -97,11 +97,12 @@ def tune(
     cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials that have not ended.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the trials that failed, too.")] = False,
 ) -> None:
     """Train a recipe many times, with other values each time, and find the best."""
     import taskprompt as tp
 
-    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, cluster=cluster, resume=resume, fresh=fresh)
+    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, cluster=cluster, resume=resume, fresh=fresh, retry=retry)
     rows, best = run.trials(), run.best()
     states = {state: sum(r.state == state for r in rows) for state in ("done", "stopped", "failed", "running")}
     words = ", ".join(f"{n} {'unfinished' if s == 'running' else s}" for s, n in states.items() if n)

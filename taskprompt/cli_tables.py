@@ -31,6 +31,7 @@ def compare(
     cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that have not ended.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the runs that failed, too.")] = False,
 ) -> None:
     """Train recipes with several seeds each, and tabulate means, intervals, paired differences and costs."""
     import taskprompt as tp
@@ -41,7 +42,7 @@ def compare(
         if not isinstance(value, list) or not value:
             raise RecipeError("--over", [f"{key}: found {value!r}, expected a list of values, as in {key}=[0, 1]."])
     options = {"over": values, "metric": metric, "mode": mode, "overrides": overrides, "concurrent": concurrent}
-    run = tp.compare(files, out, seeds=seeds, cluster=cluster, resume=resume, fresh=fresh, **options)
+    run = tp.compare(files, out, seeds=seeds, cluster=cluster, resume=resume, fresh=fresh, retry=retry, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
     print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import taskprompt
 from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.room import needs, refuse_if_too_small, worker_counts
@@ -104,7 +103,7 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
     if mine:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if elsewhere:
-            options["runtime_env"] = {"py_modules": [str(Path(taskprompt.__file__).parent)]}
+            options["runtime_env"] = {"py_modules": [str(Path(__file__).parents[1])]}
         if address not in ("local", "auto"):
             knock(address)
         try:

@@ -25,9 +25,10 @@ Tell = Callable[[TrialRow, str, TrialRow | None], None]  # trial, what happened 
 
 
 class Ledger:
-    """Who tries what, and what came of it. `steps`: of the longest trial that the sweep may make."""
+    """Who tries what, and what came of it. `steps`: of the longest trial that the sweep may make. `retry`: what failed
+    is gone on with, too."""
 
-    def __init__(self, run: SweepRun, steps: int, tell: Tell):
+    def __init__(self, run: SweepRun, steps: int, tell: Tell, retry: bool = False):
         self.run, self.sweep, self.tell = run, run.sweep, tell
         self.rows: list[TrialRow] = []
         self.asked: list[Any] = []  # Optuna's trials
@@ -37,6 +38,9 @@ class Ledger:
         self.study = optuna.create_study(sampler=sampler(self.sweep), direction=direction)
         self.asha = asha(self.sweep, steps)
         self._replay()
+        for row in self.rows if retry else ():
+            if row.state == "failed":
+                self._note({"event": "again", "trial": row.number})
         self.unfinished = deque(row for row in self.rows if row.state == "running")
 
     def _replay(self) -> None:
@@ -129,7 +133,8 @@ class Ledger:
     def _judge(self, row: TrialRow, last: bool) -> str:
         """'done' or 'stopped' where the newest report is a trial's last one; or nothing."""
         step, value = row.steps[-1], row.measured[-1]
-        if (asked := self.asked[row.number]) is not None:
+        asked = self.asked[row.number]
+        if asked is not None and not self._told(asked):
             asked.report(value, step)
         if last:
             return "done"
@@ -138,9 +143,13 @@ class Ledger:
         word = self.asha.on_trial_result(None, named(row.number), {"step": step, "value": value})  # type: ignore[arg-type]
         return "stopped" if word == ASHAScheduler.STOP else ""
 
+    def _told(self, asked: optuna.Trial) -> bool:
+        """Has Optuna been told the end? It hears of no second one, where a trial that failed is tried again."""
+        return self.study.trials[asked.number].state.is_finished()
+
     def _close(self, row: TrialRow) -> None:
         asked = self.asked[row.number]
-        if asked is not None:
+        if asked is not None and not self._told(asked):
             state = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED}.get(row.state, TrialState.FAIL)
             self.study.tell(asked, row.last if row.state == "done" else None, state=state)
         if self.asha is not None and row.state == "done":

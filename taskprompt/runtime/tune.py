@@ -28,8 +28,14 @@ QUIET = {
 }
 
 
-def tune(run: SweepRun, recipes: list[Recipe], address: str, watch: Callable[[dict[str, Any]], None]) -> None:
-    """Train the trials of a sweep's folder that have not ended yet.
+def tune(
+    run: SweepRun,
+    recipes: list[Recipe],
+    address: str,
+    watch: Callable[[dict[str, Any]], None],
+    retry: bool = False,
+) -> None:
+    """Train the trials of a sweep's folder that have not ended yet; with retry, those that failed, too.
 
     recipes: those at the edges of the space; the most demanding of them says what a trial holds. Raises ClusterError
     where the cluster has no room for the trials asked for, SpecError where the metric does not exist, TaskPromptError
@@ -57,7 +63,7 @@ def tune(run: SweepRun, recipes: list[Recipe], address: str, watch: Callable[[di
                     }
                 )
 
-            ledger = Ledger(run, max(sum(s.steps for s in r.stages) for r in recipes), tell)
+            ledger = Ledger(run, max(sum(s.steps for s in r.stages) for r in recipes), tell, retry)
             begin = time.monotonic()
             if ledger.left:
                 _run(ray, run, ledger, largest)

@@ -185,7 +185,9 @@ def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
         rows.append(TrialRow(event["trial"], event["values"]))
         return
     row = rows[event["trial"]]
-    if event["event"] == "report":
+    if event["event"] == "again":
+        row.state, row.error = "running", ""
+    elif event["event"] == "report":
         row.steps.append(event["step"])
         row.measured.append(event["value"])
         row.seconds += event["seconds"]

@@ -128,6 +128,21 @@ def test_a_sweep_whose_trials_all_fail_ends_with_their_error(cluster, squares, s
         tp.tune(sweep(trials=1), tmp_path / "out", watch=silent)
 
 
+def test_what_failed_is_tried_again_when_asked_for(cluster, squares, sweep, tmp_path):
+    """It goes on where it failed. Optuna has heard that it did, and hears of no second end."""
+    (flaw := tmp_path / "flaw").touch()
+    squares["sources"]["labelled"] |= {"wrong": [3], "wrong_while": str(flaw)}
+    file = sweep(trials=1, asha=None)
+    with pytest.raises(tp.TaskPromptError, match="every trial failed, 1 in all"):
+        tp.tune(file, tmp_path / "out", watch=silent)
+    flaw.unlink()
+    run = tp.tune(file, tmp_path / "out", retry=True, watch=silent)
+    assert [(r.state, r.steps, r.error) for r in run.trials()] == [("done", [2, 4, 6], "")]
+    told = [e["event"] for e in run.journal()]
+    assert [e for e in told if e != "report"] == ["begin", "end", "again", "end"]
+    assert told.count("report") == 3
+
+
 def test_more_than_the_cluster_has_is_refused(cluster, sweep, tmp_path):
     words = r"the sweep asks for 3 trials x \(.* = 3 CPUs\) = 9 CPUs; the cluster has 8 CPUs.* Lower concurrent, "
     with pytest.raises(tp.ClusterError, match=words):
