@@ -75,10 +75,15 @@ class Reader:
         from taskprompt.video.augment import augment
 
         rng = sample_rng(self.seed, epoch, row["key"], copy) if self.augment else None
-        sample = load(self.source, row, self.clip, rng if self.augment and self.augment.jitter else None)
+        sample = load(self.source, row, self.clip, rng if self._jitter else None)
         if self.source.shuffle is not None:
             sample = self._exchanged(sample, index, epoch, self.source.shuffle)
         return augment(sample, self.clip, self.augment, rng, self.source.mirror)
+
+    @property
+    def _jitter(self) -> bool:
+        """Are a clip's moments drawn at random?"""
+        return self.augment is not None and self.augment.jitter
 
     def _row(self, index: int) -> Row:
         return self.table.slice(index, 1).to_pylist()[0]
@@ -86,8 +91,7 @@ class Reader:
     def _exchanged(self, sample: Sample, index: int, epoch: int, seed: int) -> Sample:
         """The sample with all labels of another row, the same one in every epoch, scaled to this one's frames."""
         row = self._row(int(epoch_order(len(self), seed, 0)[index]))
-        jitter = self.augment is not None and self.augment.jitter
-        other = load(self.source, row, self.clip, sample_rng(self.seed, epoch, row["key"]) if jitter else None)
+        other = load(self.source, row, self.clip, sample_rng(self.seed, epoch, row["key"]) if self._jitter else None)
         (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
         labels = move_labels(other.labels, View(0, 0, w, h, width, height))
         return dataclasses.replace(sample, labels=labels, sided=sample.sided or other.sided)
