@@ -5,7 +5,10 @@ UV := $(VENV)/bin/uv
 TASKPROMPT := $(VENV)/bin/taskprompt
 VLLM := .venv-vllm
 
-.PHONY: setup demo engine try-engine test lint docs clean
+# Tests that start clusters and engines; they take twice as long as all others.
+HEAVY := tests/runtime tests/labelers tests/cluster
+
+.PHONY: setup demo engine try-engine test test-heavy test-others lint docs clean
 
 setup: $(VENV)/.ready
 
@@ -38,7 +41,13 @@ $(VLLM)/.ready:
 
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint try-engine
-	$(VENV)/bin/pytest
+	@$(MAKE) --no-print-directory -j2 test-heavy test-others
+
+test-heavy:
+	$(VENV)/bin/pytest $(HEAVY)
+
+test-others:
+	@log=$$(mktemp); $(VENV)/bin/pytest $(HEAVY:%=--ignore=%) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
 
 try-engine:
 	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"
