@@ -193,10 +193,11 @@ def test_as_a_server(answered, model, tables, squares, tmp_path):
 
 def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
     """recipes/ftp/captioned.yaml, smaller: the engine answers, the text tower embeds, and both stages train on it.
-    Nothing is asked twice."""
+    Nothing is asked twice. Its environment has no taskprompt, and from this folder finds none: it must travel."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
     changes = {"VLM": str(model), "VLLM_PYTHON": str(PYTHON), "LABELS": str(tmp_path / "labels")}
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
