@@ -5,10 +5,11 @@ UV := $(VENV)/bin/uv
 TASKPROMPT := $(VENV)/bin/taskprompt
 VLLM := .venv-vllm
 
-# Tests that start clusters and engines; they take twice as long as all others.
-HEAVY := tests/runtime tests/labelers tests/cluster
+# Three parts side by side: starting clusters and engines is mostly waiting.
+CLUSTERS := tests/runtime
+ENGINES := tests/labelers tests/cluster
 
-.PHONY: setup demo engine try-engine test test-heavy test-others lint docs clean
+.PHONY: setup demo engine try-engine test test-clusters test-engines test-others lint docs clean
 
 setup: $(VENV)/.ready
 
@@ -41,13 +42,19 @@ $(VLLM)/.ready:
 
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint try-engine
-	@$(MAKE) --no-print-directory -j2 test-heavy test-others
+	@$(MAKE) --no-print-directory -j3 test-clusters test-engines test-others
 
-test-heavy:
-	$(VENV)/bin/pytest $(HEAVY)
+test-clusters:
+	$(VENV)/bin/pytest $(CLUSTERS)
+
+test-engines:
+	$(call at-its-end,$(ENGINES))
 
 test-others:
-	@log=$$(mktemp); $(VENV)/bin/pytest $(HEAVY:%=--ignore=%) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
+	$(call at-its-end,$(patsubst %,--ignore=%,$(CLUSTERS) $(ENGINES)))
+
+# What pytest prints is shown in one piece when it is done, since another prints meanwhile.
+at-its-end = @log=$$(mktemp); $(VENV)/bin/pytest $(1) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
 
 try-engine:
 	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"

@@ -1,19 +1,9 @@
-"""Heads of Ray that the tests start: ports of their own, and which of their processes are left."""
+"""Heads of Ray that the tests start: which of their processes are left, and where they listen."""
 
 import os
-import socket
 from pathlib import Path
 
 MARK = "TASKPROMPT_TEST_HEAD"  # in the environment of a head, and so in that of all that it starts
-
-
-def free_port(low: int) -> int:
-    """A free port below 10000, where Ray's own workers do not listen."""
-    for port in range(low, low + 200):
-        with socket.socket() as candidate:
-            if candidate.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise RuntimeError(f"no port is free from {low} on")
 
 
 def left_of(mark: str) -> list[str]:

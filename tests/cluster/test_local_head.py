@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from heads import MARK, free_port, left_of, listens_on
+from heads import MARK, left_of, listens_on
+from ports import free_port
 
 SCRIPT = Path(__file__).parents[2] / "cluster" / "local.sh"
 RAY = Path(sys.executable).with_name("ray")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from ports import free_port
 
 import taskprompt as tp
 from taskprompt.core import label_table
@@ -222,14 +223,6 @@ def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
     run = tp.fit(tmp_path / "small.yaml", tmp_path / "run", cluster=None, watch=lambda record: None)
     trained = [{key.removeprefix("loss/") for key in line if "loss/" in key} for line in run.lines("metrics.jsonl")]
     assert trained == [{"category", "components", "detail", "context"}] * 2 + [{"action"}] * 2
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ports import free_port
 
 from taskprompt.core.loading import validate
 from taskprompt.runtime.growth import pieces
@@ -44,18 +44,10 @@ print(json.dumps({"before": before, "after": after, "steps": steps, "role": ray.
 """
 
 
-def free_port() -> int:
-    for port in range(7300, 7500):
-        with socket.socket() as candidate:
-            if candidate.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise RuntimeError("no port is free")
-
-
 @pytest.fixture
 def growing(tmp_path):
     """The address of a head without CPUs, whose autoscaler may add the nodes of cluster/autoscaling.yaml."""
-    port = free_port()
+    port = free_port(7300)
     config = yaml.safe_load((ROOT / "cluster" / "autoscaling.yaml").read_text())
     for name, kind in config["available_node_types"].items():
         kind["node_config"] = {}
