@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "recipes" / "sweeps").rglob("*.yaml"))
 RECIPES = sorted(set((ROOT / "recipes").rglob("*.yaml")) - set(SWEEPS))
 
+SYSTEMS = ("pvit", "pretrained", "tiers")  # folders of systems that extend one recipe
 PAPER = ("SSV2", "SOMETHINGELSE", "DIVING48", "EGO4D", "AVA", "K400", "K600", "HMDB51")
 SYNTHETIC = ("PHAV", "SURREACT", "SYNADL", "HYPERSIM", "EHOI")
 
@@ -36,8 +37,7 @@ def data(tmp_path, monkeypatch):
     append(tmp_path / "seen_embeddings", seen)
     append(tmp_path / "seen", [record("a.mp4", "seen_detail", "A person waves.", address="")])
     append(tmp_path / "captions", [record("a.mp4", "text_detail", "A person waves.", address="")])
-    monkeypatch.setenv("ENCODER", str(tmp_path))
-    for name in ("FIGHTS", "UCF101", "LABELS", *PAPER, *SYNTHETIC):
+    for name in ("ENCODER", "PRETRAINED", "FIGHTS", "UCF101", "LABELS", *PAPER, *SYNTHETIC):
         monkeypatch.setenv(name, str(tmp_path))
 
 
@@ -48,7 +48,7 @@ def test_how_many():
         "quickstart",
         "ucf101",
     ]
-    assert len(RECIPES) == 47
+    assert len(RECIPES) == 56
     assert [path.stem for path in SWEEPS] == ["loss_weights", "synthetic_share", "task_subsets"]
 
 
@@ -79,7 +79,7 @@ def test_its_header_says_how_to_launch_it(path):
     assert len(header) >= 1
     named = [line for line in header if f"taskprompt {verb} {path.relative_to(ROOT).as_posix()}" in line]
     extends = yaml.safe_load(path.read_text(encoding="utf-8")).get("extends")
-    assert named or (path.parent.name in ("pvit", "tiers") and extends)  # a system of the paper: its base says how
+    assert named or (path.parent.name in SYSTEMS and extends)  # a system of a paper: its base says how
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
