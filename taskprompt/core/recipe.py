@@ -68,7 +68,7 @@ class Recipe(Spec):
     clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them
     augment: Augment = Augment()  # what is done to training clips; a source may have an `augment` of its own
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
-    held_out: dict[Name, Source] = {}  # sources to evaluate on; a task is measured where its label is given
+    held_out: dict[Name, Source] = {}  # sources to evaluate on; learned tasks are measured where their label is given
     backbone: Backbone  # what turns pixels into features
     weights: Weights | None = None  # the checkpoint that the backbone starts from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be
@@ -169,8 +169,8 @@ class Recipe(Spec):
             elif source not in self.held_out:
                 known = ", ".join(self.held_out) or "none"
                 yield f"{what}: {source!r} is not held out{nearest(source, self.held_out)} Held out: {known}."
-            elif task not in self.tasks_of(self.held_out[source]):
-                known = ", ".join(self.tasks_of(self.held_out[source])) or "none"
+            elif task not in self.measured(self.held_out[source]):
+                known = ", ".join(self.measured(self.held_out[source])) or "none"
                 yield f"{what}: {task!r} is not measured on {source!r}. Measured there: {known}."
         for name in self.runtime.data_tasks if isinstance(self.runtime.data_tasks, dict) else ():
             if name not in self.sources:
@@ -212,6 +212,16 @@ class Recipe(Spec):
     def tasks_of(self, source: Source) -> dict[str, Task]:
         """The tasks whose label a source gives."""
         return {n: t for n, t in self.tasks.items() if t.label_name(n) in source.kept()}
+
+    def learned(self) -> dict[str, Task]:
+        """The tasks that the model knows in the end: a stage trains them, or their head comes with the weights."""
+        names = {n for stage in self.stages for n in self.stage_tasks(stage)}
+        return {n: t for n, t in self.tasks.items() if n in names or (self.weights and n == self.weights.head)}
+
+    def measured(self, source: Source) -> dict[str, Task]:
+        """The tasks that a source can test: learned, and labelled there."""
+        labelled = self.tasks_of(source)
+        return {n: t for n, t in self.learned().items() if n in labelled}
 
     def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
         """The names of a stage's tasks."""

@@ -75,6 +75,7 @@ def context(
         "name": run.path.name,
         "recipe": recipe,
         "yaml": dump(recipe),
+        "learned": list(recipe.learned()),
         "backbone": kind_of(type(recipe.backbone)),
         "prompter": kind_of(type(recipe.prompter)),
         "prompted": [n for n, t in recipe.tasks.items() if t.prompts],

@@ -86,13 +86,13 @@ def classes_of(columns: Columns) -> tuple[int, ...]:
 def picture_rows(
     model: MultiTaskModel, recipe: Recipe, reader: Reader, columns: Columns, device: torch.device
 ) -> list[tuple[str, np.ndarray]]:
-    """One clip -> (title, frames t h w c): the clip, then every task's prediction and, where it has one, its label."""
+    """One clip -> (title, frames t h w c): the clip, then what each learned task predicts, and its label if known."""
     batch = collate([stack([columns])], reader.tasks)
     with autocast(device, recipe.runtime.precision):
         outputs = model.eval()(batch.video.to(device))
     video = enlarged(columns["video"], TILE)
     rows = [("clip", video)]
-    for name, task in recipe.tasks.items():
+    for name, task in recipe.learned().items():
         target = batch.targets[name] if name in batch.rows and len(batch.rows[name]) else None
         rows += task_rows(name, task, outputs[name].float().cpu(), target, video)
     return rows

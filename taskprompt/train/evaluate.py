@@ -1,4 +1,4 @@
-"""Evaluation: every task's metrics on every held-out source that gives its label, beside a trivial predictor."""
+"""Evaluation: metrics of every learned task on the held-out sources that give its label, and a trivial predictor's."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -166,7 +166,7 @@ def trivial_outputs(recipe: Recipe, place: Place) -> dict[str, Tensor]:
     """task -> the constant output fitted to the first training targets, without augmentation; same on every worker."""
     constants: dict[str, Tensor] = {}
     for name, source in recipe.sources.items():
-        wanted = {n: t for n, t in recipe.tasks_of(source).items() if n not in constants}
+        wanted = {n: t for n, t in recipe.measured(source).items() if n not in constants}
         if not wanted:
             continue
         reader = make_reader(recipe, name, source, training=False)

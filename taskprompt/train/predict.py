@@ -26,7 +26,7 @@ PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters
 def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
 
-    Writes, in `out` or beside the video, `<stem>.taskprompt.json` and for every task that can draw its output
+    Writes, in `out` or beside the video, `<stem>.taskprompt.json` and for every learned task that can draw its output
     `<stem>.<task>.mp4` (h264, at the clip's own speed), or a png where a clip is one frame. Returns what the json
     holds: clip, run, checkpoint, times (seconds of the frames seen), answers (task -> Task.answer, for tasks that have
     one) and files (what -> path).
@@ -73,12 +73,12 @@ def middle_clip(recipe: Recipe, path: Path) -> Sample:
 
 @torch.inference_mode()
 def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
-    """t h w c uint8 -> task -> that clip's output, float32 on the CPU: where a GPU is asked for and found, it works."""
+    """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; computed on a GPU if asked for and found."""
     device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
     model = run.model().to(device)
     with autocast(device, recipe.runtime.precision):
         outputs = model(torch.from_numpy(np.ascontiguousarray(video)).to(device)[None])
-    return {name: output[0].float().cpu() for name, output in outputs.items()}
+    return {name: outputs[name][0].float().cpu() for name in recipe.learned()}
 
 
 def enlarged(video: np.ndarray, side: int = PICTURE) -> np.ndarray:

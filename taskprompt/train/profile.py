@@ -52,7 +52,7 @@ def profile(recipes: dict[str, Recipe], keep: Sequence[str] | None = None, repea
             kept[name],
             count(trained_parameters(one.model, recipes[name])),
             count(kept_parameters(one.model, kept[name])),
-            flops(recipes[name], trained_tasks(recipes[name])),
+            flops(recipes[name], recipes[name].learned()),
             flops(recipes[name], kept[name]),
             median(times[name, False]),
             median(times[name, True]),
@@ -65,7 +65,7 @@ class Timed:
     """A model in eval mode with a clip to look at."""
 
     def __init__(self, recipe: Recipe, kept: tuple[str, ...]):
-        self.runtime, self.tasks = recipe.runtime, {False: trained_tasks(recipe), True: kept}
+        self.runtime, self.tasks = recipe.runtime, {False: tuple(recipe.learned()), True: kept}
         self.device = torch.device("cuda" if recipe.runtime.gpu else "cpu")
         self.model = build_model(recipe).eval().to(self.device)
         if recipe.runtime.compile:
@@ -105,11 +105,6 @@ def flops(recipe: Recipe, tasks: Iterable[str]) -> int:
     with FlopCounterMode(display=False) as counter:
         model(clip, dict.fromkeys(tasks, row))
     return counter.get_total_flops()
-
-
-def trained_tasks(recipe: Recipe) -> tuple[str, ...]:
-    """The tasks of any stage of the recipe."""
-    return tuple(name for name in recipe.tasks if any(name in recipe.stage_tasks(s) for s in recipe.stages))
 
 
 def trained_parameters(model: MultiTaskModel, recipe: Recipe) -> list[nn.Parameter]:

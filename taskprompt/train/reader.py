@@ -111,7 +111,7 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
     table = table_of(source.rows())
     if not len(table):
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
-    tasks = recipe.tasks_of(source)
+    tasks = recipe.tasks_of(source) if training else recipe.measured(source)
     seed = source_seed(recipe.seed, name)
     augmentation = (source.augment or recipe.augment) if training else None
     return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table)

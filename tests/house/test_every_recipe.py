@@ -109,5 +109,5 @@ def test_every_subset_of_the_tiers_is_a_recipe():
 
 
 def measured(recipe: Recipe) -> set[str]:
-    """The tasks whose label a held-out source gives."""
-    return {task for source in recipe.held_out.values() for task in recipe.tasks_of(source)}
+    """The tasks that a held-out source can test."""
+    return {task for source in recipe.held_out.values() for task in recipe.measured(source)}

@@ -74,6 +74,16 @@ def test_a_run_is_measured_drawn_and_told(squares, tmp_path):
     assert "kind: squares:Squares" in found.text
 
 
+def test_a_task_that_no_stage_trains_is_neither_measured_nor_shown(squares, tmp_path):
+    squares["stages"] = [{"steps": 2, "sources": ["labelled"]}]
+    run = tp.fit(validate(squares | {"evaluate_every": 1}, "r"), tmp_path / "run", cluster=None, watch=lambda r: None)
+    assert {key.split("/")[1] for line in run.lines("held_out.jsonl") for key in line if "/" in key} == {"action"}
+    found = page(run)
+    assert json.loads((run.path / "evaluation.json").read_text())["sources"]["test"]["tasks"].keys() == {"action"}
+    assert "1 task (action) from 1 source (4 labelled)" in found.text
+    assert "depth: predicted" not in found.text
+
+
 def test_a_run_without_held_out_clips_says_so(squares, tmp_path):
     del squares["held_out"]
     found = page(trained(squares, tmp_path / "run"))

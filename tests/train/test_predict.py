@@ -89,6 +89,13 @@ def test_a_clip_of_one_frame_is_drawn_as_a_picture(squares, clip, tmp_path):
     assert Image.open(found["files"]["depth"]).size == (PICTURE, PICTURE)
 
 
+def test_a_task_that_no_stage_trains_is_left_out(squares, clip, tmp_path):
+    squares["sources"]["rendered"]["only"] = ["action", "depth"]
+    recipe = validate(squares | {"stages": [{"steps": 2, "tasks": ["action"]}]}, "r")
+    found = tp.predict(tp.fit(recipe, tmp_path / "run", cluster=None, watch=lambda r: None), clip)
+    assert found["files"].keys() == {"json", "action"}
+
+
 def test_a_task_without_pictures_gets_no_file(squares, clip, tmp_path):
     squares["tasks"]["bright"] = {"kind": "brightness:Brightness"}
     found = tp.predict(trained(squares, tmp_path / "run"), clip)
