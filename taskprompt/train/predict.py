@@ -73,7 +73,7 @@ def middle_clip(recipe: Recipe, path: Path) -> Sample:
 
 @torch.inference_mode()
 def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
-    """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; computed on a GPU if asked for and found."""
+    """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; a GPU computes it if asked for."""
     device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
     model = run.model().to(device)
     with autocast(device, recipe.runtime.precision):
