@@ -1,6 +1,7 @@
 """clip: the image tower of an open_clip model, a frame at a time."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,19 @@ class Clip(Backbone):
         import open_clip
 
         size, device = (clip.height, clip.width), torch.get_default_device()
-        whole: Any = open_clip.create_model(self.model, force_image_size=size, load_weights=False, device=device)
+        root = logging.getLogger()
+        root.addFilter(_no_news)
+        try:
+            whole: Any = open_clip.create_model(self.model, force_image_size=size, load_weights=False, device=device)
+        finally:
+            root.removeFilter(_no_news)
         taps = level_blocks(self.levels, len(whole.visual.transformer.resblocks))
         return ClipEncoder(whole.visual, self.dims(clip), taps)
+
+
+def _no_news(record: logging.LogRecord) -> bool:
+    """open_clip warns of random weights; here they are what was asked for."""
+    return not record.getMessage().startswith("No pretrained weights loaded")
 
 
 class ClipEncoder(FrameEncoder):
