@@ -6,7 +6,7 @@ TASKPROMPT := $(VENV)/bin/taskprompt
 VLLM := .venv-vllm
 
 # Three parts side by side: starting clusters and engines is mostly waiting.
-CLUSTERS := tests/runtime
+BENCH := tests/runtime/test_bench.py
 ENGINES := tests/labelers tests/cluster
 
 .PHONY: setup demo engine try-engine test test-clusters test-engines test-others lint docs clean
@@ -45,13 +45,13 @@ test: setup
 	@$(MAKE) --no-print-directory -j3 test-clusters test-engines test-others
 
 test-clusters:
-	$(VENV)/bin/pytest $(CLUSTERS)
+	$(VENV)/bin/pytest tests/runtime --ignore=$(BENCH)
 
 test-engines:
-	$(call at-its-end,$(ENGINES))
+	$(call at-its-end,$(ENGINES) $(BENCH))
 
 test-others:
-	$(call at-its-end,$(patsubst %,--ignore=%,$(CLUSTERS) $(ENGINES)))
+	$(call at-its-end,$(patsubst %,--ignore=%,tests/runtime $(ENGINES)))
 
 # What pytest prints is shown in one piece when it is done, since another prints meanwhile.
 at-its-end = @log=$$(mktemp); $(VENV)/bin/pytest $(1) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code

@@ -80,7 +80,7 @@ def test_a_grid_with_broken_trials_on_a_full_cluster(cluster, squares, sweep, tm
     """Two trials hold 2 + 2 x 1 CPUs each, and the cluster has eight: their data tasks must find room in their own."""
     squares["runtime"] |= {"cpus_per_worker": 2, "threads": 1}
     assert cluster.cluster_resources()["CPU"] == 8
-    search = {"sources.rendered.wrong": {"choice": [[], [3]]}, "stages.0.tasks": {"choice": [["action"], None]}}
+    search = {"sources.rendered.wrong": {"choice": [[], [3]]}, "stages.0.tasks": {"choice": [["depth"], None]}}
     seen = []
     file = sweep(search=search, searcher="grid", trials=None, asha=None, concurrent=2)
     run = tp.tune(file, tmp_path / "out", watch=seen.append)
