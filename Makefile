@@ -5,7 +5,8 @@ UV := $(VENV)/bin/uv
 TASKPROMPT := $(VENV)/bin/taskprompt
 VLLM := .venv-vllm
 
-# Three parts side by side: starting clusters and engines is mostly waiting.
+# Three parts side by side: starting clusters and engines is mostly waiting. Ray's workers run at a niceness of 15, so
+# the other two do as well: what is nicer than its neighbours hardly runs at all, and its tests end by their timeout.
 BENCH := tests/runtime/test_bench.py
 ENGINES := tests/labelers tests/cluster
 
@@ -54,7 +55,7 @@ test-others:
 	$(call at-its-end,$(patsubst %,--ignore=%,tests/runtime $(ENGINES)))
 
 # What pytest prints is shown in one piece when it is done, since another prints meanwhile.
-at-its-end = @log=$$(mktemp); $(VENV)/bin/pytest $(1) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
+at-its-end = @log=$$(mktemp); nice -n 15 $(VENV)/bin/pytest $(1) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
 
 try-engine:
 	@$(MAKE) --no-print-directory engine || echo "no vLLM engine could be built here: the tests that need one are skipped"
