@@ -2,7 +2,7 @@
 
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -89,11 +89,11 @@ def clips_a_step(recipe: Recipe, stage: Stage) -> int:
     return stage.accumulate * sum(s.quota for s in recipe.stage_sources(stage).values())
 
 
-def parameters(model: MultiTaskModel) -> tuple[int, int]:
-    """(all parameters, those that remain where the heads are dropped)."""
-    heads = sum(p.numel() for p in model.heads.parameters())
-    every = sum(p.numel() for p in model.parameters())
-    return every, every - heads
+def parameters(model: MultiTaskModel, learned: Container[str]) -> tuple[int, int]:
+    """(parameters with the heads of the tasks that are learned, those that remain where all heads are dropped)."""
+    parts = [(name.split("."), p.numel()) for name, p in model.named_parameters()]
+    kept = sum(size for (part, *_), size in parts if part != "heads")
+    return kept + sum(size for (part, name, *_), size in parts if part == "heads" and name in learned), kept
 
 
 def short(number: float) -> str:

@@ -69,7 +69,7 @@ def context(
     """All that the template shows."""
     steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
     sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out)
-    every, kept = facts.parameters(build_model(recipe))
+    every, kept = facts.parameters(build_model(recipe), recipe.learned())
     lines = evaluation_lines(evaluation) if evaluation else []
     return {
         "name": run.path.name,

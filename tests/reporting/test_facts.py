@@ -39,11 +39,12 @@ def test_time_is_all_clips_at_the_measured_speed(squares, tmp_path):
 
 def test_parameters_are_counted_with_and_without_heads(squares):
     squares["backbone"] |= {"dim": 16, "heads": 2}
-    with_heads, kept = facts.parameters(build_model(validate(squares, "r")))
+    with_heads, kept = facts.parameters(build_model(validate(squares, "r")), {"action", "depth"})
     squares["tasks"]["action"]["classes"] = ["left", "right", "up"]
-    more, same = facts.parameters(build_model(validate(squares, "r")))
+    more, same = facts.parameters(build_model(validate(squares, "r")), {"action", "depth"})
     assert same == kept < with_heads
     assert more == with_heads + 16 + 1  # one class: a weight for each of the summary's 16 channels, and a bias
+    assert facts.parameters(build_model(validate(squares, "r")), {"action"}) == (kept + 3 * (16 + 1), kept)
 
 
 def test_sources_say_what_they_are_used_for(squares):
