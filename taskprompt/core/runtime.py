@@ -22,7 +22,7 @@ class Runtime(Spec):
     autoscale: bool = False  # the cluster adds nodes when asked: ask, and wait for them instead of refusing
     block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
-    compile: bool = False  # torch.compile
+    compile: bool = False  # torch.compile the encoder: minutes at the first step; needs a C++ compiler
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
     max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
     wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or coming

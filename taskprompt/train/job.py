@@ -14,6 +14,7 @@ from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.train import checkpoint, collective
 from taskprompt.train.average import Average
+from taskprompt.train.compiled import compiler_told
 from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.feed import Feed
 from taskprompt.train.folder import logged, owned
@@ -34,7 +35,7 @@ def train(run: Run, place: Place) -> bool:
 
     Returns whether it came to its end: False where it was asked to stop at a checkpoint."""
     mine = owned(run.path) if place.rank == 0 else nullcontext()
-    with mine, logged(run.path, place.rank), closing(Job(run, run.recipe, place)) as job:
+    with mine, logged(run.path, place.rank), compiler_told(), closing(Job(run, run.recipe, place)) as job:
         return all(job.run_stage(index) for index in range(job.stage_index, len(job.recipe.stages)))
 
 
@@ -56,8 +57,7 @@ class Job:
             self._restore(run.newest())
         elif recipe.weights is not None:
             self._start_from_weights()
-        board = str(run.path / "tensorboard")
-        self.board = SummaryWriter(board, purge_step=self.total + 1) if place.rank == 0 else None
+        self.board = SummaryWriter(run.path / "tensorboard", purge_step=self.total + 1) if place.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
         log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
 

@@ -13,6 +13,7 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import nearest
+from taskprompt.train.compiled import compiler_told
 from taskprompt.train.loop import autocast
 from taskprompt.train.optim import freeze
 from taskprompt.train.run import build_model
@@ -79,7 +80,7 @@ class Timed:
         torch.set_num_threads(self.runtime.threads or max(1, int(self.runtime.cpus_per_worker)))
         row = torch.zeros(1, dtype=torch.long, device=self.device)
         begin = time.perf_counter()
-        with autocast(self.device, self.runtime.precision):
+        with autocast(self.device, self.runtime.precision), compiler_told():
             self.model(self.clip, dict.fromkeys(self.tasks[test], row))
         if self.device.type == "cuda":
             torch.cuda.synchronize()

@@ -1,0 +1,23 @@
+"""torch.compile, where a recipe asks for it: what it cannot do is said in a line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from taskprompt.core.errors import ClusterError
+
+
+@contextmanager
+def compiler_told() -> Iterator[None]:
+    """Around passes of an encoder that may be compiled: what torch.compile raises becomes a ClusterError."""
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        what = str(error).strip().splitlines()[0].rstrip(".")
+        raise ClusterError(
+            f"runtime.compile: torch.compile failed here: {what}. Install a C++ compiler (g++) where none is found; "
+            "else set runtime.compile: false."
+        ) from error
