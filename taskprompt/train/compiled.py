@@ -18,6 +18,6 @@ def compiler_told() -> Iterator[None]:
             raise
         what = str(error).strip().splitlines()[0].rstrip(".")
         raise ClusterError(
-            f"runtime.compile: torch.compile failed here: {what}. Install a C++ compiler (g++) where none is found; "
-            "else set runtime.compile: false."
+            f"torch.compile failed here: {what}. Install a C++ compiler (g++) where none is found, or do without "
+            "(runtime.compile: false)."
         ) from error
