@@ -52,22 +52,27 @@ def bench_model(rounds: int = 5, threads: int = 2, compiled: bool = False, clips
         pools = {key: stack.enter_context(ProcessPoolExecutor(1, spawn)) for key in keys}
         begun = {key: pool.submit(prepare, *key, device, clips, compiled, threads) for key, pool in pools.items()}
         memory = {key: future.result() for key, future in begun.items()}
-        seconds = take_turns(pools, rounds)
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
+        seconds, rate = take_turns(pools, rounds, torch.device(device))
     return Facts(
         clips,
         {way: seconds[way, False] for way in WAYS},
         {way: seconds[way, True] for way in WAYS},
         {way: memory[way, True] for way in WAYS},
         {way: operations(way) for way in WAYS},
-        matrix_rate(torch.device(device)),
+        rate,
     )
 
 
-def take_turns(pools: Mapping[tuple[str, bool], Executor], rounds: int) -> dict[tuple[str, bool], float]:
-    """Each pass once a round. Returns medians of seconds."""
-    taken = [{key: pool.submit(turn).result() for key, pool in pools.items()} for _ in range(1 + rounds)]
-    return {key: median(seconds[key] for seconds in taken[1:]) for key in pools}  # the first round warms up
+def take_turns(
+    pools: Mapping[tuple[str, bool], Executor], rounds: int, device: torch.device
+) -> tuple[dict[tuple[str, bool], float], float]:
+    """Each pass once a round, and matrix products here. Returns medians of seconds, and the best rate of products."""
+    taken, rates = [], []
+    for _ in range(1 + rounds):  # the first warms up
+        taken.append({key: pool.submit(turn).result() for key, pool in pools.items()})
+        rates.append(matrix_rate(device))
+    return {key: median(seconds[key] for seconds in taken[1:]) for key in pools}, max(rates)
 
 
 _mine: dict[str, Any] = {}  # the pass of this process, and its device
