@@ -14,7 +14,9 @@ from taskprompt.core.weights import Inflate
 def convert(
     file: Annotated[Path, typer.Argument(help="A checkpoint, or a run's folder step-N.", show_default=False)],
     to: Annotated[str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False)],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Its options, as key=value.")] = None,
+    fields: Annotated[
+        list[str] | None, typer.Argument(help="Of the backbone, as key=value.", show_default=False)
+    ] = None,
     clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
     inflate: Annotated[Inflate, typer.Option(help="What becomes of the kernels of images.")] = "centre",
     out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
@@ -25,7 +27,7 @@ def convert(
     from taskprompt.core.loading import override
 
     backbone: dict[str, Any] = {"kind": to}
-    for text in set_ or ():
+    for text in fields or ():
         override(backbone, text)
     target = out or file.with_suffix(".safetensors")
     report = tp.convert(file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate)

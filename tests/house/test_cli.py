@@ -50,7 +50,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     encoder = Tiny(patch=(2, 8, 8), dim=32, depth=2).build(ClipSpec(frames=4, height=32, width=32))
     torch.save({"state_dict": encoder.state_dict() | {"head.weight": torch.ones(3, 32)}}, "a.pth")
-    options = ["--to", "tiny", "--set", "dim=32", "--set", "depth=2"]
+    options = ["--to", "tiny", "dim=32", "depth=2"]
     status, out, err = taskprompt("convert", "a.pth", *options)
     assert (status, err) == (0, "")
     matched = f"matched    {len(encoder.state_dict())} of {len(encoder.state_dict())} tensors"
@@ -119,7 +119,7 @@ def options(node) -> list[dict]:
         (["tune", "sweep.yaml"], ["sweep: 1 problem", "weights: no.pyth: there is no such file"]),
         (["convert", "no.pyth", "--to", "mvit"], ["no.pyth: there is no such file"]),
         (["convert", "no.pyth", "--to", "mvti"], ["no backbone of kind 'mvti'", "Did you mean 'mvit'?"]),
-        (["convert", "no.pyth", "--to", "mvit", "--set", "size=XL"], ["size: Input should be 'tiny', 'S', 'B' or 'L'"]),
+        (["convert", "no.pyth", "--to", "mvit", "size=XL"], ["size: Input should be 'tiny', 'S', 'B' or 'L'"]),
         (["convert", "no.pyth", "--to", "mvit", "--clip", "16x224"], ["--clip 16x224: expected frames,height,width"]),
         (["fit", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["evaluate", "nowhere"], ["nowhere", "is not a run", "fit --out"]),
