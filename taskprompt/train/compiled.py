@@ -16,7 +16,7 @@ def compiler_told() -> Iterator[None]:
 
         if not isinstance(error, TorchDynamoException):
             raise
-        what = str(error).strip().splitlines()[0].rstrip(".")
+        what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ClusterError(
             f"torch.compile failed here: {what}. Install a C++ compiler (g++) where none is found, or do without "
             "(runtime.compile: false)."
