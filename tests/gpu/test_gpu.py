@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from encoders import CASES
+from encoders import CASES, passed, small
 
 import taskprompt as tp
 from taskprompt.core.loading import validate
-from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
-from taskprompt.testing.backbone import seeded_encoder, tensors
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -29,29 +26,6 @@ def whole_float32(monkeypatch):
 
 def silent(record) -> None:
     """Nobody watches."""
-
-
-def small(kind: str):
-    """The first case of a kind: encoder, video, guests."""
-    options, (frames, height, width) = CASES[kind][0]
-    backbone = Backbone.model_validate({"kind": kind, **options})
-    clip = ClipSpec(frames=frames, height=height, width=width, fps=None)
-    dims, draw = backbone.dims(clip), torch.Generator().manual_seed(1)
-    video = torch.randn(4, frames, height, width, 3, generator=draw)
-    guests = torch.randn(4, 3, dims.widths[0] if dims.widths else dims.dim, generator=draw)
-    return seeded_encoder(backbone, clip), video, guests if dims.hosts else None
-
-
-def passed(encoder, video, guests, device: torch.device, bf16: bool = False):
-    """Outputs and gradients of one pass on a device, as float32 on the CPU."""
-    encoder = encoder.to(device).requires_grad_()
-    guests = None if guests is None else guests.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        found = tensors(*encoder(video.to(device), guests))
-    sum((x.float() * torch.linspace(-1, 1, x.shape[-1], device=device)).sum() for x in found.values()).backward()  # type: ignore
-    found |= {f"grad {n}": p.grad for n, p in encoder.named_parameters() if p.grad is not None}
-    encoder.zero_grad(set_to_none=True)
-    return {name: x.detach().float().cpu() for name, x in found.items()}
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:

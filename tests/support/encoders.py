@@ -1,4 +1,12 @@
-"""Small specs of every backbone."""
+"""Small specs of every backbone, and what they give."""
+
+import torch
+
+from taskprompt.core.model import Backbone
+from taskprompt.core.source import ClipSpec
+from taskprompt.testing.backbone import seeded_encoder, tensors
+
+CPU = torch.device("cpu")
 
 # A small spec of every kind and clips it must take; odd sizes where the kind promises any.
 CASES = {
@@ -33,3 +41,26 @@ CASES = {
         ({"size": "tiny", "summary": "cls", "levels": (2,)}, (2, 32, 16)),
     ],
 }
+
+
+def small(kind: str):
+    """The first case of a kind: encoder, video, guests."""
+    options, (frames, height, width) = CASES[kind][0]
+    backbone = Backbone.model_validate({"kind": kind, **options})
+    clip = ClipSpec(frames=frames, height=height, width=width, fps=None)
+    dims, draw = backbone.dims(clip), torch.Generator().manual_seed(1)
+    video = torch.randn(4, frames, height, width, 3, generator=draw)
+    guests = torch.randn(4, 3, dims.widths[0] if dims.widths else dims.dim, generator=draw)
+    return seeded_encoder(backbone, clip), video, guests if dims.hosts else None
+
+
+def passed(encoder, video, guests, device: torch.device = CPU, bf16: bool = False):
+    """Outputs and gradients of one pass on a device, as float32 on the CPU."""
+    encoder = encoder.to(device).requires_grad_()
+    guests = None if guests is None else guests.to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        found = tensors(*encoder(video.to(device), guests))
+    sum((x.float() * torch.linspace(-1, 1, x.shape[-1], device=device)).sum() for x in found.values()).backward()  # type: ignore
+    found |= {f"grad {n}": p.grad for n, p in encoder.named_parameters() if p.grad is not None}
+    encoder.zero_grad(set_to_none=True)
+    return {name: x.detach().float().cpu() for name, x in found.items()}
