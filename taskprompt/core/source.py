@@ -22,6 +22,7 @@ class ClipSpec(Spec):
     height: int = Field(default=224, ge=8)  # pixels
     width: int = Field(default=224, ge=8)  # pixels
     fps: float | None = Field(default=7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
+    formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
 
 
 class Table(Spec):

@@ -13,6 +13,7 @@ Row = dict[str, Any]  # where a sample is: a flat record of strings and numbers,
 class Clip:
     video: np.ndarray  # t h w c, uint8 RGB
     times: np.ndarray  # t, seconds from the start of the file
+    aspect: float = 1.0  # width over height of a pixel; sources give square ones
 
 
 # The forms of a label that live in the picture, so that augmentation can move them with the pixels.

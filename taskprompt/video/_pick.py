@@ -7,23 +7,28 @@ from itertools import chain
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from taskprompt.video.container import base, opened, origin, packets, rate
+from taskprompt.video._open import base, is_hidden, origin, packets
+from taskprompt.video.container import REORDER, decoded
 
 JUMP = 12  # packets that must be saved before a decoder is emptied and started again at a later key frame
 FAR = 10  # seconds between two wanted frames from which seeking beats reading on
+AHEAD = REORDER + 2  # later packets that make an earlier one impossible
 
-Keep = Callable[[VideoFrame], None]
+Keep = Callable[[int, VideoFrame], None]
+
+
+class Unreliable(Exception):
+    """The packets' time stamps or marks are wrong; only decoding in order can tell which frame is which."""
 
 
 def pick(container: InputContainer, stream: VideoStream, ticks: list[int], keep: Keep) -> tuple[list[int], int | None]:
     """For each ascending tick, the pts of the frame shown then: the last that begins no later, or the first of all.
 
-    `keep` gets every frame that is shown, at least once. Second: the end of the last frame where the file ended
-    before it was certain what comes next, else None.
-    """
+    `keep` gets every frame that is shown, and its pts, at least once. Second: the end of the last frame where the file
+    ended before it was certain what comes next, else None. Raises Unreliable."""
     far = round(FAR / base(stream))
     runs: list[list[int]] = [[ticks[0]]]
     for tick in ticks[1:]:
@@ -31,45 +36,30 @@ def pick(container: InputContainer, stream: VideoStream, ticks: list[int], keep:
     shown: list[int] = []
     end = None
     for run in runs:
-        got, end = _run(container, stream, run, keep)
-        shown += got
-    return shown, end
-
-
-def _run(container: InputContainer, stream: VideoStream, ticks: list[int], keep: Keep) -> tuple[list[int], int | None]:
-    found: set[int] = set()
-
-    def note(frame: VideoFrame) -> None:
-        found.add(frame.pts)  # type: ignore[arg-type]
-        keep(frame)
-
-    source = _from(container, stream, ticks[0])
-    plan = _Plan(stream, source, note)
-    try:
-        shown = [plan.show(tick) for tick in ticks]
+        plan = _Plan(container, stream, _from(container, stream, run[0]), keep)
+        shown += [plan.show(tick) for tick in run]
         plan.drain()
-    except _NoTimes:
-        shown = []
-    if shown and found.issuperset(shown):
-        return shown, plan.end
-    return _straight(container.name, ticks, keep)
-
-
-class _NoTimes(Exception):
-    """Packets without distinct times: only decoding in order can tell which frame is which."""
+        if not plan.kept.issuperset(plan.shown):
+            raise Unreliable("a frame that a packet announced never came")
+        end = plan.end
+    return shown, end
 
 
 class _Plan:
     """A decoder that is told, packet by packet, what may be skipped; it looks ahead to know."""
 
-    def __init__(self, stream: VideoStream, source: Iterator[av.Packet], keep: Keep):
-        self.decoder, self.source, self.keep = stream.codec_context, source, keep
-        self.ahead = stream.codec_context.reorder_depth + 2  # later packets that make an earlier one impossible
+    def __init__(self, container: InputContainer, stream: VideoStream, source: Iterator[av.Packet], keep: Keep):
+        self.stream, self.decoder, self.source, self.keep = stream, stream.codec_context, source, keep
+        self.first = origin(container, stream)
         self.pending: list[av.Packet] = []  # read, not yet sent
         self.times: set[int] = set()  # of the packets that may still be shown, sent or not
         self.frames: dict[int, VideoFrame] = {}  # decoded, may still be shown
-        self.shown: set[int] = set()
+        self.shown: set[int] = set()  # pts of the frames that are asked for
+        self.kept: set[int] = set()  # those of them that came
         self.started = False
+        self.entry: int | None = None  # pts of the key frame at which decoding began
+        self.decided: int | None = None  # the last tick whose frame is certain: no packet at or before it may follow
+        self.last: int | None = None  # pts of the last frame that came out
         self.end: int | None = None
         self._last_end = 0
 
@@ -77,8 +67,11 @@ class _Plan:
         """The pts of the frame shown at a tick no earlier than the one before; it is decoded or on its way."""
         self._look_ahead(tick)
         if not self.times:
-            raise _NoTimes
+            raise Unreliable("no packets")
         pts = max((t for t in self.times if t <= tick), default=min(self.times))
+        if self.entry is None or pts > max(tick, self.first):
+            raise Unreliable("packets from the middle of a group, or from after the tick")
+        self.decided = tick
         self.times = {t for t in self.times if t >= pts}
         self.shown.add(pts)
         at = next((i for i, p in enumerate(self.pending) if p.pts == pts), -1)
@@ -86,7 +79,7 @@ class _Plan:
             self._send(packet, needed=packet.pts >= pts)  # type: ignore[operator]
         del self.pending[: at + 1]
         if pts in self.frames:
-            self.keep(self.frames[pts])
+            self._keep(self.frames[pts])
         self.frames = {t: f for t, f in self.frames.items() if t >= pts}
         return pts
 
@@ -97,24 +90,28 @@ class _Plan:
 
     def _look_ahead(self, tick: int) -> None:
         later = sum(t > tick for t in self.times)
-        while later < self.ahead:
+        while later < AHEAD:
             packet = next(self.source, None)
             if packet is None:
                 self.end = self._last_end
                 return
-            if packet.pts is None or packet.pts in self.times:
-                raise _NoTimes
-            self._last_end = max(self._last_end, packet.pts + (packet.duration or 0))
-            if packet.is_keyframe and packet.pts <= tick and (not self.started or len(self.pending) > JUMP):
-                self._jump()
+            pts = packet.pts
+            if pts is None or pts in self.times or (self.decided is not None and pts <= self.decided):
+                raise Unreliable("time stamps that are missing, repeat or fall")
+            enters = not self.started or len(self.pending) > JUMP
+            if packet.is_keyframe and pts <= max(tick, self.first) and enters:
+                self._jump(pts)
             self.pending.append(packet)
-            self.times.add(packet.pts)
-            later += packet.pts > tick
+            if not is_hidden(packet, self.stream):
+                self._last_end = max(self._last_end, pts + (packet.duration or 0))
+                self.times.add(pts)
+                later += pts > tick
 
-    def _jump(self) -> None:
+    def _jump(self, entry: int) -> None:
         """Forget what lies before the key frame that comes now: nothing before it will be shown any more."""
         if self.started:
             self.drain()
+        self.entry = entry
         self.pending.clear()
         self.times.clear()
         self.frames.clear()
@@ -123,19 +120,20 @@ class _Plan:
         self.started = True
         # A frame that no other refers to costs nothing where it is not shown.
         self.decoder.skip_frame = "DEFAULT" if needed else "NONREF"
-        for frame in _decode(self.decoder, packet):
+        for frame in decoded(self.decoder, packet):
+            if frame.pts is None or (self.last is not None and frame.pts <= self.last):
+                raise Unreliable("frames whose time stamps fall")
+            if frame.pts == self.entry and frame.pict_type not in (PictureType.I, PictureType.NONE):
+                raise Unreliable("a packet that is marked as a key frame and is none")
+            self.last = frame.pts
             if frame.pts in self.shown:
-                self.keep(frame)
-            elif frame.pts is not None:
+                self._keep(frame)
+            else:
                 self.frames[frame.pts] = frame
 
-
-def _decode(decoder, packet: av.Packet | None) -> list[VideoFrame]:
-    """The frames that come out; none for a packet that is damaged, as a player would have it."""
-    try:
-        return decoder.decode(packet)
-    except FFmpegError:
-        return []
+    def _keep(self, frame: VideoFrame) -> None:
+        self.kept.add(frame.pts)  # type: ignore[arg-type]
+        self.keep(frame.pts, frame)  # type: ignore[arg-type]
 
 
 def _from(container: InputContainer, stream: VideoStream, tick: int) -> Iterator[av.Packet]:
@@ -158,32 +156,3 @@ def _from(container: InputContainer, stream: VideoStream, tick: int) -> Iterator
     with suppress(FFmpegError):
         container.seek(min(0, first), stream=stream)
     return packets(container, stream)
-
-
-def _straight(path: str, ticks: list[int], keep: Keep) -> tuple[list[int], int | None]:
-    """The same by decoding every frame in order from the start, for files whose packets do not say enough."""
-    with opened(path) as (container, stream):
-        return _in_order(container, stream, ticks, keep)
-
-
-def _in_order(
-    container: InputContainer, stream: VideoStream, ticks: list[int], keep: Keep
-) -> tuple[list[int], int | None]:
-    step = round(1 / rate(stream) / base(stream))
-    shown: list[int] = []
-    last: VideoFrame | None = None
-    count = 0
-    for packet in chain(packets(container, stream), [None]):
-        for frame in _decode(stream.codec_context, packet):
-            if frame.pts is None:
-                frame.pts = count * step + origin(container, stream)
-            while last is not None and len(shown) < len(ticks) and ticks[len(shown)] < frame.pts:
-                keep(last)
-                shown.append(last.pts)  # type: ignore[arg-type]
-            last, count = frame, count + 1
-            if len(shown) == len(ticks):
-                return shown, None
-    if last is None or last.pts is None:
-        return [], 0
-    keep(last)
-    return shown + [last.pts] * (len(ticks) - len(shown)), last.pts + step

@@ -1,125 +1,243 @@
-"""Opening a video file: what is in it, and one clear line where it is no video."""
+"""When each frame of a file is shown.
+
+What packets say is read where it can be believed. Where packets and shown frames may differ (recordings that begin
+between key frames, joined streams, time stamps in the order of decoding), the file is decoded once and the result kept.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from taskprompt.core.errors import SampleError
+from taskprompt.video._open import base, is_hidden, opened, origin, packets, pixel_aspect, rate, zero
 
-# Containers of still pictures, and lists of other files, which a renamed text file may turn into.
-NO_VIDEO = ("image2", "_pipe", "hls", "concat", "dash", "tty", "sdp", "rtsp")
+REORDER = 16  # frames that a decoder may hold back, at most: H.264's and HEVC's limit
+FIRST = 8  # frames decoded to see whether the packets tell the truth
+# Containers whose time stamps are one a shown frame, and whose header says where the film ends.
+TRUSTED = {"mov", "matroska", "avi"}
+# FFmpeg's and other players' rule: in containers made for joining, a jump of more than 10 s is a new recording.
+JOINABLE, JUMP = {"mpegts", "mpeg", "ogg"}, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """Sizes are as the video is shown, so after its rotation mark."""
+    """What is in a video file. Sizes are as the video is shown: upright, its pixels square."""
 
-    duration: float  # seconds from the first frame to the end of the last
+    duration: float  # seconds from the start of the first frame to the end of the last
     fps: float  # average
     width: int  # pixels
     height: int  # pixels
     frames: int | None  # as the file says; None where it does not
 
 
-def probe(path: str | Path) -> Info:
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The n shown frames of a file, in order."""
+
+    ticks: np.ndarray  # n, int64: the decoder's time stamps; they may repeat or fall
+    seconds: np.ndarray  # n, strictly ascending, from the start of the file
+    end: float  # seconds: the end of the last frame
+    findable: bool  # time stamps tell which frame is meant, and decoding may begin at any key frame
+
+    def at(self, seconds: np.ndarray) -> np.ndarray:
+        """k ascending times -> which frame is shown then; the first one also before its time."""
+        return np.maximum(np.searchsorted(self.seconds, seconds, side="right") - 1, 0)
+
+
+def probe(path: str | Path, formats: tuple[str, ...] = ()) -> Info:
     """What is in a video file; decodes one frame. Raises SampleError where it is missing or no video."""
-    with opened(path) as (container, stream):
-        duration, frames = length(container, stream), stream.frames or None
+    with opened(path, formats) as (container, stream):
+        start, end = span(container, stream, formats, trusted(container, stream))
         try:
             first = next(container.decode(stream))
         except (StopIteration, FFmpegError):
             raise SampleError(f"{path}: not one frame can be decoded. Replace the file or remove it.") from None
-        turned = abs(first.rotation) % 180 == 90
-        height, width = (first.width, first.height) if turned else (first.height, first.width)
-        return Info(duration, float(rate(stream)), width, height, frames)
+        width, height = square(first.width, first.height, pixel_aspect(stream))
+        width, height = (height, width) if abs(first.rotation) % 180 == 90 else (width, height)
+        return Info(end - start, float(rate(stream)), width, height, stream.frames or None)
 
 
-def frame_times(path: str | Path) -> np.ndarray:
-    """Seconds at which each frame of the file is shown, ascending, the first at 0. Reads packets, decodes none."""
-    with opened(path) as (container, stream):
-        found = [p.pts for p in packets(container, stream)]
-        ticks = [t for t in found if t is not None]
-        if len(ticks) < len(found):
-            return np.arange(len(found)) / float(rate(stream))
-        return (np.sort(np.asarray(ticks, np.int64)) - origin(container, stream)) * float(base(stream))
+def frame_times(path: str | Path, formats: tuple[str, ...] = (), exact: bool = False) -> np.ndarray:
+    """Seconds at which each frame that players show begins, ascending, from the start of the file.
+
+    Reads packets, and decodes all frames where packets cannot be believed or `exact` is set. Raises SampleError."""
+    return timeline(path, formats, exact).seconds
 
 
-@contextmanager
-def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, for one thread. Raises SampleError where there is none."""
-    path = Path(path)
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise SampleError(f"{path}: {what}. Give the path of a video.")
-    if path.stat().st_size == 0:
-        raise SampleError(f"{path}: is empty (0 bytes). Replace it or remove it.")
-    try:
-        container = av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SampleError(f"{path}: cannot be opened as a video: {reason}. Replace it or remove it.") from None
-    with container:
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams or any(word in container.format.name for word in NO_VIDEO):
-            held = sorted({s.type for s in container.streams} - {"video"}) or [container.format.name]
-            raise SampleError(f"{path}: holds no video, only {', '.join(held)}. Replace it or remove it.")
-        stream = streams[0]
-        if stream.codec_context is None:
-            raise SampleError(f"{path}: no decoder is known for its video. Convert it, for instance to H.264.")
-        # Many processes decode at once, each a clip: threads inside one decoder only get in their way.
-        stream.codec_context.thread_count = 1
-        yield container, stream
+def timeline(path: str | Path, formats: tuple[str, ...] = (), exact: bool = False) -> Timeline:
+    """See `frame_times`; kept for the files read last. Raises SampleError where nothing can be decoded."""
+    return _timeline(str(path), formats, exact, _state(path))
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """Packets from here on; ends at the end of the file or where it is cut off."""
-    while True:
-        try:
-            yield from (p for p in container.demux(stream) if p.size)
-            return
-        except FFmpegError:
-            return
-        except IndexError:  # PyAV's, at the first packet of another stream that begins only later; that one is lost
-            continue
+def _state(path: str | Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    found = Path(path).stat() if Path(path).is_file() else None
+    return (found.st_mtime_ns, found.st_size) if found else (0, 0)
 
 
-def length(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds of video; read from the header, or counted over the packets where it does not say."""
+@lru_cache(maxsize=512)
+def _timeline(path: str, formats: tuple[str, ...], exact: bool, _: tuple[int, int]) -> Timeline:
+    with opened(path, formats) as (container, stream):
+        if not exact and (found := _from_packets(container, stream, formats)) is not None:
+            return found
+    with opened(path, formats) as (container, stream):
+        return _from_frames(container, stream)
+
+
+def trusted(container: InputContainer, stream: VideoStream) -> bool:
+    """Can frames be sought by the packets' time stamps without a look at the whole file? Reads the first packet."""
+    kind = container.format.name.split(",")[0]
+    first = next(packets(container, stream), None)
+    with suppress(FFmpegError):
+        container.seek(min(0, origin(container, stream)), stream=stream)
+    # An AVI numbers its packets in the order of decoding, and FFmpeg numbers those of H.264 differently after a seek.
+    guessed = kind == "avi" and (stream.codec_context.reorder_depth or stream.codec_context.name in ("h264", "hevc"))
+    return kind in TRUSTED and not guessed and first is not None and first.is_keyframe
+
+
+def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...], trust: bool) -> tuple[float, float]:
+    """Seconds from the start of the file at which the film starts and ends, as far as can be told without decoding.
+
+    trust: what `trusted` says."""
+    if not trust:
+        line = timeline(container.name, formats)
+        return float(line.seconds[0]), line.end
+    tick, start = base(stream), zero(container, stream)
+    first = float((origin(container, stream) - start) * tick)
     if stream.duration:
-        return float(stream.duration * base(stream))
-    if container.duration:
-        # Matroska's header tells when the last frame ends, the others how long the file lasts.
-        early = float(origin(container, stream) * base(stream)) if "matroska" in container.format.name else 0.0
-        return container.duration / av.time_base - early
-    with opened(container.name) as (again, same):  # some files that do not say cannot be rewound either
-        found = [(p.pts, p.duration or 0) for p in packets(again, same)]
-    ends = [pts + duration for pts, duration in found if pts is not None]
-    if not ends:
-        return len(found) / float(rate(stream))
-    return float((max(ends) - origin(container, stream)) * base(stream))
+        return first, first + float(stream.duration * tick)
+    # Matroska's header tells when the file ends, whichever stream is the last; others tell how long it lasts.
+    early = 0 if "matroska" in container.format.name else start
+    whole = float((container.duration or 0) / av.time_base + early * tick)
+    if not whole or len(container.streams) > 1:
+        end, last = _tail(container.name, stream.index, formats, _state(container.name))
+        whole = end if last > whole - 1 else whole  # else the file is cut off, which reading will tell
+    return first, whole - float(start * tick)
 
 
-def origin(container: InputContainer, stream: VideoStream) -> int:
-    """The tick of the first frame; times are counted from there."""
-    if stream.start_time is not None:
-        return stream.start_time
-    return round((container.start_time or 0) / av.time_base / base(stream))
+def square(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """The size at which pixels of that aspect are square; no side becomes shorter."""
+    return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
 
-def base(stream: VideoStream) -> Fraction:
-    """Seconds a tick."""
-    return stream.time_base or Fraction(1, 90000)
+def decoded(decoder: av.VideoCodecContext, packet: av.Packet | None) -> list[VideoFrame]:
+    """The frames that come out; none for a packet that is damaged, as a player would have it."""
+    try:
+        return decoder.decode(packet)
+    except FFmpegError:
+        return []
 
 
-def rate(stream: VideoStream) -> Fraction:
-    """Frames a second, for files that give no times of their own."""
-    return stream.average_rate or stream.guessed_rate or Fraction(25)
+def frames_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Every frame from the start of a file just opened, in the order in which players show them."""
+    for packet in chain(packets(container, stream), [None]):
+        yield from decoded(stream.codec_context, packet)
+
+
+@lru_cache(maxsize=4096)
+def _tail(path: str, index: int, formats: tuple[str, ...], _: tuple[int, int]) -> tuple[float, float]:
+    """Seconds, by the file's own clock, at which one stream ends, and at which the last of all does."""
+    for whole in (False, True):  # from the last key frame on; where none is found, over the whole file
+        with opened(path, formats) as (container, stream):
+            if not whole:
+                with suppress(FFmpegError):
+                    container.seek(round((container.duration or 0) / av.time_base / base(stream)), stream=stream)
+            ends: dict[int, float] = {}
+            with suppress(FFmpegError, IndexError):
+                for packet in container.demux([s for s in container.streams if s.type in ("video", "audio")]):
+                    if packet.pts is not None and packet.time_base is not None:
+                        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                        ends[packet.stream_index] = max(ends.get(packet.stream_index, 0), end)
+        if index in ends:
+            break
+    return ends.get(index, 0.0), max(ends.values(), default=0.0)
+
+
+def _from_packets(container: InputContainer, stream: VideoStream, formats: tuple[str, ...]) -> Timeline | None:
+    """What the packets say; None where it cannot be believed."""
+    if not trusted(container, stream) and container.format.name == "avi":
+        return None
+    read = list(_facts(container, stream))
+    ticks = [pts for pts, shown, _, _ in read if shown and pts is not None]
+    if not ticks or any(pts is None or corrupt for pts, _, _, corrupt in read) or len(set(ticks)) < len(ticks):
+        return None
+    order = np.argsort(np.asarray(ticks, np.int64), kind="stable")
+    ascending = np.asarray(ticks, np.int64)[order]
+    moved = np.abs(order - np.arange(len(order))).max()
+    if not read[0][2] or ascending[0] < read[0][0] or moved > REORDER:
+        return None
+    if container.format.name in JOINABLE and (np.diff(ascending) * float(base(stream)) > JUMP).any():
+        return None
+    with opened(container.name, formats) as (again, same):
+        shown = [frame.pts for frame in islice(frames_in_order(again, same), FIRST)]
+    if shown != ascending[: len(shown)].tolist() or len(shown) < min(FIRST, len(ticks)):
+        return None
+    return _line(container, stream, ascending, ascending, True)
+
+
+def _facts(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int | None, bool, bool, bool]]:
+    """Of each packet: its time stamp, and whether it is shown, a key frame, damaged."""
+    for packet in packets(container, stream):
+        yield packet.pts, not is_hidden(packet, stream), packet.is_keyframe, packet.is_corrupt
+
+
+def _from_frames(container: InputContainer, stream: VideoStream) -> Timeline:
+    """Decode every frame, and keep the times alone."""
+    shown = [(frame.pts, frame.pict_type == PictureType.I) for frame in frames_in_order(container, stream)]
+    if not shown:
+        raise SampleError(f"{container.name}: not one frame can be decoded. Replace the file or remove it.")
+    tick = base(stream)
+    step = max(1, round(1 / rate(stream) / tick))
+    raw = _filled([pts for pts, _ in shown], step, origin(container, stream))
+    far = round(JUMP / tick) if container.format.name in JOINABLE else None
+    times = _ascending(raw, step, far, max(1, min(step // 2, round(0.002 / tick))))
+    if container.format.name == "avi":  # its stamps are numbers of packets, of which the first shown may be the second
+        times = times - times[0] + origin(container, stream)
+    # A recording that begins between key frames shows what the decoder makes of it, and only in order.
+    return _line(container, stream, raw, times, shown[0][1] and bool((raw == times).all()))
+
+
+def _line(container, stream: VideoStream, ticks: np.ndarray, shown: np.ndarray, findable: bool) -> Timeline:
+    seconds = (shown - zero(container, stream)) * float(base(stream))
+    last = np.median(np.diff(seconds)) if len(seconds) > 1 else 1 / float(rate(stream))
+    return Timeline(ticks, seconds, float(seconds[-1] + last), findable)
+
+
+def _filled(stamps: list[int | None], step: int, start: int) -> np.ndarray:
+    """n time stamps, the missing ones a frame after the one before, or before the first that is known."""
+    known = next((i for i, pts in enumerate(stamps) if pts is not None), None)
+    last = start - step if known is None else stamps[known] - (known + 1) * step  # type: ignore[operator]
+    filled = []
+    for pts in stamps:
+        last = last + step if pts is None else pts
+        filled.append(last)
+    return np.asarray(filled, np.int64)
+
+
+def _ascending(ticks: np.ndarray, step: int, far: int | None, gap: int) -> np.ndarray:
+    """Time stamps in the order in which frames are shown -> strictly ascending ones.
+
+    Stamps in the order of decoding are the right ones, exchanged among neighbours. A jump back, or one further than
+    `far`, begins a new recording: it goes on where the one before ended. A stamp that repeats is moved by a `gap`."""
+    order = np.argsort(ticks, kind="stable")
+    if (ticks[order] == ticks).all() and far is None and (np.diff(ticks) > 0).all():
+        return ticks
+    if len(np.unique(ticks)) == len(ticks) and 0 < np.abs(order - np.arange(len(ticks))).max() <= REORDER:
+        return ticks[order]
+    shown, offset = [int(ticks[0])], 0
+    for before, tick in zip(ticks.tolist(), ticks[1:].tolist(), strict=False):
+        if tick < before - 2 * step or (far is not None and tick - before > far):
+            offset += before + step - tick
+        shown.append(max(shown[-1] + gap, tick + offset))
+    return np.asarray(shown, np.int64)

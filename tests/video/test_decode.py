@@ -8,8 +8,9 @@ from PIL import Image
 
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.source import ClipSpec
-from taskprompt.video._pick import _from, _NoTimes, _Plan
-from taskprompt.video.container import base, frame_times, opened, origin, probe
+from taskprompt.video._open import base, opened, origin
+from taskprompt.video._pick import Unreliable, _from, _Plan
+from taskprompt.video.container import frame_times, probe, timeline, trusted
 from taskprompt.video.decode import read_clip, read_times
 
 VP9 = {"deadline": "realtime", "cpu-used": "8"}
@@ -43,7 +44,7 @@ def clips(tmp_path_factory):
 def test_frames_asked_for_are_the_frames_that_come(clips, name):
     times = frame_times(clips[name])
     assert len(times) == 60
-    assert times[0] == (1 / 30 if name == "b_frames.avi" else 0)  # avi knows when to decode, not when to show
+    assert times[0] == 0
     assert numbers(read_times(clips[name], times).video) == list(range(60))
     rng = np.random.default_rng(0)
     gaps = np.diff(np.append(times, times[-1] + 0.03))
@@ -59,16 +60,20 @@ def _planned(path, seconds):
     with opened(path) as (container, stream):
         ticks = [origin(container, stream) + int(s / base(stream)) for s in seconds]
         read = []
-        plan = _Plan(stream, (read.append(p) or p for p in _from(container, stream, ticks[0])), lambda _: None)
+        source = (read.append(p) or p for p in _from(container, stream, ticks[0]))
+        plan = _Plan(container, stream, source, lambda *_: None)
         shown = [plan.show(tick) for tick in ticks]
         return shown, len(read) - len(plan.pending)
 
 
 def test_only_files_without_times_are_decoded_in_order(clips):
-    for name in clips.keys() - {"no_times.h264"}:
+    for name in clips.keys() - {"no_times.h264", "b_frames.avi"}:
         assert len(_planned(clips[name], [0.5, 0.7])[0]) == 2
-    with pytest.raises(_NoTimes):
+        assert timeline(clips[name]).findable
+    with pytest.raises(Unreliable):
         _planned(clips["no_times.h264"], [0.5, 0.7])
+    with opened(clips["b_frames.avi"]) as (container, stream):
+        assert not trusted(container, stream)
 
 
 def test_few_packets_are_decoded(tmp_path):
