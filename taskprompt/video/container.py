@@ -115,10 +115,11 @@ def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...
         return float(line.seconds[0]), line.end
     tick, start = base(stream), zero(container, stream)
     first = float((origin(container, stream) - start) * tick)
-    if stream.duration:
+    matroska = "matroska" in container.format.name
+    if stream.duration and not matroska:
         return first, first + float(stream.duration * tick)
     # Matroska's header tells when the file ends, whichever stream is the last; others tell how long it lasts.
-    early = 0 if "matroska" in container.format.name else start
+    early = 0 if matroska else start
     whole = float((container.duration or 0) / av.time_base + early * tick)
     if not whole or len(container.streams) > 1:
         end, last = _tail(container.name, stream.index, formats, _state(container.name))

@@ -44,8 +44,10 @@ def write(
     rotation: int = 0,
     muxer: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    first: int = 0,
+    aspect: tuple[int, int] | None = None,
 ) -> Path:
-    """A clip of numbered frames; `times` in seconds make its frame rate vary."""
+    """A clip of frames numbered from `first`; `times` in seconds make its frame rate vary. aspect: of a pixel."""
     tick = Fraction(1, 1000)
     times = [i / fps for i in range(frames)] if times is None else times
     with av.open(str(path), "w", options=muxer or {}) as container:
@@ -57,11 +59,52 @@ def write(
             stream.codec_context.time_base = tick
         else:
             tick = Fraction(1, fps)
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
         if rotation:
             stream.set_display_rotation(rotation)
         for i, seconds in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(first + i, *size), format="rgb24")
             frame.pts, frame.time_base = round(seconds / tick), tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def remux(
+    source: Path,
+    path: Path,
+    first: int = 0,
+    shift: float = 0.0,
+    lost: tuple[int, ...] = (),
+    sound: tuple[float, float] | None = None,
+    muxer: dict[str, str] | None = None,
+) -> Path:
+    """The same packets in another file: from packet `first` on, `shift` seconds later, without those that are lost.
+
+    sound: seconds at which a silent stream begins and ends."""
+    with av.open(str(source)) as read, av.open(str(path), "w", options=muxer or {}) as written:
+        film = read.streams.video[0]
+        stream = written.add_stream_from_template(film)
+        later = round(shift / (film.time_base or 1))
+        if sound:
+            for packet in _silence(written, *sound):
+                written.mux(packet)
+        for i, packet in enumerate(p for p in read.demux(film) if p.size):
+            if i < first or i in lost:
+                continue
+            packet.pts = None if packet.pts is None else packet.pts + later
+            packet.dts = None if packet.dts is None else packet.dts + later
+            packet.stream = stream
+            written.mux(packet)
+    return path
+
+
+def _silence(container, start: float, end: float) -> list[av.Packet]:
+    stream = container.add_stream("aac", rate=16000, layout="mono")
+    made = []
+    for i in range(round(start * 15.625), round(end * 15.625)):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, 1024 * i, Fraction(1, 16000)
+        made += stream.encode(frame)
+    return made + stream.encode(None)
