@@ -103,7 +103,7 @@ def trusted(container: InputContainer, stream: VideoStream) -> bool:
         container.seek(min(0, origin(container, stream)), stream=stream)
     # An AVI numbers its packets in the order of decoding, and FFmpeg numbers those of H.264 differently after a seek.
     guessed = kind == "avi" and (stream.codec_context.reorder_depth or stream.codec_context.name in ("h264", "hevc"))
-    return kind in TRUSTED and not guessed and first is not None and first.is_keyframe
+    return kind in TRUSTED and not guessed and first is not None and first.is_keyframe and first.pts is not None
 
 
 def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...], trust: bool) -> tuple[float, float]:
