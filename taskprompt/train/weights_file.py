@@ -1,152 +1,191 @@
-"""Checkpoints of elsewhere as files: safetensors, or what torch.save wrote. Nothing is unpickled that could run."""
+"""Checkpoint files: safetensors, or what torch.save wrote, in one file or in several. Nothing in them is ever run."""
 
 import json
-import re
-import warnings
-import zipfile
-from argparse import Namespace
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.weights import Tensors
 from taskprompt.train.storage import is_uri
+from taskprompt.train.weights_pickle import Reference
+from taskprompt.train.weights_shards import INDEXES, is_index, refuse_shard, shards_of
+from taskprompt.train.weights_torch import TorchFile, short
 
 # Where code bases put the weights in a dictionary that holds more: SlowFast; mmaction2, timm; others.
 INNER = ("model_state", "state_dict", "model", "module")
 WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile, before every name
 EXPECTED = "Expected safetensors, or a file that torch.save wrote"
 NOTE = "taskprompt"  # in a safetensors file's metadata: what `convert` says of it
+# What a folder's weights are called: a run's, transformers' and timm's, open_clip's. The first that is there is read.
+IN_FOLDERS = (
+    "ema.safetensors",
+    "model.safetensors",
+    INDEXES[0],
+    "pytorch_model.bin",
+    INDEXES[1],
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+LONGEST = 500  # characters of a tensor's name
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a file holds: the tensors by their names there, and the backbone that `convert` made it for."""
+    """What a file holds: the tensors by their names there, and what else it says of the model."""
 
     tensors: Tensors
     backbone: dict[str, Any] = field(default_factory=dict)  # as in a recipe; empty: `convert` did not write it
+    entry: str = ""  # of the file's dictionary, or of the run's checkpoint, that the tensors are from
+    others: tuple[str, ...] = ()  # entries that hold weights too
+    config: str = ""  # the training configuration that SlowFast writes into its files, as yaml
 
 
-def read_weights(place: str | Path) -> Found:
-    """The tensors in a checkpoint's file, or in a run's folder checkpoints/step-N: averaged ones where it keeps them.
+def read_weights(place: str | Path, entry: str | None = None) -> Found:
+    """The tensors in a checkpoint's file or folder: averaged ones in a run's folder checkpoints/step-N that has them.
+
+    entry: which of several sets of weights, such as state_dict_ema; None: the first of `INNER`, or the only one.
 
     Raises CheckpointError, in one line, where there is no such file, where it is damaged or something else, or where
     reading it would mean running code that it brings along."""
-    path = _file(place)
-    with open(path, "rb") as file:
-        start = file.read(16)
+    path, others = _file(place, entry)
+    if is_index(path):
+        shards = shards_of(path)
+        parts = {shard: _read(path.parent / shard, entry) for shard in dict.fromkeys(shards.values())}
+        lost = [name for name, shard in shards.items() if name not in parts[shard].tensors]
+        if lost:
+            raise CheckpointError(
+                f"{path}: says that {shards[lost[0]]} holds {_name(lost[0])}, which it does not. Copy all files again."
+            )
+        found = Found({name: parts[shard].tensors[name] for name, shard in shards.items()})
+    else:
+        refuse_shard(path)
+        found = _read(path, entry)
+    if not found.tensors:
+        raise CheckpointError(f"{path}: holds no tensors. {EXPECTED}, with the weights of a model.")
+    if others:
+        found = replace(found, entry=path.stem, others=others)
+    return replace(found, tensors=_unwrapped(found.tensors))
+
+
+def _read(path: Path, entry: str | None) -> Found:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}. Give a file that you may read.") from None
     if not start:
         raise CheckpointError(f"{path}: is empty. Copy it again.")
     if start[8:9] == b"{" and start[:2] != b"PK":
         found = _read_safetensors(path)
     elif start[:2] == b"PK" or start[:1] == b"\x80":
-        found = Found(_plain(_read_pickle(path, zipped=start[:2] == b"PK"), path))
+        found = _chosen(TorchFile(path, zipped=start[:2] == b"PK", expected=EXPECTED), entry)
     else:
         raise CheckpointError(f"{path}: is no checkpoint: it begins with {start!r}. {EXPECTED}. Copy it again.")
-    if not found.tensors:
-        raise CheckpointError(f"{path}: holds no tensors. {EXPECTED}, with the weights of a model.")
-    return Found(_unwrapped(found.tensors), found.backbone)
+    for name in found.tensors:
+        if not name.isprintable() or len(name) > LONGEST:
+            raise CheckpointError(
+                f"{path}: has a tensor called {_name(name)}, expected printable names of at most {LONGEST} characters."
+            )
+    return found
 
 
-def _file(place: str | Path) -> Path:
+def _file(place: str | Path, entry: str | None) -> tuple[Path, tuple[str, ...]]:
+    """The file that is meant; and where a run's folder has averaged weights beside others, the others."""
     if is_uri(place):
         raise CheckpointError(
             f"{place}: is an address, and weights are read from files. Copy it here, and give its path."
         )
-    path = Path(place).expanduser()
-    if path.is_dir():
-        inside = [path / name for name in ("ema.safetensors", "model.safetensors") if (path / name).is_file()]
+    path = Path(os.path.expanduser(place))
+    if os.path.isdir(path):
+        inside = [name for name in IN_FOLDERS if (path / name).is_file()]
+        of_run = [Path(name).stem for name in inside[:2]] if inside[:2] == list(IN_FOLDERS[:2]) else []
+        if entry in of_run:
+            return path / f"{entry}.safetensors", tuple(n for n in of_run if n != entry)
         if not inside:
             raise CheckpointError(
                 f"{path}: is a folder without model.safetensors. Give a file, or a run's folder checkpoints/step-N."
             )
-        return inside[0]
-    if not path.is_file():
+        return path / inside[0], tuple(of_run[1:])
+    if not os.path.isfile(path):
         where = "" if path.is_absolute() else f", looked for from {Path.cwd()}"
         raise CheckpointError(f"{path}: there is no such file{where}. Give the path of a checkpoint.")
-    return path
+    return path, ()
 
 
 def _read_safetensors(path: Path) -> Found:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Found(tensors, dict(json.loads((file.metadata() or {}).get(NOTE, "{}"))))
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
+            note = json.loads((file.metadata() or {}).get(NOTE, "{}"))
+            if not isinstance(note, dict):
+                raise ValueError("its note is no dictionary")
+            return Found(tensors, note)
+    except RecursionError:
+        raise CheckpointError(f"{path}: is damaged or cut off: its note is nested too deep. Copy it again.") from None
+    except (OSError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: is damaged or cut off: {short(error)}. Copy it again.") from None
 
 
-def _read_pickle(path: Path, *, zipped: bool) -> Any:
-    if zipped:
-        _check_zip(path)
-    try:
-        # VideoMAE's pretraining saves its options beside the weights: a Namespace has attributes and no code.
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a damaged pickle raises anything
-        text = str(error)
-        if found := re.search(r"(?:unsupported GLOBAL|Unsupported global: GLOBAL) ([\w.]+)", text):
-            raise CheckpointError(
-                f"{path}: holds more than tensors and plain data: {found[1]}. Such a file can run code, so it was not "
-                "read. Look for it as safetensors; or let whoever trusts its maker save the state_dict in it alone."
-            ) from None
-        if found := re.search(r"Unsupported operand \d+", text):
-            raise CheckpointError(
-                f"{path}: is damaged, or a pickle that torch.save did not write ({found[0]}). {EXPECTED}."
-            ) from None
-        raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
-
-
-def _check_zip(path: Path) -> None:
-    """torch.save writes a zip with a data.pkl; TorchScript one with code too."""
-    try:
-        names = zipfile.ZipFile(path).namelist()
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        OSError,
-        ValueError,
-    ) as error:  # all that a damaged one makes of it
-        raise CheckpointError(f"{path}: is damaged or cut off: {_words(error)}. Copy it again.") from None
-    inside = {name.rpartition("/")[2] for name in names}
-    if "data.pkl" not in inside:
-        raise CheckpointError(f"{path}: is a zip of other things, such as {min(names, default='none')}. {EXPECTED}.")
-    if "constants.pkl" in inside:
+def _chosen(file: TorchFile, entry: str | None) -> Found:
+    """One set of weights of what torch.save wrote; of several, the one that is asked for or comes first."""
+    path, data = file.path, file.data
+    if not isinstance(data, Mapping):
+        what = type(data).__name__.strip("_").lower()
+        raise CheckpointError(f"{path}: holds no tensors by name: found {what}, expected a dictionary of names and tensors.")
+    sets = {name: inner for name, value in data.items() if isinstance(name, str) and (inner := _innermost(value))}
+    if own := _references(data):  # a bare state dict, whatever else is beside the tensors
+        sets = {**sets, "": own}
+    first = next((name for name in (*INNER, "") if name in sets), None)
+    chosen = entry if entry is not None else first if first is not None else next(iter(sets), None)
+    known = ", ".join(_name(name) for name in list(sets)[:8] if name)
+    if chosen is None:
+        keys = ", ".join(_name(key) for key in list(data)[:6]) or "nothing"
         raise CheckpointError(
-            f"{path}: is a TorchScript archive, which holds code, so it was not read. Save its state_dict() alone."
+            f"{path}: holds no tensors by name: found a dictionary of {keys}, expected a dictionary of names and tensors."
         )
+    if chosen not in sets:
+        raise CheckpointError(f"{path}: has no weights called {_name(chosen)}. It has: {known or 'one set, unnamed'}.")
+    if entry is None and first is None and len(sets) > 1:
+        raise CheckpointError(f"{path}: holds several sets of weights: {known}. Choose one: weights.entry, --entry.")
+    tensors = {}
+    for name, reference in sets[chosen].items():
+        if reference.quantised:
+            raise CheckpointError(f"{path}: is quantised: {_name(name)} is. Take the file before it was quantised.")
+        tensors[name] = file.tensor(_name(name), reference)
+    config = data.get("cfg", "")
+    others = tuple(name for name in sets if name and name != chosen)
+    return Found(tensors, {}, chosen, others, config if isinstance(config, str) else "")
 
 
-def _plain(data: Any, path: Path) -> Tensors:
-    """The innermost dictionary of tensors."""
-    keys: list[Any] | None = None
-    while isinstance(data, Mapping):
-        keys = [*data]
-        inner = [data[name] for name in INNER if isinstance(data.get(name), Mapping)]
+def _innermost(value: Any) -> dict[str, Reference]:
+    """The tensors by name in a dictionary, or in the dictionary of weights that it holds."""
+    for _ in range(4):
+        if not isinstance(value, Mapping):
+            return {}
+        inner = [value[name] for name in INNER if isinstance(value.get(name), Mapping)]
         if not inner:
-            tensors = {k: v for k, v in data.items() if isinstance(k, str) and isinstance(v, Tensor)}
-            if tensors:
-                return tensors
-            break
-        data = inner[0]
-    what = f"a dictionary of {', '.join(map(str, keys[:6])) or 'nothing'}" if keys is not None else type(data).__name__
-    raise CheckpointError(f"{path}: holds no tensors by name: found {what}, expected one of names and tensors.")
+            return _references(value)
+        value = inner[0]
+    return {}
+
+
+def _references(data: Mapping[Any, Any]) -> dict[str, Reference]:
+    return {name: value for name, value in data.items() if isinstance(name, str) and isinstance(value, Reference)}
 
 
 def _unwrapped(tensors: Tensors) -> Tensors:
-    for wrapper in WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            return _unwrapped({name.removeprefix(wrapper): tensor for name, tensor in tensors.items()})
+    while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in tensors)), None):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def _words(error: Exception) -> str:
-    """What went wrong, in short: the first sentence, without line breaks."""
-    text = " ".join(str(error).split())
-    return text.split(". ")[0].rstrip(".")[:200] or type(error).__name__
+def _name(name: Any) -> str:
+    """A name as messages show it: in one line, and short."""
+    text = name if isinstance(name, str) else type(name).__name__
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -121,8 +121,8 @@ BAD = {
         lambda: torch.save({"epoch": 3, "cfg": "x"}, "bad.pt"),
         "found a dictionary of epoch, cfg, expected",
     ),
-    "an empty model": (lambda: torch.save({"model": {}}, "bad.pt"), "found a dictionary of nothing"),
-    "a list": (lambda: torch.save([torch.ones(1)], "bad.pt"), "found list, expected one of names and tensors"),
+    "an empty model": (lambda: torch.save({"model": {}}, "bad.pt"), "found a dictionary of model, expected"),
+    "a list": (lambda: torch.save([torch.ones(1)], "bad.pt"), "found list, expected a dictionary of names and tensors"),
     "a folder": (lambda: os.mkdir("bad.pt"), "is a folder without model.safetensors. Give a file, or a run's folder"),
 }
 
