@@ -199,17 +199,19 @@ def convert(
     *,
     clip: ClipSpec | None = None,
     inflate: Inflate = "centre",
+    entry: str | None = None,
 ) -> LoadReport:
     """Write a public checkpoint, or one of a run, as safetensors by our names, for `weights` of a recipe.
 
     to: the backbone, also as a recipe writes it: {"kind": "mvit", "size": "S"}. clip: resize its position tables for
-    clips of this shape; None: they keep theirs, and are resized when they are loaded. inflate: as in `Weights`.
+    clips of this shape; None: they keep theirs, and are resized when they are loaded. inflate and entry: as in
+    `Weights`.
 
     Raises RecipeError for a wrong backbone; CheckpointError where the file cannot be read or is of another one."""
     from taskprompt.train.weights import convert as job
 
     spec = to if isinstance(to, Backbone) else validate(to, "backbone", Backbone)
-    return job(Path(file), spec, Path(out), clip, inflate)
+    return job(Path(file), spec, Path(out), clip, inflate, entry)
 
 
 def fetch(run: Run | str | Path, folder: str | Path, *, checkpoint: str = "last") -> Run:

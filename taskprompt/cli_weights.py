@@ -19,6 +19,7 @@ def convert(
     ] = None,
     clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
     inflate: Annotated[Inflate, typer.Option(help="What becomes of the kernels of images.")] = "centre",
+    entry: Annotated[str | None, typer.Option(help="Which of several sets of weights, such as state_dict_ema.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as json.")] = False,
 ) -> None:
@@ -30,7 +31,9 @@ def convert(
     for text in fields or ():
         override(backbone, text)
     target = out or file.with_suffix(".safetensors")
-    report = tp.convert(file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate)
+    report = tp.convert(
+        file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate, entry=entry
+    )
     if json_:
         print(json.dumps(asdict(report), indent=1))
     else:

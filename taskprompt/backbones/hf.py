@@ -71,7 +71,8 @@ def _today(tensors: Tensors, own: Any) -> Tensors:
 
 def _layout(name: str, prefixes: tuple[str, ...], *marks: str, unless: tuple[str, ...] = ()) -> Layout:
     rules = {r"classifier\.": "head.", r"fc_norm\.": "norm.", "": "body."}
-    return Layout(f"transformers, {name}", marks, rules, prefixes, unless, _today)
+    # VideoMAE before it is fine-tuned has no norm behind the mean.
+    return Layout(f"transformers, {name}", marks, rules, prefixes, unless, _today, anew=(r"norm\.",))
 
 
 TABLE = "embeddings.position_embeddings"

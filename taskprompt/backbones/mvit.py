@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from taskprompt.backbones._mvit.block import MultiscaleBlock
 from taskprompt.backbones._mvit.layouts import LAYOUTS
-from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, block_plans, strided
+from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Widen, block_plans, strided
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
 from taskprompt.core.source import ClipSpec
@@ -25,6 +25,8 @@ class Mvit(Backbone):
     layouts = LAYOUTS
     size: Literal["tiny", "S", "B", "L"] = "S"  # S: 34 M parameters, B: 51 M, L: 213 M, tiny: 1.1 M, for CPUs
     stride: tuple[int, int, int] = (2, 4, 4)  # frames and pixels between the first tokens, t h w
+    summary: Literal["cls", "mean"] = "cls"  # norm of CLS; or of the patches' mean, as after MaskFeat
+    widen: Widen = "attention"  # what doubles the width: attention; or the mlp of the block before, as after MaskFeat
     drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
@@ -38,13 +40,14 @@ class Mvit(Backbone):
     def dims(self, clip: ClipSpec) -> Dims:
         """Any clip fits: grids round up."""
         plans = self.plans(clip)
-        levels = tuple((*plans[i].grid, plans[i].dim) for i in self.level_blocks())
+        levels = tuple((*plans[i].grid, plans[i].dim_out) for i in self.level_blocks())
         last, widths = plans[-1], tuple(plan.dim_in for plan in plans)
-        return Dims(clip.frames, clip.height, clip.width, last.grid, last.dim, levels, widths)
+        return Dims(clip.frames, clip.height, clip.width, last.grid, last.dim_out, levels, widths)
 
     def plans(self, clip: ClipSpec) -> list[BlockPlan]:
         """One a block."""
-        return block_plans(SIZES[self.size], strided((clip.frames, clip.height, clip.width), self.stride))
+        grid = strided((clip.frames, clip.height, clip.width), self.stride)
+        return block_plans(SIZES[self.size], grid, self.widen)
 
     def level_blocks(self) -> tuple[int, ...]:
         """The blocks, from 0, whose patch tokens are Features.levels."""
@@ -62,7 +65,7 @@ class MvitEncoder(Encoder):
         super().__init__()
         plans = spec.plans(clip)
         self.size = (clip.frames, clip.height, clip.width)
-        self.level_blocks = spec.level_blocks()
+        self.level_blocks, self.summary = spec.level_blocks(), spec.summary
         self.grids = [p.grid for p in plans]
         t, h, w = spec.stride
         kernel = (2 * t - 1, 2 * h - 1, 2 * w - 1)  # 3 x 7 x 7 for the paper's stride
@@ -70,7 +73,7 @@ class MvitEncoder(Encoder):
         self.cls = nn.Parameter(torch.empty(plans[0].dim_in))
         rates = drop_path_rates(spec.drop_path, len(plans))
         self.blocks = nn.ModuleList(MultiscaleBlock(p, rate) for p, rate in zip(plans, rates, strict=True))
-        self.norm = nn.LayerNorm(plans[-1].dim, eps=1e-6)
+        self.norm = nn.LayerNorm(plans[-1].dim_out, eps=1e-6)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
     def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
@@ -78,9 +81,10 @@ class MvitEncoder(Encoder):
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
         x, prefix, levels = through(self.blocks, cls, guests, patches, self.level_blocks, self.checkpointing)
+        mean = self.norm(x[:, prefix:].mean(1)) if self.summary == "mean" else None
         x = self.norm(x)
         levels = tuple(to_grid(x, self.grids[i]) for i, x in zip(self.level_blocks, levels, strict=True))
-        features = Features(x[:, 0], to_grid(x[:, prefix:], self.grids[-1]), {}, levels)
+        features = Features(x[:, 0] if mean is None else mean, to_grid(x[:, prefix:], self.grids[-1]), {}, levels)
         return features, None if guests is None else x[:, 1:prefix]
 
     def tables(self) -> dict[str, str]:

@@ -20,7 +20,8 @@ Inflate = Literal["centre", "mean"]
 class Weights(Spec):
     """A checkpoint that the encoder starts from; read where a run starts afresh, and never again."""
 
-    path: str  # safetensors, what torch.save wrote (.pt, .pth, .pyth), or a run's folder checkpoints/step-N
+    path: str  # safetensors, what torch.save wrote (.pt, .pth, .pyth), a folder of these, or a run's checkpoints/step-N
+    entry: str | None = None  # which of several sets of weights in it, such as state_dict_ema; null: the report says
     head: str | None = None  # the task that takes over the checkpoint's classifier; null: every head starts anew
     inflate: Inflate = "centre"  # an image's kernel: in the middle frame, zeros around it; or shared by all frames
 
@@ -39,7 +40,10 @@ class Layout:
     A name changes by the first rule whose pattern matches it from its start, and by no other: what the pattern matched
     is replaced, the rest stays. A name that no rule matches stays as it is. What then begins with `head.` is the
     classifier's. `change` gets the others by our names and those of the encoder, whose shapes it may need, and returns
-    what to load: to split, join, copy or reshape some. It raises SpecError where it cannot."""
+    what to load: to split, join, copy or reshape some. It raises SpecError where it cannot.
+
+    A checkpoint is loaded whole or refused. `anew` and `dropped` say what may differ: tensors of ours that such files
+    lack, and tensors of theirs, by our names, inside the encoder's blocks that are not needed."""
 
     name: str  # of the code base, as reports say it
     marks: tuple[str, ...]  # names in the file that tell this layout: all of them are there
@@ -47,6 +51,10 @@ class Layout:
     prefixes: tuple[str, ...] = ("",)  # what may stand before the encoder's names; marks and rules see what is behind
     unless: tuple[str, ...] = ()  # names of models with the same marks that are others: none of them is there
     change: Callable[[Tensors, Mapping[str, Tensor]], Tensors] | None = None
+    anew: tuple[str, ...] = ()  # patterns of our names, matched from their start
+    dropped: tuple[str, ...] = ()  # the same
+    # Fields of the backbone that a file fixes, from its tensors by our names and the configuration in it, if any.
+    settings: Callable[[Tensors, str], Mapping[str, object]] | None = None
 
     def prefix_in(self, names: Container[str]) -> str | None:
         """What stands before the encoder's names in a file of these; None where the file has another layout."""
@@ -77,10 +85,13 @@ class LoadReport:
     resized: dict[str, tuple[Shape, Shape]]  # position tables
     inflated: dict[str, tuple[Shape, Shape]]  # kernels of images
     head: str  # what became of the classifier
+    entry: str = ""  # which set of weights in the file was taken, where it has several
+    others: tuple[str, ...] = ()  # the others
 
     def text(self) -> str:
         """The report for people: some lines, names that differ in numbers alone in one."""
         parts = {
+            "entry": [f"{self.entry}; also there: {', '.join(self.others)}: see weights.entry"] if self.others else [],
             "matched": [f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors"],
             "resized": _reshaped(self.resized),
             "inflated": _reshaped(self.inflated),

@@ -26,12 +26,12 @@ def drop_path_rates(rate: float, depth: int) -> list[float]:
 
 
 class Mlp(nn.Module):
-    """... d -> ... d: the norm it is given, linear, GELU, linear; hidden width 4 d."""
+    """... d -> ... d, or e: the norm it is given, linear, GELU, linear; hidden width 4 d."""
 
-    def __init__(self, dim: int, ratio: int = 4):
+    def __init__(self, dim: int, out: int | None = None):
         super().__init__()
-        self.up = nn.Linear(dim, ratio * dim)
-        self.down = nn.Linear(ratio * dim, dim)
+        self.up = nn.Linear(dim, 4 * dim)
+        self.down = nn.Linear(4 * dim, dim if out is None else out)
 
     def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         return gelu_linear(self.down, norm_linear(norm, self.up, x))

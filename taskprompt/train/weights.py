@@ -15,7 +15,7 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
 from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
-from taskprompt.train.weights_file import NOTE, read_weights
+from taskprompt.train.weights_file import MISSING, NOTE, Found, read_weights
 from taskprompt.train.weights_fit import fitting
 from taskprompt.train.weights_match import Match
 
@@ -27,14 +27,14 @@ def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, Lo
     for."""
     weights, backbone = recipe.weights, recipe.backbone
     assert weights is not None
-    found = read_weights(weights.path)
+    found = read_weights(weights.path, weights.entry)
     done = fitting(found, weights.path, backbone, model.encoder, task=weights.head, inflate=weights.inflate)
     tensors, said = {f"encoder.{n}": t for n, t in done.tensors.items()}, "left behind"
     if weights.head is not None:
         head = head_tensors(done.head, model.heads[weights.head], weights.head, weights.path)
         tensors |= {f"heads.{weights.head}.{n}": t for n, t in head.items()}
         said = f"kept for task {weights.head}"
-    return tensors, report(done, weights.path, backbone, said)
+    return tensors, report(found, done, weights.path, backbone, said)
 
 
 def check_weights(recipe: Recipe) -> LoadReport | None:
@@ -46,18 +46,20 @@ def check_weights(recipe: Recipe) -> LoadReport | None:
     return starting_weights(recipe, model)[1]
 
 
-def convert(place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate: Inflate) -> LoadReport:
+def convert(
+    place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate: Inflate, entry: str | None
+) -> LoadReport:
     """Write a checkpoint's tensors by our names, as safetensors that say for which backbone. Raises CheckpointError.
 
     clip: resize its position tables for clips of this shape; None: they stay as they are, to be resized when loaded."""
     if out.exists():
         raise CheckpointError(f"{out}: is there already. Choose another --out, or remove it.")
-    found = read_weights(place)
+    found = read_weights(place, entry)
     with torch.device("meta"):
         encoder = to.build(clip or ClipSpec())
     done = fitting(found, place, to, encoder, inflate=inflate, resize=clip is not None)
     tensors = {f"encoder.{n}": t for n, t in done.tensors.items()} | {f"head.{n}": t for n, t in done.head.items()}
-    note = {"format": "pt", NOTE: json.dumps(to.model_dump(mode="json"))}
+    note = {"format": "pt", NOTE: json.dumps(to.model_dump(mode="json")), MISSING: json.dumps(done.missing)}
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         save_file({n: t.contiguous().clone() for n, t in tensors.items()}, draft, note)
@@ -65,10 +67,10 @@ def convert(place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
         raise CheckpointError(f"{out}: cannot be written: {error}. Choose another --out.") from None
-    return report(done, place, to, "kept")
+    return report(found, done, place, to, "kept")
 
 
-def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> LoadReport:
+def report(found: Found, done: Match, place: str | Path, backbone: Backbone, said: str) -> LoadReport:
     """A match as people and programs read it. said: what became of the classifier, if the file has one."""
     matrices = [len(t) for t in done.head.values() if t.ndim == 2]
     what = f"{matrices[0]} classes" if len(done.head) <= 2 and matrices else f"{len(done.head)} tensors"
@@ -82,6 +84,8 @@ def report(done: Match, place: str | Path, backbone: Backbone, said: str) -> Loa
         done.resized,
         done.inflated,
         f"{what}, {said}" if done.head else "none in the file",
+        found.entry,
+        found.others,
     )
 
 

@@ -20,7 +20,8 @@ from taskprompt.train.weights_torch import TorchFile, short
 INNER = ("model_state", "state_dict", "model", "module")
 WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile, before every name
 EXPECTED = "Expected safetensors, or a file that torch.save wrote"
-NOTE = "taskprompt"  # in a safetensors file's metadata: what `convert` says of it
+A_DICTIONARY = "a dictionary of names and tensors"
+NOTE, MISSING = "taskprompt", "taskprompt_missing"  # what `convert` writes into a safetensors file's metadata
 # What a folder's weights are called: a run's, transformers' and timm's, open_clip's. The first that is there is read.
 IN_FOLDERS = (
     "ema.safetensors",
@@ -42,6 +43,7 @@ class Found:
     backbone: dict[str, Any] = field(default_factory=dict)  # as in a recipe; empty: `convert` did not write it
     entry: str = ""  # of the file's dictionary, or of the run's checkpoint, that the tensors are from
     others: tuple[str, ...] = ()  # entries that hold weights too
+    missing: tuple[str, ...] = ()  # tensors of the encoder that `convert` did not find: they start anew
     config: str = ""  # the training configuration that SlowFast writes into its files, as yaml
 
 
@@ -69,6 +71,8 @@ def read_weights(place: str | Path, entry: str | None = None) -> Found:
         raise CheckpointError(f"{path}: holds no tensors. {EXPECTED}, with the weights of a model.")
     if others:
         found = replace(found, entry=path.stem, others=others)
+    if entry not in (None, found.entry):
+        raise CheckpointError(f"{path}: has one set of weights, and none called {_name(entry)}. Remove `entry`.")
     return replace(found, tensors=_unwrapped(found.tensors))
 
 
@@ -121,10 +125,11 @@ def _read_safetensors(path: Path) -> Found:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            note = json.loads((file.metadata() or {}).get(NOTE, "{}"))
-            if not isinstance(note, dict):
-                raise ValueError("its note is no dictionary")
-            return Found(tensors, note)
+            notes = file.metadata() or {}
+            backbone, missing = json.loads(notes.get(NOTE, "{}")), json.loads(notes.get(MISSING, "[]"))
+            if not isinstance(backbone, dict) or not isinstance(missing, list):
+                raise ValueError("its note is none that convert writes")
+            return Found(tensors, backbone, missing=tuple(name for name in missing if isinstance(name, str)))
     except RecursionError:
         raise CheckpointError(f"{path}: is damaged or cut off: its note is nested too deep. Copy it again.") from None
     except (OSError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -136,7 +141,9 @@ def _chosen(file: TorchFile, entry: str | None) -> Found:
     path, data = file.path, file.data
     if not isinstance(data, Mapping):
         what = type(data).__name__.strip("_").lower()
-        raise CheckpointError(f"{path}: holds no tensors by name: found {what}, expected a dictionary of names and tensors.")
+        raise CheckpointError(
+            f"{path}: holds no tensors by name: found {what}, expected a dictionary of names and tensors."
+        )
     sets = {name: inner for name, value in data.items() if isinstance(name, str) and (inner := _innermost(value))}
     if own := _references(data):  # a bare state dict, whatever else is beside the tensors
         sets = {**sets, "": own}
@@ -146,7 +153,7 @@ def _chosen(file: TorchFile, entry: str | None) -> Found:
     if chosen is None:
         keys = ", ".join(_name(key) for key in list(data)[:6]) or "nothing"
         raise CheckpointError(
-            f"{path}: holds no tensors by name: found a dictionary of {keys}, expected a dictionary of names and tensors."
+            f"{path}: holds no tensors by name: found a dictionary of {keys}, expected {A_DICTIONARY}."
         )
     if chosen not in sets:
         raise CheckpointError(f"{path}: has no weights called {_name(chosen)}. It has: {known or 'one set, unnamed'}.")
@@ -159,7 +166,7 @@ def _chosen(file: TorchFile, entry: str | None) -> Found:
         tensors[name] = file.tensor(_name(name), reference)
     config = data.get("cfg", "")
     others = tuple(name for name in sets if name and name != chosen)
-    return Found(tensors, {}, chosen, others, config if isinstance(config, str) else "")
+    return Found(tensors, {}, chosen, others, (), config if isinstance(config, str) else "")
 
 
 def _innermost(value: Any) -> dict[str, Reference]:

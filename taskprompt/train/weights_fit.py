@@ -16,15 +16,18 @@ from taskprompt.core.weights import Tensors, grouped, shown
 from taskprompt.train.weights_file import Found
 from taskprompt.train.weights_match import Match, match
 
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ENOUGH = 0.5  # share of an encoder's numbers that a checkpoint must have
 
 
 def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encoder, **options: Any) -> Match:
     """The match of a file with an encoder. Raises CheckpointError where it is of another architecture."""
+    options |= {"anew": found.missing, "config": found.config}
     try:
         done = match(found.tensors, encoder, backbone, **options)
     except SpecError as error:
         raise CheckpointError(f"{place}: does not fit {named(backbone)}: {error}") from None
+    check_numbers(found.tensors, done, place)
     kind = kind_of(type(backbone))
     made_for = found.backbone.get("kind", kind)
     if made_for == kind and fits(done):
@@ -35,39 +38,67 @@ def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encode
     elif done is None:
         known = ", ".join(["taskprompt", *(layout.name for layout in backbone.layouts)])
         what = f"no layout of {kind} ({known}) has names such as {grouped(found.tensors, 4)}"
+    elif done.settings:
+        what = ", ".join(f"it has {n}: {v}, not {getattr(backbone, n)}" for n, v in done.settings.items())
     elif done.wrong:
         name, (old, new) = next(iter(done.wrong.items()))
         what = f"{len(done.wrong)} of its tensors have another shape, such as {name}: {shown(old)}, not {shown(new)}"
+    elif done.extra:
+        what = f"its blocks have {len(done.extra)} tensors more, such as {grouped(done.extra, 4)}"
     else:
-        what = f"it has {done.share:.0%} of the encoder's numbers, and not {grouped(done.missing, 4)}"
-    taker = next(takers(found.tensors, backbone), None)
+        what = f"it has {done.share:.0%} of the encoder's numbers, and not {grouped(done.lost or done.missing, 4)}"
+    taker = next(takers(found, backbone), None)
     todo = f"It fits backbone {taker}" if taker else f"None of {', '.join(kinds(Backbone))} takes it at its defaults"
     raise CheckpointError(f"{place}: is a checkpoint of another architecture than {named(backbone)}: {what}. {todo}.")
 
 
 def fits(done: Match | None) -> bool:
-    """Has it enough of an encoder, and nothing of a wrong shape?"""
-    return done is not None and not done.wrong and done.share >= ENOUGH
+    """Is all of the checkpoint's encoder in ours, and all of ours in the checkpoint, but for what may start anew?"""
+    if done is None or done.wrong or done.lost or done.extra or done.settings:
+        return False
+    return done.share >= ENOUGH
 
 
-def takers(found: Tensors, backbone: Backbone) -> Iterator[str]:
+def check_numbers(found: Tensors, done: Match | None, place: str | Path) -> None:
+    """Raises CheckpointError where tensors that would be loaded are quantised, or hold NaN or infinity."""
+    unused = set(found) if done is None else set(done.unexpected) - set(done.extra)
+    for name, tensor in found.items():
+        is_packed = tensor.ndim > 1 and tensor.dtype.itemsize == 1 and tensor.dtype != torch.bool
+        if is_packed or (name not in unused and tensor.dtype not in (*FLOATS, torch.int64)):
+            raise CheckpointError(
+                f"{place}: is quantised, or holds no weights: {name} is {str(tensor.dtype).removeprefix('torch.')}, "
+                "expected float32, float16 or bfloat16. Take the file before it was quantised."
+            )
+    for name, tensor in found.items():
+        if name not in unused and not tensor.is_meta and not torch.isfinite(tensor.to(torch.float32)).all():
+            raise CheckpointError(
+                f"{place}: holds NaN or infinity, in {name}, so it is of no use. Take another file, or an earlier one."
+            )
+
+
+def takers(found: Found, backbone: Backbone) -> Iterator[str]:
     """The backbones, of any kind and size, that take a file's tensors: those that leave fewest behind come first."""
-    shapes, ranked = {n: t.to("meta") for n, t in found.items()}, []
+    shapes, ranked = {n: t.to("meta") for n, t in found.tensors.items()}, []
     classes: list[type] = [type(backbone)]
     for kind in kinds(Backbone):
         with suppress(SpecError):  # it needs a package that is not here
             classes.append(resolve(kind, Backbone))
     for cls in dict.fromkeys(classes):
         for size in get_args(cls.model_fields["size"].annotation) if "size" in cls.model_fields else (None,):
-            try:
-                spec = cls.model_validate({} if size is None else {"size": size})
-                with torch.device("meta"):
-                    encoder = spec.build(ClipSpec())
-                done = match(shapes, encoder, spec)
-            except (SpecError, ValidationError):  # it has no defaults, or none for this clip, or a table cannot be read
-                continue
-            if done is not None and fits(done):
-                ranked.append((len(done.unexpected) + len(done.missing), named(spec)))
+            fields: dict[str, Any] = {} if size is None else {"size": size}
+            for _ in range(2):  # the second time with what the file fixes
+                try:
+                    spec = cls.model_validate(fields)
+                    with torch.device("meta"):
+                        encoder = spec.build(ClipSpec())
+                    done = match(shapes, encoder, spec, config=found.config)
+                except (SpecError, ValidationError):  # it has no defaults, or none for this clip; or a table is odd
+                    break
+                if done is not None and fits(done):
+                    ranked.append((len(done.unexpected) + len(done.missing), named(spec)))
+                if done is None or not done.settings:
+                    break
+                fields |= done.settings
     yield from (name for _, name in sorted(ranked))
 
 

@@ -1,6 +1,7 @@
 """A checkpoint's tensors beside an encoder's: which is which, and how those of another shape are brought to ours."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
+from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.weights import Inflate, Layout, Shape, Tensors
 
@@ -27,6 +29,9 @@ class Match:
     resized: Shapes = field(default_factory=dict)
     inflated: Shapes = field(default_factory=dict)
     wrong: Shapes = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)  # of `missing`: what such files have
+    extra: list[str] = field(default_factory=list)  # of `unexpected`: parts of the encoder's blocks that ours lack
+    settings: dict[str, object] = field(default_factory=dict)  # fields of the backbone that the file has otherwise
     share: float = 0.0  # of the encoder's numbers that the file has
 
 
@@ -38,26 +43,32 @@ def match(
     task: str | None = None,
     inflate: Inflate = "centre",
     resize: bool = True,
+    anew: Iterable[str] = (),
+    config: str = "",
 ) -> Match | None:
     """A file's tensors by the encoder's names; None where no layout tells what they are. Raises what `change` raises.
 
-    task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size."""
+    task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size.
+    anew: tensors that a file by our names may lack. config: what the file says of how it was trained."""
     own, tables = encoder.state_dict(), encoder.tables()
     told = recognise(found, own, backbone, task)
     if told is None:
         return None
     layout, prefix = told
     done, ours, origin = Match(layout), Tensors(), {}
+    in_block = _blocks(own)
     for name in sorted(found, key=lambda n: not n.startswith(prefix)):  # of two for one place, the encoder's is taken
         new = layout.ours(name.removeprefix(prefix))
         if new.startswith(HEAD) and new not in own:
             done.head[new.removeprefix(HEAD)] = found[name]
-        elif new in ours:
+        elif new in ours or (in_block(new) and not name.startswith(prefix)):  # such as the text tower's blocks
             done.unexpected.append(name)
         else:
             ours[new], origin[new] = found[name], name
-    ours = layout.change(ours, own) if layout.change else ours
-    done.unexpected += [origin.get(name, name) for name in ours if name not in own]
+    ours = _changed(layout, ours, own)
+    left = [name for name in ours if name not in own]
+    done.unexpected += [origin.get(name, name) for name in left]
+    done.extra = [origin.get(n, n) for n in left if in_block(n) and not _matches(layout.dropped, n)]
     for name, wanted in own.items():
         if name not in ours:
             done.missing.append(name)
@@ -65,7 +76,7 @@ def match(
         tensor, shapes = ours[name], (tuple(ours[name].shape), tuple(wanted.shape))
         if _core(tensor) == _core(wanted):  # CLS is 1 1 d elsewhere
             tensor = tensor.reshape(wanted.shape)
-        elif name in tables and _same_behind(tensor, wanted, len(tables[name].split())):
+        elif name in tables and tensor.numel() and _same_behind(tensor, wanted, len(tables[name].split())):
             if resize:
                 tensor, done.resized[name] = resized(tensor, tables[name], shapes[1]), shapes
         elif is_kernel_of_images(tensor, wanted):
@@ -74,9 +85,37 @@ def match(
             done.wrong[name] = shapes
             continue
         done.tensors[name] = tensor.to(wanted.dtype)
+    missing = set(done.missing) - set(anew)
+    for pattern in layout.anew:  # all of a kind may be missing, and not some
+        whole = {name for name in own if _matches([pattern], name)}
+        missing -= whole if whole <= missing else set()
+    done.lost = [name for name in done.missing if name in missing]
+    settings = layout.settings(ours, config) if layout.settings else {}
+    done.settings = {n: v for n, v in settings.items() if getattr(backbone, n) != v}
     sizes = {name: t.numel() for name, t in own.items()}
     done.share = sum(sizes[name] for name in done.tensors) / max(sum(sizes.values()), 1)
     return done
+
+
+def _changed(layout: Layout, tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """What the layout's `change` makes of tensors. Raises SpecError where their shapes do not allow it."""
+    try:
+        return layout.change(tensors, own) if layout.change else tensors
+    except (RuntimeError, IndexError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, SpecError):
+            raise
+        what = str(error).split("\n")[0][:150]
+        raise SpecError(f"its tensors have shapes that no model of the layout {layout.name} has ({what}).") from None
+
+
+def _blocks(own: Mapping[str, Tensor]) -> Callable[[str], bool]:
+    """Tells of a name whether it lies in one of the encoder's lists of blocks: behind 'blocks.' and a number."""
+    lists = {m[1] for name in own if (m := re.match(r"(\D+\.)\d+\.", name))}
+    return lambda name: (m := re.match(r"(\D+\.)\d+\.", name)) is not None and m[1] in lists
+
+
+def _matches(patterns: Iterable[str], name: str) -> bool:
+    return any(re.match(pattern, name) for pattern in patterns)
 
 
 def recognise(

@@ -14,9 +14,12 @@ MOST_OPCODES = 1_000_000  # a tensor takes about 25; bounds time and memory, for
 STORAGES = ("torch", "torch.storage", "torch.cuda")
 REBUILDS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor")
 CONTAINERS = ("collections.OrderedDict", "collections.Counter", "argparse.Namespace")
-INERT = {  # what torch.save writes for sets, bytes and complex numbers: read, and never looked into
-    f"{module}.{name}" for module in ("__builtin__", "builtins") for name in ("set", "frozenset", "bytearray", "complex")
-} | {"_codecs.encode", "torch.device", "torch.serialization._get_layout"}  # fmt: skip
+INERT = (  # what torch.save writes for sets, bytes and complex numbers: read, and never looked into
+    *(f"{module}.{name}" for module in ("__builtin__", "builtins") for name in ("set", "bytearray", "complex")),
+    "_codecs.encode",
+    "torch.device",
+    "torch.serialization._get_layout",
+)
 PLAIN = (str, int, float, bool, bytes, type(None))  # keys of dictionaries: hashing these ends soon
 _MARK = object()
 
@@ -153,9 +156,7 @@ def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
         pairs.clear()  # so that no list is gone through twice, however often a pickle names it
     elif module == "torch._utils" and last in REBUILDS:
         stack.append(_reference(last, *arguments))
-    elif module == "torch._utils":  # a Parameter is its tensor
-        stack.append(arguments[0])
-    elif function.name == "torch.Size":
+    elif module == "torch._utils" or function.name == "torch.Size":  # a Parameter is its tensor, a Size its numbers
         stack.append(arguments[0])
     else:
         stack.append(_Opaque())

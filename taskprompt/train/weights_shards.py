@@ -46,6 +46,4 @@ def refuse_shard(path: Path) -> None:
         return
     index = path.with_name(f"{parts['stem']}{parts['ending']}.index.json")
     todo = f"Give {index}" if index.is_file() else f"Copy the others and {index.name} beside it, and give their folder"
-    raise CheckpointError(
-        f"{path}: is one of {int(parts['count'])} files that hold a checkpoint together. {todo}."
-    )
+    raise CheckpointError(f"{path}: is one of {int(parts['count'])} files that hold a checkpoint together. {todo}.")

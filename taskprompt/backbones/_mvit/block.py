@@ -87,23 +87,25 @@ class PoolingAttention(nn.Module):
 
 
 class MultiscaleBlock(nn.Module):
-    """b (prefix + patches) d -> the same with the plan's width and grid."""
+    """b (prefix + patches) d -> the same with the plan's width and grid: by its attention, or by its feed-forward."""
 
     def __init__(self, plan: BlockPlan, drop_path: float):
         super().__init__()
         self.grid, self.stride, self.drop_path = plan.grid_in, plan.stride, drop_path
         self.norm1 = nn.LayerNorm(plan.dim_in, eps=1e-6)
         self.attn = PoolingAttention(plan)
-        self.widen = nn.Linear(plan.dim_in, plan.dim) if plan.dim != plan.dim_in else None
+        self.widen = nn.Linear(plan.dim_in, plan.dim_out) if plan.dim_out != plan.dim_in else None
+        self.late = plan.dim_out != plan.dim  # whether it is the feed-forward that widens
         self.norm2 = nn.LayerNorm(plan.dim, eps=1e-6)
-        self.mlp = Mlp(plan.dim)
+        self.mlp = Mlp(plan.dim, plan.dim_out)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
-        skip = x if self.widen is None else norm_linear(self.norm1, self.widen, x)
+        skip = x if self.widen is None or self.late else norm_linear(self.norm1, self.widen, x)
         if self.stride > 1:
             skip = self._pool(skip, prefix)
         x = skip + drop_path(self.attn(x, self.norm1, prefix), self.drop_path, self.training)
-        return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
+        skip = norm_linear(self.norm2, self.widen, x) if self.widen is not None and self.late else x
+        return skip + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
     def _pool(self, x: Tensor, prefix: int) -> Tensor:
         """Patches by their maximum in 3 x 3 windows a frame; prefix tokens as they are."""

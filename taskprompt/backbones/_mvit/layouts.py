@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -46,10 +47,23 @@ def in_a_row(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
     return {re.sub(r"\Astages\.(\d+)\.blocks\.(\d+)\.", block, n): tensor for n, tensor in tensors.items()}
 
 
+def fixed(tensors: Tensors, config: str) -> dict[str, object]:
+    """Where a file's blocks widen, by their shapes; and what its classifier reads, where SlowFast's settings say so."""
+    downs = [t for name, t in tensors.items() if name.endswith(".mlp.down.weight") and t.ndim == 2]
+    late = any(t.shape[1] != 4 * t.shape[0] for t in downs)
+    fields: dict[str, object] = {"widen": "mlp" if late else "attention"} if downs else {}
+    if pooled := re.search(r"^ +USE_MEAN_POOLING: (true|false)$", config, re.MULTILINE | re.IGNORECASE):
+        fields["summary"] = "mean" if pooled[1].lower() == "true" else "cls"
+    return fields
+
+
+# Models of images have neither CLS nor positions in time; MaskFeat's, before they are fine-tuned, no last norm.
+ANEW = ("cls$", r"blocks\.\d+\.attn\.positions\.t$", r"norm\.")
+COMMON: dict[str, Any] = {"anew": ANEW, "settings": fixed}
 LAYOUTS = (
     # Also facebookresearch/mvit, whose models of images have kernels of two axes and no positions in time.
-    Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES),
-    Layout("mmaction2", ("patch_embed.projection.weight", "blocks.0.attn.rel_pos_h"), RULES, ("backbone.",)),
-    Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION),
-    Layout("timm", ("patch_embed.proj.weight", "stages.0.blocks.0.attn.rel_pos_h"), RULES, change=in_a_row),
+    Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES, **COMMON),
+    Layout("mmaction2", ("patch_embed.projection.weight", "blocks.0.attn.rel_pos_h"), RULES, ("backbone.",), **COMMON),
+    Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION, **COMMON),
+    Layout("timm", ("patch_embed.proj.weight", "stages.0.blocks.0.attn.rel_pos_h"), RULES, change=in_a_row, **COMMON),
 )

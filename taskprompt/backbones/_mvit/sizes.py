@@ -1,7 +1,9 @@
 """The sizes of MViTv2 and what each block of one does to width and grid."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+Widen = Literal["attention", "mlp"]
 Grid = tuple[int, int, int]  # t h w
 
 
@@ -20,7 +22,8 @@ class BlockPlan:
     """What one block makes of its input; strides are of h and w."""
 
     dim_in: int
-    dim: int
+    dim: int  # of its attention
+    dim_out: int
     heads: int
     stride: int  # of queries
     kv_stride: int
@@ -44,14 +47,18 @@ def strided(grid: Grid, stride: tuple[int, int, int]) -> Grid:
     return t, h, w
 
 
-def block_plans(size: Size, grid: Grid) -> list[BlockPlan]:
-    """One plan a block, for patches on `grid`; keys are pooled so that their grid is the same in every stage."""
-    plans, dim, heads, kv_stride = [], size.dim, size.heads, 2 ** len(size.widen)
+def block_plans(size: Size, grid: Grid, widen: Widen = "attention") -> list[BlockPlan]:
+    """One plan a block, for patches on `grid`; keys are pooled so that their grid is the same in every stage.
+
+    widen: what doubles the width: a stage's first attention, or the feed-forward layers of the block before it."""
+    plans, dim_out, heads, kv_stride = [], size.dim, size.heads, 2 ** len(size.widen)
     for i in range(size.depth):
         stride = 1 + (i in size.widen)
-        dim_in, dim, heads = dim, dim * stride, heads * stride
+        dim_in, heads = dim_out, heads * stride
+        dim = dim_in * stride if widen == "attention" else dim_in
+        dim_out = dim if widen == "attention" else dim * (1 + (i + 1 in size.widen))
         kv_stride //= stride
         out, kv = strided(grid, (1, stride, stride)), strided(grid, (1, kv_stride, kv_stride))
-        plans.append(BlockPlan(dim_in, dim, heads, stride, kv_stride, grid, out, kv))
+        plans.append(BlockPlan(dim_in, dim, dim_out, heads, stride, kv_stride, grid, out, kv))
         grid = out
     return plans

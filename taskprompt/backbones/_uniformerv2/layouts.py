@@ -1,7 +1,12 @@
 """How public code bases name the weights of UniFormerV2, and those of the CLIP that it grows from."""
 
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
 from taskprompt.backbones._vit.layouts import placed
-from taskprompt.core.weights import Layout
+from taskprompt.core.weights import Layout, Tensors
 
 BLOCK = r"transformer\.resblocks\.(\d+)\."
 DEC = r"transformer\.dec\.(\d+)\."
@@ -30,7 +35,21 @@ WHOLE = {
     DEC: r"global_blocks.\1.",
     r"transformer\.proj\.0\.": "norm.",
     r"transformer\.proj\.2\.": "head.",
+    # mmaction2 has this norm beside the blocks, and a classifier of its own.
+    r"transformer\.norm\.": "norm.",
+    r"cls_head\.fc_cls\.": "head.",
 }
+QUERY_ALONE = -200.0  # sigmoid of it is 0 in float32
+
+
+def placed_whole(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
+    """Models whose trunk was frozen read the query alone: their files have no balance, as if CLS had no share."""
+    found = placed(tensors, own)
+    if "balance" in own and "balance" not in found:
+        found["balance"] = torch.full(own["balance"].shape, QUERY_ALONE)
+    return found
+
+
 MARKS = ("class_embedding", "positional_embedding", "transformer.resblocks.0.attn.in_proj_weight")
 LAYOUTS = (
     Layout(
@@ -38,7 +57,15 @@ LAYOUTS = (
         (*MARKS, "transformer.temporal_cls_token", "transformer.dpe.0.weight"),
         WHOLE,
         ("backbone.", ""),
-        change=placed,
+        change=placed_whole,
     ),
-    Layout("open_clip", MARKS, TRUNK, ("visual.", ""), unless=("transformer.temporal_cls_token",), change=placed),
+    Layout(
+        "open_clip",
+        MARKS,
+        TRUNK,
+        ("visual.", ""),
+        unless=("transformer.temporal_cls_token",),
+        change=placed,
+        anew=("query$", "balance$", r"global_blocks\.", r"norm\.", r"blocks\.\d+\.local[12]\."),
+    ),
 )

@@ -151,8 +151,14 @@ OF_TIMESFORMER = (
         prefixes=("", "timesformer."),
         change=placed,
     ),
-    replace(IMAGES, change=with_time),
+    replace(IMAGES, change=with_time, anew=(r"time$", r"blocks\.\d+\.time_fc\.")),
 )
 OF_MOTIONFORMER = (
-    Layout("motionformer", (*SPACE, "temp_embed", "blocks.0.attn.proj_kv.weight"), MOTIONFORMER, change=by_frame),
+    Layout(
+        "motionformer",
+        (*SPACE, "temp_embed", "blocks.0.attn.proj_kv.weight"),
+        MOTIONFORMER,
+        change=by_frame,
+        dropped=(r"blocks\.\d+\.attn\.frame_(v\.|k\.bias)",),
+    ),
 )
