@@ -33,13 +33,14 @@ def check(recipe: RecipeFile, overrides: Overrides = None) -> None:
     from taskprompt.core.loading import dump
     from taskprompt.core.recipe import Recipe
     from taskprompt.train.run import check_fits
-    from taskprompt.train.weights import check_weights
+    from taskprompt.train.weights import check_weights, pixels
 
     loaded = Recipe.load(recipe, overrides or ())
     check_fits(loaded)
     report = check_weights(loaded)
     print(dump(loaded), end="")
-    for line in report.text().splitlines() if report else ():
+    lines = report.text().splitlines() if report else [f"pixels {pixels(loaded.backbone, loaded.normalization())}"]
+    for line in lines:
         print(f"# {line}")
 
 

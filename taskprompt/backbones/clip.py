@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from taskprompt.backbones._vit.layouts import placed
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.normalization import Normalization, in_folder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import nearest
 from taskprompt.core.types import Dims
@@ -50,6 +51,11 @@ class Clip(Backbone):
         side = int(tower["patch_size"])
         depth, width = int(tower["layers"]), int(tower["width"])
         return patch_dims(clip, (1, side, side), Size(width, depth, 1), self.levels)
+
+    def normalization(self) -> Normalization | None:
+        """As open_clip_config.json says where the model is a folder's; that of a name depends on its weights."""
+        folder = self.model.partition("local-dir:")[2]
+        return in_folder(folder) if folder else None
 
     def build(self, clip: ClipSpec) -> Encoder:
         """The tower with random weights; those of a file come from the recipe's `weights`."""

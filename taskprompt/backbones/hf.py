@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from einops import rearrange, reduce
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.normalization import RGB, Normalization, in_folder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import nearest
 from taskprompt.core.types import Dims, Features
@@ -30,6 +33,8 @@ class Family:
     frames: str = "num_frames"
     side: str = "image_size"
     video: str = "pixel_values"  # the name of the input
+    mean: RGB = (0.485, 0.456, 0.406)  # of most of its public files: ImageNet's
+    std: RGB = (0.229, 0.224, 0.225)
 
     @property
     def frame_by_frame(self) -> bool:
@@ -40,8 +45,10 @@ class Family:
 FAMILIES = {
     "videomae": Family("VideoMAEModel"),
     "vjepa2": Family("VJEPA2Model", frames="frames_per_clip", side="crop_size", video="pixel_values_videos"),
-    "vivit": Family("VivitModel", cls=True),
-    "timesformer": Family("TimesformerModel", "b (h w t) d", cls=True),
+    "vivit": Family("VivitModel", cls=True, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "timesformer": Family(
+        "TimesformerModel", "b (h w t) d", cls=True, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225)
+    ),
     "xclip_vision_model": Family("XCLIPVisionModel", "(b t) (h w) d", cls=True),
 }
 # The names of public files that today's classes call otherwise; all that match, in this order.
@@ -97,8 +104,6 @@ class Hf(Backbone):
     Their code is not ours, and lets no prompts in: the prompter is `processors` (FTP) or `none`."""
 
     layouts = LAYOUTS
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's, ViViT has 0.5
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's, ViViT has 0.5
     model: str = "videomae"  # model type of transformers; or a folder with config.json; or a hub's name
     config: dict[str, Any] = Field(default_factory=dict)  # values of its configuration that are to differ
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
@@ -110,6 +115,15 @@ class Hf(Backbone):
             raise SpecError(f"the clip is {clip.height} x {clip.width}, expected a square: these models see no others.")
         size = Size(config.hidden_size, config.num_hidden_layers, 1)
         return dataclasses.replace(patch_dims(clip, patch_of(config), size, self.levels), widths=(), hosts=False)
+
+    def normalization(self) -> Normalization | None:
+        """As the configuration of its processor says, in the folder or on the hub; else as its type mostly has it."""
+        if Path(self.model).is_dir() and (found := in_folder(self.model)):
+            return found
+        if not Path(self.model).is_dir() and _type_of(self.model) not in FAMILIES and (found := _on_hub(self.model)):
+            return found
+        family = FAMILIES.get(read_config(self.model, {}).model_type)
+        return family and Normalization(family.mean, family.std, f"what most files of {family.model} have")
 
     def build(self, clip: ClipSpec) -> Encoder:
         """The model with random weights; those of a file come from the recipe's `weights`."""
@@ -180,7 +194,7 @@ def read_config(model: str, changes: dict[str, Any]) -> Any:
         from transformers import AutoConfig
     except ImportError as e:
         raise SpecError("hf needs transformers. Install taskprompt[hf].") from e
-    name = "xclip_vision_model" if model == "xclip" else model
+    name = _type_of(model)
     try:
         config = AutoConfig.for_model(name) if name in FAMILIES else AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as e:
@@ -198,6 +212,23 @@ def read_config(model: str, changes: dict[str, Any]) -> Any:
             raise SpecError(f"config.{key}: the configuration of {config.model_type} has no such value{near}")
     config.update(changes)
     return config
+
+
+def _type_of(model: str) -> str:
+    return "xclip_vision_model" if model == "xclip" else model
+
+
+def _on_hub(model: str) -> Normalization | None:
+    """What the configuration of a processor on the hub says; None where there is none, or the hub does not answer."""
+    from transformers.utils import cached_file
+
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
+        with suppress(OSError, ValueError):
+            file = cached_file(model, name, **quiet)
+            if file is not None and (found := in_folder(Path(file).parent)):
+                return found
+    return None
 
 
 def patch_of(config: Any) -> tuple[int, int, int]:

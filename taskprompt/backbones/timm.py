@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
+from taskprompt.core.normalization import Normalization, of_mapping
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import nearest
 from taskprompt.core.types import Dims
@@ -42,8 +43,6 @@ class Timm(Backbone):
     """A vision transformer of timm, a frame at a time: ViT, DeiT III, DINOv2, and others that have CLS."""
 
     layouts = (TIMM,)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB in 0..1, subtracted; ImageNet's
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # RGB in 0..1, divided by; ImageNet's
     model: str = "deit3_base_patch16_224"  # timm's name
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
@@ -53,6 +52,13 @@ class Timm(Backbone):
         tower = _tower(self.model)
         size = Size(tower.embed_dim, len(tower.blocks), 1)
         return patch_dims(clip, (1, *tower.patch_embed.patch_size), size, self.levels)
+
+    def normalization(self) -> Normalization | None:
+        """As timm's pretrained configuration of the model says, of the tag behind its name if there is one."""
+        import timm
+
+        config = timm.get_pretrained_cfg(self.model) if timm.is_model(self.model) else None
+        return config and of_mapping({"mean": config.mean, "std": config.std}, f"timm's configuration of {self.model}")
 
     def build(self, clip: ClipSpec) -> Encoder:
         """The transformer with random weights; those of a file come from the recipe's `weights`."""

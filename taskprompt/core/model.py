@@ -4,12 +4,13 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SpecError, mistakes_of
+from taskprompt.core.normalization import Normalization
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.task import Task
@@ -44,6 +45,7 @@ class Backbone(Spec):
 
     home: ClassVar[str] = "taskprompt.backbones"
     layouts: ClassVar[tuple[Layout, ...]] = ()  # the code bases whose checkpoints it takes
+    # Unless a recipe gives them, those that come with its weights, or with the model that it names, take their place.
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)  # RGB in 0..1, divided by
 
@@ -54,6 +56,16 @@ class Backbone(Spec):
     @abstractmethod
     def build(self, clip: ClipSpec) -> Encoder:
         """The encoder, freshly initialised."""
+
+    def normalization(self) -> Normalization | None:
+        """The mean and std that come with the model that it names; None: it names none, or nothing is known of it."""
+        return None
+
+    def normalized_as(self, stated: Normalization | None) -> Self:
+        """The same, with the mean and std that are stated, as far as none were given."""
+        given = self.model_fields_set
+        found = {"mean": stated.mean, "std": stated.std} if stated else {}
+        return self.model_copy(update={n: v for n, v in found.items() if n not in given})
 
 
 class Prompter(Spec):

@@ -11,6 +11,7 @@ from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter, model_dims
+from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
@@ -93,6 +94,11 @@ class Recipe(Spec):
             problems = [*self._stage_problems(), *self._task_problems(), *self._run_problems()]
         if problems:
             raise SpecError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _normalized_as_trained(self) -> "Recipe":
+        object.__setattr__(self, "backbone", self.backbone.normalized_as(self.normalization()))
         return self
 
     def _source_problems(self):
@@ -204,6 +210,11 @@ class Recipe(Spec):
         from taskprompt.core.loading import load_recipe
 
         return load_recipe(path, overrides)
+
+    def normalization(self) -> Normalization | None:
+        """What its weights, or else its backbone's model, state of mean and std; None: nothing. Raises SpecError."""
+        stated = beside(self.weights.path) if self.weights else None
+        return stated or self.backbone.normalization()
 
     def dims(self):
         """The sizes of this recipe's model."""

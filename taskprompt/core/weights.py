@@ -87,6 +87,9 @@ class LoadReport:
     head: str  # what became of the classifier
     entry: str = ""  # which set of weights in the file was taken, where it has several
     others: tuple[str, ...] = ()  # the others
+    mean: tuple[float, ...] = ()  # with which pixels are normalised
+    std: tuple[float, ...] = ()
+    normalization: str = ""  # both in words, and where they are from
 
     def text(self) -> str:
         """The report for people: some lines, names that differ in numbers alone in one."""
@@ -98,6 +101,7 @@ class LoadReport:
             "missing": [f"{grouped(self.missing)}: these start anew"] if self.missing else [],
             "unexpected": [f"{grouped(self.unexpected)}: left behind"] if self.unexpected else [],
             "head": [self.head],
+            "pixels": [self.normalization] if self.normalization else [],
         }
         rows = [(word if i == 0 else "", line) for word, lines in parts.items() for i, line in enumerate(lines)]
         head = f"{self.file}: layout {self.layout}, for {self.kind}"

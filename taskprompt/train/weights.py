@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.model import Backbone, MultiTaskModel
+from taskprompt.core.normalization import Normalization, beside, of_mapping
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
@@ -55,6 +57,7 @@ def convert(
     if out.exists():
         raise CheckpointError(f"{out}: is there already. Choose another --out, or remove it.")
     found = read_weights(place, entry)
+    to = to.normalized_as(beside(place) or to.normalization())
     with torch.device("meta"):
         encoder = to.build(clip or ClipSpec())
     done = fitting(found, place, to, encoder, inflate=inflate, resize=clip is not None)
@@ -86,7 +89,30 @@ def report(found: Found, done: Match, place: str | Path, backbone: Backbone, sai
         f"{what}, {said}" if done.head else "none in the file",
         found.entry,
         found.others,
+        backbone.mean,
+        backbone.std,
+        pixels(backbone, beside(place) or backbone.normalization() or of_slowfast(found.config)),
     )
+
+
+def pixels(backbone: Backbone, stated: Normalization | None) -> str:
+    """The mean and std of a backbone in words, and whether they are those that are stated."""
+    own = Normalization(backbone.mean, backbone.std, "")
+    fields = type(backbone).model_fields
+    usual = (own.mean, own.std) == (fields["mean"].default, fields["std"].default)
+    if stated is not None and (stated.mean, stated.std) == (own.mean, own.std):
+        return f"{own.text()}, as {stated.where} says"
+    whose = f"the default of {kind_of(type(backbone))}" if usual else "from the recipe"
+    if stated is None:
+        return f"{own.text()}, {whose}; no file beside the weights says which"
+    return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to follow it"
+
+
+def of_slowfast(config: str) -> Normalization | None:
+    """What the configuration in SlowFast's files says."""
+    lists = {n: re.search(rf"^  {n}:\n((?:  - [0-9.]+\n){{3}})", config, re.MULTILINE) for n in ("MEAN", "STD")}
+    numbers = {n.lower(): [float(v) for v in found[1].split()[1::2]] for n, found in lists.items() if found}
+    return of_mapping(numbers, "the configuration in it")
 
 
 def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path) -> Tensors:
