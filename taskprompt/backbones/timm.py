@@ -57,7 +57,8 @@ class Timm(Backbone):
         """As timm's pretrained configuration of the model says, of the tag behind its name if there is one."""
         import timm
 
-        config = timm.get_pretrained_cfg(self.model) if timm.is_model(self.model) else None
+        _require(self.model)
+        config = timm.get_pretrained_cfg(self.model)
         return config and of_mapping({"mean": config.mean, "std": config.std}, f"timm's configuration of {self.model}")
 
     def build(self, clip: ClipSpec) -> Encoder:
@@ -95,9 +96,7 @@ def _tower(model: str, **options: Any) -> Any:
     import timm
     from timm.models.vision_transformer import VisionTransformer
 
-    if not timm.is_model(model):
-        near = nearest(model, timm.list_models())
-        raise SpecError(f"model: timm knows no {model!r}{near} Its list: timm.list_models().")
+    _require(model)
     with torch.device("meta") if not options else nullcontext():
         tower = timm.create_model(model, pretrained=False, num_classes=0, **options)
     if not isinstance(tower, VisionTransformer) or tower.cls_token is None or tower.global_pool != "token":
@@ -105,3 +104,17 @@ def _tower(model: str, **options: Any) -> Any:
     if tower.pos_embed is None:
         raise SpecError(f"model: {model!r} has no table of places. Take deit3_base_patch16_224 or alike.")
     return tower
+
+
+def _require(model: str) -> None:
+    """Raises SpecError where timm has no model of this name, or no weights of the tag behind it."""
+    import timm
+
+    if not timm.is_model(model):
+        near = nearest(model, timm.list_models())
+        raise SpecError(f"model: timm knows no {model!r}{near} Its list: timm.list_models().")
+    name, dot, tag = model.partition(".")
+    tags = [m.partition(".")[2] for m in timm.list_pretrained(f"{name}.*")]
+    if dot and tag not in tags:
+        near = nearest(tag, tags)
+        raise SpecError(f"model: timm has no weights {tag!r} of {name}{near} It has: {', '.join(tags) or 'none'}.")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import transformers as tf
-from drawn import drawn
+from hf_public import MODELS, theirs_of
 from vit_public import as_hub, clip_of, draw_video, loaded, renamed
 
 from taskprompt.backbones.hf import Hf
@@ -14,35 +14,7 @@ from taskprompt.core.types import Dims
 from taskprompt.prompters.shared import Shared
 from taskprompt.prompters.tokens import Tokens
 
-SMALL = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
-WIDE = {**SMALL, "intermediate_size": 128}
 CLIP = clip_of(4, 32, 32)
-MODELS = {  # model type -> what is changed of its configuration, transformers' classifier, and the clip in its words
-    "videomae": (WIDE | {"patch_size": 8}, tf.VideoMAEForVideoClassification, {"num_frames": 4, "image_size": 32}),
-    "timesformer": (
-        WIDE | {"patch_size": 8},
-        tf.TimesformerForVideoClassification,
-        {"num_frames": 4, "image_size": 32},
-    ),
-    "vivit": (WIDE | {"tubelet_size": [2, 8, 8]}, tf.VivitForVideoClassification, {"num_frames": 4, "image_size": 32}),
-    "vjepa2": (
-        SMALL | {"patch_size": 8, "pred_hidden_size": 24, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1},
-        tf.VJEPA2ForVideoClassification,
-        {"frames_per_clip": 4, "crop_size": 32},
-    ),
-    "xclip": (
-        WIDE | {"patch_size": 8, "mit_hidden_size": 16},
-        tf.XCLIPVisionModel,
-        {"num_frames": 4, "image_size": 32},
-    ),
-}
-
-
-def theirs_of(model):
-    """transformers' own model of a type, small, with drawn weights."""
-    changes, classifier, shape = MODELS[model]
-    torch.manual_seed(3)
-    return drawn(classifier(classifier.config_class(**changes, **shape, num_labels=5)))
 
 
 def ours_of(model):

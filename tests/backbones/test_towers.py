@@ -1,25 +1,18 @@
 """clip and timm: outputs are the towers' own, their checkpoints load, and models that do not fit are refused."""
 
-import json
 from typing import Any
 
 import open_clip
 import pytest
 import timm
 import torch
+from towers_public import open_clip_folder
 from vit_public import clip_of, draw_video, loaded
 
 from taskprompt.backbones.clip import Clip
 from taskprompt.backbones.timm import Timm
 from taskprompt.core.errors import SpecError
 
-SIZES = {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8, "head_width": 32}
-CONFIG = {
-    "embed_dim": 24,
-    "vision_cfg": SIZES,
-    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-    "quick_gelu": True,
-}
 DEIT, VIT, DINO = "deit3_small_patch16_224", "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2"
 
 
@@ -27,8 +20,7 @@ DEIT, VIT, DINO = "deit3_small_patch16_224", "vit_tiny_patch16_224", "vit_small_
 def small(tmp_path_factory):
     """(the backbone of an open_clip folder, the model with its own random weights)"""
     folder = tmp_path_factory.mktemp("tower")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
-    name = f"local-dir:{folder}"
+    name = open_clip_folder(folder)
     torch.manual_seed(1)
     return Clip(model=name), open_clip.create_model(name, load_weights=False).eval()
 

@@ -1,13 +1,12 @@
 """uniformerv2: its sizes, the public code's names and outputs, CLIP's tower inside, and what it starts as."""
 
-import json
-
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from drawn import drawn
-from uniformer_public import PublicUniformerV2
+from towers_public import open_clip_folder
+from uniformer_public import PublicUniformerV2, as_mmaction2
 from vit_public import clip_of, draw_video, loaded
 
 from taskprompt.backbones.uniformerv2 import Uniformerv2
@@ -49,6 +48,24 @@ def test_the_public_code_names_and_computes_the_same(local):
 
 
 @torch.no_grad()
+def test_mmaction2_s_names_and_frozen_trunks():
+    """mmaction2's last norm is beside the blocks; where the trunk was frozen, the query alone is read."""
+    clip, spec = clip_of(4, 32, 32), Uniformerv2(size="tiny")
+    theirs = drawn(PublicUniformerV2(64, 4, 4, 8, 32, spec.readers(), False, classes=5), 3)
+    named = loaded(theirs.state_dict(), spec, clip)[1]
+    renamed = loaded(as_mmaction2(theirs.state_dict()), spec, clip)[1]
+    assert (renamed.missing, renamed.unexpected) == ([], [])
+    assert all(renamed.tensors[n].equal(t) for n, t in named.tensors.items())
+    assert all(renamed.head[n].equal(t) for n, t in named.head.items())
+    frozen = drawn(PublicUniformerV2(64, 4, 4, 8, 32, spec.readers(), False, classes=5, frozen=True), 3)
+    encoder, done = loaded(frozen.state_dict(), spec, clip)
+    assert (done.missing, done.lost) == ([], [])
+    video = draw_video(clip, 2)
+    found = encoder(video)[0].summary @ done.head["weight"].T + done.head["bias"]
+    assert (found - frozen(video.permute(0, 4, 1, 2, 3))).abs().max() < 1e-5
+
+
+@torch.no_grad()
 def test_at_another_size():
     theirs = drawn(PublicUniformerV2(64, 4, 4, 8, 32, (2, 3), False, classes=5), 4)
     _, done = loaded(theirs.state_dict(), Uniformerv2(size="tiny"), clip_of(2, 48, 40))
@@ -58,12 +75,9 @@ def test_at_another_size():
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tower")
-    vision = {"image_size": 32, "layers": 4, "width": 64, "patch_size": 8, "head_width": 16}
-    text = {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text, "quick_gelu": True}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    name = open_clip_folder(folder, layers=4, head_width=16)
     torch.manual_seed(1)
-    return open_clip.create_model(f"local-dir:{folder}", load_weights=False).eval()
+    return open_clip.create_model(name, load_weights=False).eval()
 
 
 @pytest.mark.parametrize("local", [False, True])

@@ -27,12 +27,16 @@ TO_SLOWFAST = [
 ]
 
 
-def reference(clip: tuple[int, int, int], classes: int = 400) -> MViT:
-    """torchvision's model of our size tiny, in eval mode, for clips of this shape; no weight of it is just 0 or 1."""
-    plans = block_plans(SIZES["tiny"], strided(clip, (2, 4, 4)))
+def reference(clip: tuple[int, int, int], classes: int = 400, *, late: bool = False) -> MViT:
+    """torchvision's model of our size tiny, in eval mode, for clips of this shape; no weight of it is just 0 or 1.
+
+    late: the width doubles in feed-forward layers, not in attention."""
+    plans = block_plans(SIZES["tiny"], strided(clip, (2, 4, 4)), "mlp" if late else "attention")
     kernel = [3, 3, 3]
     settings = [
-        MSBlockConfig(p.heads, p.dim_in, p.dim, kernel, kernel, [1, p.stride, p.stride], [1, p.kv_stride, p.kv_stride])
+        MSBlockConfig(
+            p.heads, p.dim_in, p.dim_out, kernel, kernel, [1, p.stride, p.stride], [1, p.kv_stride, p.kv_stride]
+        )
         for p in plans
     ]
     model = MViT(
@@ -42,7 +46,7 @@ def reference(clip: tuple[int, int, int], classes: int = 400) -> MViT:
         residual_pool=True,
         residual_with_cls_embed=False,
         rel_pos_embed=True,
-        proj_after_attn=True,
+        proj_after_attn=not late,
         num_classes=classes,
     )
     draw = torch.Generator().manual_seed(classes)
@@ -50,6 +54,15 @@ def reference(clip: tuple[int, int, int], classes: int = 400) -> MViT:
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
     return model.eval()
+
+
+def of_mean(model: MViT, pixels: Tensor) -> Tensor:
+    """Logits of the norm of the patches' mean, as SlowFast has them with USE_MEAN_POOLING. b c t h w -> b classes."""
+    seen: list[Tensor] = []
+    hook = model.norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(pixels)
+    hook.remove()
+    return model.head(model.norm(seen[0][:, 1:].mean(1)))
 
 
 def shown_at(model: MViT, clip: tuple[int, int, int]) -> MViT:

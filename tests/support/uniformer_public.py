@@ -77,21 +77,24 @@ class Extractor(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, dim: int, heads: int, depth: int, readers: tuple[int, ...], local: bool, classes: int):
+    def __init__(
+        self, dim: int, heads: int, depth: int, readers: tuple[int, ...], local: bool, classes: int, frozen: bool
+    ):
         super().__init__()
         self.readers = readers
         self.resblocks = nn.ModuleList(ResBlock(dim, heads, local) for _ in range(depth))
         self.dpe = nn.ModuleList(nn.Conv3d(dim, dim, 3, padding=1, groups=dim) for _ in readers)
         self.dec = nn.ModuleList(Extractor(dim, heads) for _ in readers)
         self.temporal_cls_token = nn.Parameter(torch.randn(1, 1, dim))
-        self.balance = nn.Parameter(torch.randn(dim))
+        if not frozen:
+            self.balance = nn.Parameter(torch.randn(dim))
         self.proj = nn.Sequential(nn.LayerNorm(dim), nn.Dropout(0.5), nn.Linear(dim, classes))
 
 
 class PublicUniformerV2(nn.Module):
-    """b 3 t h w -> b classes, with `backbone.` before all names."""
+    """b 3 t h w -> b classes, with `backbone.` before all names. frozen: the classifier reads the query alone."""
 
-    def __init__(self, dim, heads, depth, patch, side, readers, local, classes):
+    def __init__(self, dim, heads, depth, patch, side, readers, local, classes, frozen=False):
         super().__init__()
         self.backbone = backbone = cast(Any, nn.Module())
         kernel, stride, padding = (3, 2, 1) if local else (1, 1, 0)
@@ -99,7 +102,7 @@ class PublicUniformerV2(nn.Module):
         backbone.class_embedding = nn.Parameter(torch.randn(dim))
         backbone.positional_embedding = nn.Parameter(torch.randn((side // patch) ** 2 + 1, dim))
         backbone.ln_pre = nn.LayerNorm(dim)
-        backbone.transformer = Transformer(dim, heads, depth, readers, local, classes)
+        backbone.transformer = Transformer(dim, heads, depth, readers, local, classes, frozen)
 
     def forward(self, video: Tensor) -> Tensor:
         b: Any = self.backbone
@@ -122,6 +125,22 @@ class PublicUniformerV2(nn.Module):
                     tokens = torch.cat([own[:1], moved]).reshape(-1, 1, dim)
                     each.append(t.dec[j](query[:, n : n + 1], tokens))
                 query = torch.cat(each, 1)
+        if not hasattr(t, "balance"):
+            return t.proj(query[0])
         share = torch.sigmoid(t.balance)
         cls = x[0].reshape(count, frames, dim).mean(1)
         return t.proj((1 - share) * query[0] + share * cls)
+
+
+def as_mmaction2(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By the names of mmaction2's Recognizer3D, which has the last norm in the backbone and a head behind it."""
+    names = {
+        "backbone.transformer.proj.0.": "backbone.transformer.norm.",
+        "backbone.transformer.proj.2.": "cls_head.fc_cls.",
+    }
+    renamed = {}
+    for name, tensor in theirs.items():
+        for old, new in names.items():
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        renamed[name] = tensor
+    return renamed

@@ -1,0 +1,156 @@
+"""How the pixels of a checkpoint were normalised, as the files that are published with it say."""
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taskprompt.core.errors import SpecError
+
+RGB = tuple[float, float, float]
+LARGEST = 1 << 20  # bytes of a configuration
+NOTE = "taskprompt"  # in the metadata of safetensors that `convert` wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """x in 0..1 becomes (x - mean) / std, channel by channel."""
+
+    mean: RGB
+    std: RGB
+    where: str  # who says so
+
+    def text(self) -> str:
+        """mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]."""
+        return f"mean {_shown(self.mean)}, std {_shown(self.std)}"
+
+
+def beside(path: str | Path) -> Normalization | None:
+    """What is said of a checkpoint: in it by `convert`, by the run that wrote it, or by a configuration in its folder.
+
+    None where nothing is. Raises SpecError where a configuration's mean or std is none."""
+    path = Path(path).expanduser()
+    try:
+        folder = path if path.is_dir() else path.parent
+        return (_in_safetensors(path) if path.is_file() else None) or _of_run(folder) or in_folder(folder)
+    except OSError:  # whoever reads the checkpoint itself says more
+        return None
+
+
+def in_folder(folder: str | Path) -> Normalization | None:
+    """What the configurations of transformers, open_clip and timm in a folder say. Raises SpecError as `beside`."""
+    for name, read in _READERS.items():
+        data = _load(Path(folder, name), json.loads)
+        if isinstance(data, Mapping) and (found := read(data, name)) is not None:
+            return found
+    return None
+
+
+def of_processor(data: Mapping[str, Any], where: str) -> Normalization | None:
+    """transformers' configuration of an image or video processor, which scales 0..255, shifts, and normalises.
+
+    Raises SpecError."""
+    inner = next((data[n] for n in ("video_processor", "image_processor") if isinstance(data.get(n), Mapping)), data)
+    normalises = inner.get("do_normalize") is not False
+    if normalises and not ("image_mean" in inner and "image_std" in inner):
+        return None
+    mean = _rgb(inner["image_mean"], f"{where}: image_mean") if normalises else (0.0, 0.0, 0.0)
+    std = _rgb(inner["image_std"], f"{where}: image_std") if normalises else (1.0, 1.0, 1.0)
+    factor = inner.get("rescale_factor", 1 / 255) if inner.get("do_rescale") is not False else 1
+    (factor, *_), shift = _rgb(factor, f"{where}: rescale_factor"), float(inner.get("offset") is True)
+    if (factor, shift) == (1 / 255, 0):
+        return _checked(mean, std, where)
+    # (255 f x - shift - mean) / std, where x is in 0..1
+    scale = 255 * factor
+    if scale <= 0:
+        raise SpecError(f"{where}: rescale_factor is {factor}, expected a number above 0.")
+    means, stds = ([round(v / scale, 9) for v in values] for values in ([shift + m for m in mean], std))
+    shifted = f", rescale_factor {factor:.6g}{', offset' if shift else ''}"
+    said = f"{where} (image_mean {_shown(mean)}, image_std {_shown(std)}{shifted})"
+    return _checked(_rgb(means, where), _rgb(stds, where), said)
+
+
+def of_mapping(data: Any, where: str) -> Normalization | None:
+    """`mean` and `std` of a dictionary, as timm, open_clip and our own have them. Raises SpecError."""
+    if not isinstance(data, Mapping) or data.get("mean") is None or data.get("std") is None:
+        return None
+    return _checked(_rgb(data["mean"], f"{where}: mean"), _rgb(data["std"], f"{where}: std"), where)
+
+
+def _of_timm(data: Mapping[str, Any], where: str) -> Normalization | None:
+    return of_mapping(data.get("pretrained_cfg"), where) or (
+        of_mapping(data, where) if "architecture" in data else None
+    )
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], str], Normalization | None]] = {
+    "video_preprocessor_config.json": of_processor,
+    "preprocessor_config.json": of_processor,
+    "processor_config.json": of_processor,
+    "open_clip_config.json": lambda data, where: of_mapping(data.get("preprocess_cfg"), where),
+    "config.json": _of_timm,
+}
+
+
+def _of_run(folder: Path) -> Normalization | None:
+    """Of a run's folder checkpoints/step-N."""
+    if folder.absolute().parent.name != "checkpoints":
+        return None
+    recipe = folder.absolute().parent.parent / "recipe.yaml"
+    data = _load(recipe, yaml.safe_load)
+    return of_mapping(data.get("backbone"), "the recipe of its run") if isinstance(data, Mapping) else None
+
+
+def _in_safetensors(path: Path) -> Normalization | None:
+    with open(path, "rb") as file:
+        start = file.read(9)
+        if start[8:] != b"{" or (length := struct.unpack("<Q", start[:8])[0]) > 100 * LARGEST:
+            return None
+        header = start[8:] + file.read(length - 1)
+    try:
+        note = json.loads(json.loads(header)["__metadata__"][NOTE])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return of_mapping(note, "the file, which `convert` wrote,")
+
+
+def _load(path: Path, parse: Callable[[str], Any]) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > LARGEST:
+            raise SpecError(f"{path}: is larger than any configuration.")
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"{path}: cannot be read as a configuration. Copy it again, or remove it.") from None
+
+
+def _checked(mean: RGB, std: RGB, where: str) -> Normalization:
+    if min(std) <= 0:
+        raise SpecError(f"{where}: found std {_shown(std)}, expected numbers above 0. Set backbone.mean and std.")
+    return Normalization(mean, std, where)
+
+
+def _rgb(value: Any, where: str) -> RGB:
+    """Three numbers, or one for all three channels."""
+    numbers = value if isinstance(value, (list, tuple)) else [value]
+    numbers = [*numbers] * 3 if len(numbers) == 1 else numbers
+    for number in numbers[:3]:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) < 1e9:
+            numbers = ()
+            break
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise SpecError(f"{where}: found {str(value)[:60]}, expected three numbers. Set backbone.mean and std.")
+    red, green, blue = map(float, numbers)
+    return red, green, blue
+
+
+def _shown(values: RGB) -> str:
+    return f"[{', '.join(f'{value:.6g}' for value in values)}]"
