@@ -24,6 +24,8 @@ def _placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
     """Tokens before the patches take their places with them, where the table has rows for them."""
     before = [tensors[n].flatten(0, -2) for n in ("cls_token", "reg_token") if n in tensors]
     first, rows = torch.cat(before), tensors["pos_embed"].flatten(0, -2)
+    if first.shape[1:] != rows.shape[1:]:
+        raise SpecError(f"its tokens are {first.shape[-1]} wide and their places {rows.shape[-1]}.")
     if round(len(rows) ** 0.5) ** 2 != len(rows):  # models of files have square pictures
         first, rows = first + rows[: len(first)], rows[len(first) :]
     found = {n: t for n, t in tensors.items() if n not in ("cls_token", "reg_token", "pos_embed")}

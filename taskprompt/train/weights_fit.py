@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from pydantic import ValidationError
@@ -79,11 +79,14 @@ def check_numbers(found: Tensors, done: Match | None, place: str | Path) -> None
 def takers(found: Found, backbone: Backbone) -> Iterator[str]:
     """The backbones, of any kind and size, that take a file's tensors: those that leave fewest behind come first."""
     shapes, ranked = {n: t.to("meta") for n, t in found.tensors.items()}, []
-    classes: list[type] = [type(backbone)]
-    for kind in kinds(Backbone):
+    classes: list[type[Backbone]] = [type(backbone)]
+    own, made_for = kinds(Backbone), found.backbone.get("kind")
+    for kind in [made_for] if made_for in own else own:
         with suppress(SpecError):  # it needs a package that is not here
-            classes.append(resolve(kind, Backbone))
-    for cls in dict.fromkeys(classes):
+            classes.append(cast(type[Backbone], resolve(kind, Backbone)))
+    known = [cls for cls in dict.fromkeys(classes) if any(lay.prefix_in(shapes) is not None for lay in cls.layouts)]
+    is_ours = any(name.removeprefix("encoder.").startswith(("stem.", "body.")) for name in shapes)
+    for cls in known or (dict.fromkeys(classes) if is_ours else ()):  # building every encoder takes seconds
         for size in get_args(cls.model_fields["size"].annotation) if "size" in cls.model_fields else (None,):
             fields: dict[str, Any] = {} if size is None else {"size": size}
             for _ in range(2):  # the second time with what the file fixes
@@ -103,7 +106,7 @@ def takers(found: Found, backbone: Backbone) -> Iterator[str]:
 
 
 def named(backbone: Backbone) -> str:
-    """A backbone as a recipe would write it: its kind, its size, and what differs from the defaults."""
-    fields = type(backbone).model_fields
-    told = {n: getattr(backbone, n) for n, f in fields.items() if n == "size" or getattr(backbone, n) != f.default}
+    """A backbone as a recipe would write it: its kind, its size, and all else of its build that is no default."""
+    fields = {n: f.default for n, f in type(backbone).model_fields.items() if n not in ("mean", "std")}
+    told = {n: getattr(backbone, n) for n, usual in fields.items() if n == "size" or getattr(backbone, n) != usual}
     return "{" + ", ".join(f"{n}: {v}" for n, v in ({"kind": kind_of(type(backbone))} | told).items()) + "}"

@@ -84,7 +84,7 @@ def match(
         else:
             done.wrong[name] = shapes
             continue
-        done.tensors[name] = tensor.to(wanted.dtype)
+        done.tensors[name] = tensor if tensor.is_complex() else tensor.to(wanted.dtype)
     missing = set(done.missing) - set(anew)
     for pattern in layout.anew:  # all of a kind may be missing, and not some
         whole = {name for name in own if _matches([pattern], name)}

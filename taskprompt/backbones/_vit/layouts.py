@@ -74,7 +74,7 @@ def joined(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 def placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
     """The first row of their table is the place of CLS, which is never seen without; the others are a grid."""
     rows = tensors["place"].flatten(0, -2)
-    found = {**tensors, "cls": tensors["cls"].flatten() + rows[0], "place": grid_of(rows[1:])}
+    found = {**tensors, "cls": tensors["cls"].reshape(rows[0].shape) + rows[0], "place": grid_of(rows[1:])}
     if "time" in found:
         found["time"] = found["time"].flatten(0, -2)
     return found
