@@ -220,7 +220,7 @@ def _type_of(model: str) -> str:
 
 def _on_hub(model: str) -> Normalization | None:
     """What the configuration of a processor on the hub says; None where there is none, or the hub does not answer."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     for name in ("video_preprocessor_config.json", "preprocessor_config.json"):

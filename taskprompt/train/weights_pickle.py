@@ -5,7 +5,7 @@ Tensors come out as references to their storages, which are checked before any m
 import pickletools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, Protocol, cast
 
 import torch
 
@@ -30,6 +30,16 @@ class UnreadablePickle(Exception):
 
 class ForeignObject(Exception):
     """The pickle asks for something other than tensors and plain data; its argument is the name of that."""
+
+
+class Stream(Protocol):
+    """An open file, or a part of one."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def readline(self) -> bytes: ...
+
+    def tell(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,14 @@ class _Opaque:
     """A value that is of no use here."""
 
 
-def interpret(file: BinaryIO) -> Any:
+def interpret(file: Stream) -> Any:
     """The next pickle of an open file, its position behind it afterwards: dictionaries, lists, numbers, References.
 
     Raises UnreadablePickle and ForeignObject."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], file))):
             if count > MOST_OPCODES:
                 raise UnreadablePickle("it has more parts than any model")
             if opcode.name == "STOP":
@@ -146,9 +156,10 @@ def _global(stack: list[Any], memo: dict[int, Any], argument: str) -> None:
 
 def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
     """In place of calling a function: what it would have made, as data."""
-    arguments, function = stack.pop(), stack.pop()
+    arguments: Any = stack.pop()
+    function = stack.pop()
     module, _, last = function.name.rpartition(".")
-    if not isinstance(arguments, tuple) or len(arguments) > 10:
+    if type(arguments) is not tuple or len(arguments) > 10:
         raise UnreadablePickle("a call with arguments that torch.save does not write")
     if function.name in CONTAINERS:
         pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
@@ -157,7 +168,8 @@ def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
     elif module == "torch._utils" and last in REBUILDS:
         stack.append(_reference(last, *arguments))
     elif module == "torch._utils" or function.name == "torch.Size":  # a Parameter is its tensor, a Size its numbers
-        stack.append(arguments[0])
+        first, *_ = arguments
+        stack.append(first)
     else:
         stack.append(_Opaque())
 

@@ -8,6 +8,7 @@ from vit_public import as_timm, as_videomae, clip_of, draw_video, images, videom
 from taskprompt.backbones.mvit import Mvit
 from taskprompt.backbones.vit import Vit
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.model import Backbone
 from taskprompt.train.weights_file import Found
 from taskprompt.train.weights_fit import fitting
 
@@ -22,7 +23,7 @@ def mae():
     return as_videomae(videomae(CLIP).state_dict())
 
 
-def fit(tensors, spec=VIT, **more):
+def fit(tensors, spec: Backbone = VIT, **more):
     with torch.device("meta"):
         encoder = spec.build(CLIP)
     return fitting(Found(tensors, **more), "a.pth", spec, encoder)
