@@ -156,20 +156,19 @@ def _global(stack: list[Any], memo: dict[int, Any], argument: str) -> None:
 
 def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
     """In place of calling a function: what it would have made, as data."""
-    arguments: Any = stack.pop()
-    function = stack.pop()
+    arguments, function = cast(tuple[Any, ...], stack.pop()), stack.pop()
     module, _, last = function.name.rpartition(".")
-    if type(arguments) is not tuple or len(arguments) > 10:
+    count = len(arguments) if isinstance(arguments, tuple) else 99
+    if count > 10:
         raise UnreadablePickle("a call with arguments that torch.save does not write")
     if function.name in CONTAINERS:
-        pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
+        pairs = next((argument for argument in arguments if isinstance(argument, list)), [])
         stack.append({key: value for key, value in pairs if isinstance(key, PLAIN)})
         pairs.clear()  # so that no list is gone through twice, however often a pickle names it
     elif module == "torch._utils" and last in REBUILDS:
         stack.append(_reference(last, *arguments))
     elif module == "torch._utils" or function.name == "torch.Size":  # a Parameter is its tensor, a Size its numbers
-        first, *_ = arguments
-        stack.append(first)
+        stack.append(arguments[0])
     else:
         stack.append(_Opaque())
 
