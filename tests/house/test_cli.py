@@ -56,14 +56,22 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     matched = f"matched    {len(encoder.state_dict())} of {len(encoder.state_dict())} tensors"
     assert out.splitlines()[0] == "a.pth: layout taskprompt, for tiny"
     assert out.splitlines()[1].strip() == matched
-    assert out.splitlines()[-2:] == ["  head       3 classes, kept", "wrote a.safetensors"]
+    pixels = "  pixels     mean [0.45, 0.45, 0.45], std [1, 1, 1], "
+    default = "the default of tiny; no file beside the weights says which"
+    assert out.splitlines()[-3:] == ["  head       3 classes, kept", pixels + default, "wrote a.safetensors"]
     found = taskprompt("convert", "a.pth", *options, "--clip", "8,64,64", "--out", "b.safetensors", "--json")[1]
     assert json.loads(found)["resized"] == {"time": [[2, 32], [4, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
     weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
     status, out, err = taskprompt("check", QUICKSTART, *weights)
     assert (status, err) == (0, "")
-    assert yaml.safe_load(out)["weights"] == {"path": "a.safetensors", "head": None, "inflate": "centre"}
-    assert out.splitlines()[-1] == "#   head       3 classes, left behind"
+    assert yaml.safe_load(out)["weights"] == {
+        "path": "a.safetensors",
+        "entry": None,
+        "head": None,
+        "inflate": "centre",
+    }
+    told = f"# {pixels}as the file, which `convert` wrote, says"
+    assert out.splitlines()[-2:] == ["#   head       3 classes, left behind", told]
     assert f"#   {matched}" in out.splitlines()
 
 
