@@ -1,9 +1,10 @@
 """fixed: a weighted sum of the tasks' losses."""
 
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from taskprompt.core.balancer import Balance, Balancer
@@ -14,7 +15,7 @@ from taskprompt.core.spec import nearest
 class Fixed(Balancer):
     """Weighted sum of the losses with constant weights (PViT eq. 9)."""
 
-    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
 
     @field_validator("weights", mode="before")
     @classmethod
