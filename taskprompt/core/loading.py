@@ -48,6 +48,23 @@ def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, el
         raise RecipeError(where, [*lines(error), *_behind(data, error, spec, context)]) from None
 
 
+def draft(data: dict[str, Any], where: str) -> tuple[Recipe | None, list[str], tuple[str, ...]]:
+    """A recipe whose names have not been compared yet, for a check that tells everything at once.
+
+    Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
+    that. None where too much is wrong. Raises RecipeError for what is no recipe."""
+    _check_holds(data, where, Recipe)
+    try:
+        return Recipe.model_validate(data, context={"draft": True}), [], ()
+    except ValidationError as error:
+        rest, wrong = repaired(data, error, Recipe)
+        problems = lines(error)
+    try:
+        return (None if rest is None else Recipe.model_validate(rest, context={"draft": True})), problems, wrong
+    except ValidationError:
+        return None, problems, ()
+
+
 def dump(spec: Spec) -> str:
     """A recipe, or another spec that a file holds, as yaml that loads to the same."""
     return plain_yaml.dump(spec.model_dump(mode="json"))
