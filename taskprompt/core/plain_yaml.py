@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import yaml
@@ -30,6 +30,10 @@ class PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_str(self, data: str) -> yaml.Node:  # the old line break NEL is lost without quotes that escape it
+        style = '"' if "\x85" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
 
 def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
     """PyYAML's table, first letter -> tags, without dates, and with numbers as above."""
@@ -42,6 +46,7 @@ def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
 
 
 PlainLoader.yaml_implicit_resolvers = _resolvers()
+PlainDumper.add_representer(str, PlainDumper.represent_str)
 PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 
 
@@ -62,9 +67,10 @@ def parse(text: str) -> Any:
 
 def read_text(path: Path) -> str:
     """A text file that is not too large. Raises OSError; ValueError with what is wrong with it."""
+    mode = path.stat().st_mode  # before it is opened: a pipe would wait for whoever writes to it
+    if not S_ISREG(mode) and not S_ISDIR(mode):
+        raise ValueError("is not a file.")
     with path.open("rb") as file:
-        if not S_ISREG(path.stat().st_mode):
-            raise ValueError("is not a file.")
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"is larger than {MOST_BYTES >> 20} MiB.")
