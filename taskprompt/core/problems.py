@@ -13,10 +13,15 @@ SHORT.maxstring = SHORT.maxother = 100
 
 
 def lines(error: ValidationError) -> list[str]:
-    """One line a problem. A list whose only entry is wrong is also called too short: the deeper of two says it all."""
+    """One line a problem."""
+    return [line for e in _deepest(error) for line in _lines(e)]
+
+
+def _deepest(error: ValidationError) -> list[Any]:
+    """A list whose only entry is wrong is also called too short: the deeper of two errors says it all."""
     errors = error.errors()
     shadows = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
-    return [line for e in errors if e["loc"] not in shadows or not e["loc"] for line in _lines(e)]
+    return [e for e in errors if e["loc"] not in shadows or not e["loc"]]
 
 
 def _lines(error: Any) -> list[str]:
@@ -34,7 +39,7 @@ def repaired(data: dict[str, Any], error: ValidationError, spec: type[Spec]) -> 
 
     None for the data where a whole entry is wrong, such as a task of an unknown kind."""
     rest, wrong = copy.deepcopy(data), set[str]()
-    for e in error.errors():
+    for e in _deepest(error):
         loc = [p for p in e["loc"] if p != "[key]"]
         while loc and isinstance(loc[-1], int):  # of a list, the whole field
             loc.pop()

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskprompt.core.errors import CheckpointError, RecipeError, SpecError
+from taskprompt.core.errors import RecipeError, SpecError, TaskPromptError
 from taskprompt.core.loading import draft, dump, read
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.recipe_checks import Checks
 from taskprompt.core.spec import kind_of
 from taskprompt.core.weights import LoadReport
 from taskprompt.train.check_data import listing_problems, look, table_problems
-from taskprompt.train.check_model import meta_model, model_problems
+from taskprompt.train.check_model import build_meta, trained_problems
 from taskprompt.train.weights import check_weights
 
 
@@ -76,30 +76,36 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
         raise RecipeError(where, problems)
     names = Checks(made, elsewhere=False)
     found = names.problems()
-    sizes_fit = not any(line.startswith(("backbone:", "prompter:")) for line in found)
-    if sizes_fit and not names.unread:
-        found += model_problems(made)
-    elif sizes_fit:  # which tasks a stage trains is not known without its labels
-        found += model_problems(_with_all_tasks(made, names))
-    found += _quotas(made)
-    report, notes = None, []
-    if sizes_fit:
+    model, report, notes = None, None, list[str]()
+    if not any(line.startswith(("backbone:", "prompter:")) for line in found):
+        model, more = build_meta(made)
+        found += more
+    if model is not None:
+        # Where labels are missing, the tasks that a stage trains are known as far as the labels are.
+        found += trained_problems(_with_all_tasks(made, names) if names.unread else made, model)
         try:
-            report = check_weights(made)
-        except CheckpointError as error:
+            report = check_weights(_without_unknown_head(made))
+        except TaskPromptError as error:
             found.append(f"weights: {error}")
         found += table_problems(made)
+    found += _quotas(made)
     unread = {line.split(":")[0] for line in names.unread}
     found += [line for line in listing_problems(made) if line.split(":")[0] not in unread]
-    if data and sizes_fit:
+    if data and model is not None:
         notes, more = look(made)
         found += more
     problems += [line for line in dict.fromkeys(found) if not wrong or not line.startswith(wrong)]
-    if problems:
+    if problems or model is None:
         raise RecipeError(where, problems)
-    model = meta_model(made)
     sizes = {n: sum(p.numel() for p in part.parameters()) for n, part in model.named_children()}
     return Checked(made, where, sizes, report, tuple(notes))
+
+
+def _without_unknown_head(recipe: Recipe) -> Recipe:
+    """Its weights can be checked all the same."""
+    if recipe.weights is None or recipe.weights.head in (None, *recipe.tasks):
+        return recipe
+    return recipe.model_copy(update={"weights": recipe.weights.model_copy(update={"head": None})})
 
 
 def _with_all_tasks(recipe: Recipe, names: Checks) -> Recipe:

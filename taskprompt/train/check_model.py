@@ -24,12 +24,22 @@ def meta_model(recipe: Recipe) -> MultiTaskModel:
         return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
 
 
+def build_meta(recipe: Recipe) -> tuple[MultiTaskModel | None, list[str]]:
+    """The same, or why it cannot be built."""
+    try:
+        return meta_model(recipe), []
+    except Exception as error:  # a part's own code, or sizes that PyTorch cannot count with
+        return None, _lines("the model cannot be built", error)
+
+
 def model_problems(recipe: Recipe) -> list[str]:
     """One line for everything that keeps the model from being built, or a stage from training it."""
-    try:
-        model = meta_model(recipe)
-    except Exception as error:  # a part's own code, or sizes that PyTorch cannot count with
-        return _lines("the model cannot be built", error)
+    model, found = build_meta(recipe)
+    return found if model is None else trained_problems(recipe, model)
+
+
+def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
+    """The same of a model that can be built."""
     found = []
     try:
         with torch.device("meta"):

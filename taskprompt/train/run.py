@@ -33,6 +33,8 @@ class Run:
     def open(cls, place: str | Path, which: str = "last") -> "Run":
         """An existing run, in a folder or at an address such as s3://bucket/run. Raises CheckpointError."""
         run = cls._at(place, which)
+        if run.path.suffix in (".yaml", ".yml") and run.path.is_file():
+            raise CheckpointError(f"{run.place}: this is a recipe, expected the folder of a run: train it with fit.")
         if not (run.path / "recipe.yaml").is_file():
             raise CheckpointError(
                 f"{run.place}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
