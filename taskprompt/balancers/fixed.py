@@ -1,10 +1,9 @@
 """fixed: a weighted sum of the tasks' losses."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import field_validator
 from torch import Tensor
 
 from taskprompt.core.balancer import Balance, Balancer
@@ -15,12 +14,20 @@ from taskprompt.core.spec import nearest
 class Fixed(Balancer):
     """Weighted sum of the losses with constant weights (PViT eq. 9)."""
 
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
+    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
 
     @field_validator("weights", mode="before")
     @classmethod
     def _without_nulls(cls, value):
         return {n: w for n, w in value.items() if w is not None} if isinstance(value, dict) else value
+
+    @field_validator("weights")
+    @classmethod
+    def _not_below_zero(cls, value):
+        for name, weight in value.items():
+            if weight < 0:
+                raise SpecError(f"found {weight:g} for {name!r}, expected 0 or more: a loss is made smaller.")
+        return value
 
     def build(self, tasks: Iterable[str]) -> Balance:
         """Raises SpecError for a weight of an unknown task."""

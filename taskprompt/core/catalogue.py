@@ -31,7 +31,7 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
-    """any of the interface's kinds, each with its `kind` required, but for the default one; or 'package.module:Class' with any options."""
+    """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
     options = []
     for kind in kinds(interface):
         schema = dict(generate(resolve(kind, interface)))

@@ -70,6 +70,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f". Did you mean {near[0]!r}?" if near else "."
 
 
+def told(error: Exception) -> str:
+    """An error in a message of another: its text, and what it is where a plug-in's or a library's code raised it."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TaskPromptError) else f"{type(error).__name__}: {text[:300]}."
+
+
 @contextmanager
 def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
     """Around a task's own code: what it raises becomes a TaskError that names task, place and clips."""

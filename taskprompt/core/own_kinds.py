@@ -1,4 +1,4 @@
-"""A user's own kinds: 'package.module:Class' -> its module, which is imported only where its source defines such a class.
+"""A user's own kinds: 'package.module:Class' -> its module, imported only where its source defines such a class.
 
 The name is checked first, then the module's file is found and read, not run. It must define the class, and the class
 must depend on something of taskprompt, followed through imports and base classes. So a recipe can import plug-ins and
@@ -151,7 +151,9 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         for part in ("body", "orelse", "finalbody", "handlers"):
             if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 inner = getattr(node, part, [])
-                yield from _statements([s for h in inner for s in getattr(h, "body", [h])] if part == "handlers" else inner)
+                yield from _statements(
+                    [s for h in inner for s in getattr(h, "body", [h])] if part == "handlers" else inner
+                )
 
 
 def _names(node: ast.AST) -> Iterator[str]:

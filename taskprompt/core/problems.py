@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from taskprompt.core.spec import Spec
 
+LONGEST = 2000  # letters of a line
 SHORT = reprlib.Repr()  # what was found, in about a line
 SHORT.maxstring = SHORT.maxother = 100
 
@@ -28,7 +29,8 @@ def _lines(error: Any) -> list[str]:
     path = ".".join(str(p)[:100] for p in error["loc"] if p != "[key]")
     text = error["msg"].removeprefix("Value error, ")
     if not path:
-        return text.split("\n")  # the recipe's own checks say where they look
+        return [line[:LONGEST] for line in text.split("\n")]  # the recipe's own checks say where they look
+    text = text[:LONGEST]
     given = not isinstance(error["input"], dict) and error["type"] not in ("missing", "spec")
     found = f" Found: {SHORT.repr(error['input'])}." if given else ""
     return [f"{path}: {text}{'' if text.endswith('.') else '.'}{found}"]

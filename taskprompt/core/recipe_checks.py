@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from taskprompt.core.errors import SourceError, SpecError, nearest
+from taskprompt.core.errors import SpecError, nearest, told
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.source import Source
 
@@ -43,7 +43,7 @@ class Labels:
 def _made_by(labeler: Labeler | None) -> tuple[str, ...]:
     try:
         return labeler.labels() if labeler else ()
-    except (SpecError, OSError):
+    except Exception:
         return ()
 
 
@@ -66,17 +66,17 @@ class Checks:
         every = tuple(n for names in planned.values() for n in names)
         try:
             return Labels(source.known(), True, source.only, every)
-        except (SourceError, OSError) as error:
-            self.unread.append(f"{where}: {error}")
+        except Exception as error:
+            self.unread.append(f"{where}: {told(error)}")
         names, complete = [], True
         try:
             names += source.offers()
-        except (SourceError, OSError):
+        except Exception:
             complete = False
         for table in source.tables:
             try:
                 names += table.open().labels
-            except (SourceError, OSError):
+            except Exception:
                 names += planned[table.path]
                 complete = complete and bool(planned[table.path])
         return Labels(tuple(dict.fromkeys(names)), complete, source.only, every)
@@ -118,13 +118,13 @@ class Checks:
     def _shapes(self) -> Iterator[str]:
         try:
             dims = self.recipe.dims()
-        except SpecError as error:
-            yield f"backbone: {error}"
+        except Exception as error:
+            yield f"backbone: {told(error)}"
             return
         try:
             self.recipe.prompter.check(dims)
-        except SpecError as error:
-            yield f"prompter: {error}"
+        except Exception as error:
+            yield f"prompter: {told(error)}"
 
     def _held_out(self) -> Iterator[str]:
         for name, source in self.recipe.held_out.items():
@@ -185,7 +185,7 @@ class Checks:
     def _lacks(self, source: str, label: str) -> str:
         try:
             return self.recipe.sources[source].lacks(label)
-        except (SourceError, OSError):
+        except Exception:  # told already
             return ""
 
     def _only(self) -> Iterator[str]:

@@ -21,7 +21,9 @@ class ClipSpec(Spec):
     frames: int = Field(default=16, ge=1, le=10_000)  # frames of a clip
     height: int = Field(default=224, ge=8, le=16_384)  # pixels
     width: int = Field(default=224, ge=8, le=16_384)  # pixels
-    fps: float | None = Field(default=7.5, ge=1e-3, le=1e4)  # frames a second of the clip; null: spread over the whole video
+    fps: float | None = Field(
+        default=7.5, ge=1e-3, le=10_000
+    )  # frames a second of the clip; null: spread over the whole video
     formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
 
 
@@ -48,7 +50,9 @@ class Source(Spec):
 
     home: ClassVar[str] = "taskprompt.sources"
     quota: int = Field(default=1, ge=1, le=1_000_000)  # samples of this source in every batch
-    repeats: int = Field(default=1, ge=1, le=1_000_000)  # how often in a row a clip is read, each time augmented anew; of the quota
+    repeats: int = Field(
+        default=1, ge=1, le=1_000_000
+    )  # how often in a row a clip is read, each time augmented anew; of the quota
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own

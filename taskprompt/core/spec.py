@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from taskprompt.core.errors import SpecError, TaskPromptError, nearest
+from taskprompt.core.errors import SpecError, TaskPromptError, nearest, told
 from taskprompt.core.own_kinds import own_module
 from taskprompt.core.values import unusable
 
@@ -43,7 +43,7 @@ class Spec(BaseModel):
         except TaskPromptError:
             raise
         except Exception as error:  # of a validator; pydantic passes on what is no ValueError
-            text = f"cannot be checked: {type(error).__name__}: {' '.join(str(error).split())}."
+            text = f"cannot be checked: {told(error)}"
             raise PydanticCustomError("spec", "{text}", {"text": text}) from error
         if problems := list(_unusable_fields(made, value)):
             raise ValidationError.from_exception_data(cls.__name__, problems)
@@ -123,7 +123,7 @@ def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
 def _own(kind: str, interface: type[Spec]) -> type[Spec]:
     """A user's own kind."""
     module, name = own_module(kind)
-    found = vars(module).get(name)
+    found: Any = vars(module).get(name)
     if _is_kind(found, interface) and found.__module__ == module.__name__:
         return found
     own = [n for n, c in vars(module).items() if _is_kind(c, interface) and c.__module__ == module.__name__]

@@ -15,7 +15,6 @@ from taskprompt.core.loading import change, dump, read, validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec, nearest
 
-
 MOST_TRIALS = 100_000  # of a sweep
 
 
@@ -72,12 +71,10 @@ class Range(Spec):
 
     def grid(self) -> tuple[Any, ...] | None:
         """Every value; None where there is no end of them."""
-        if self.choice is not None:
+        if self.choice is not None or self.size is None:
             return self.choice
-        step = self.step or (1 if self.integer else None)
-        if step is None:
-            return None
-        values = [self.low + i * step for i in range(round((self.high - self.low) / step) + 1)]
+        step = self.step or 1
+        values = [self.low + i * step for i in range(self.size)]
         return tuple(int(v) if self.integer else v for v in values)
 
     @property
@@ -122,7 +119,9 @@ class Sweep(Spec):
     search: dict[str, Range] = {}  # field -> what it may be; "a.b, c.d" sets two fields to one value, as a fold needs
     metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
     mode: Literal["max", "min"]  # is more of it better, or less?
-    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)  # how many; a grid has as many as it has combinations
+    trials: int | None = Field(
+        default=None, ge=1, le=MOST_TRIALS
+    )  # how many; a grid has as many as it has combinations
     searcher: Literal["optuna", "random", "grid"] = "optuna"  # optuna: TPE, which learns from the trials before
     seed: int = Field(default=0, ge=0, lt=2**32)  # of the searcher; the recipe's own seed is the same for all trials
     asha: Asha | None = None  # stops trials early; null: each trains to its end

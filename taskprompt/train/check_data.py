@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from taskprompt.core.batch import has
-from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
+from taskprompt.core.errors import told
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.task import Task
@@ -22,8 +22,8 @@ def listing_problems(recipe: Recipe) -> Iterator[str]:
         try:
             if next(iter(source.rows()), None) is None:
                 yield f"{where}: lists no clips. Check its path, split and filters."
-        except (SourceError, OSError) as error:
-            yield f"{where}: {error}"
+        except Exception as error:
+            yield f"{where}: {told(error)}"
 
 
 def table_problems(recipe: Recipe) -> Iterator[str]:
@@ -37,8 +37,8 @@ def table_problems(recipe: Recipe) -> Iterator[str]:
                 continue
             try:
                 task.target(value, Sample(key, clip, {task.label_name(name): value}))
-            except SampleError as error:
-                line = f"tasks.{name}: {task.label_name(name)!r} of {where}, clip {key!r}: {error}"
+            except Exception as error:
+                line = f"tasks.{name}: {task.label_name(name)!r} of {where}, clip {key!r}: {told(error)}"
                 if (name, str(error)) not in said:
                     yield line
                 said.add((name, str(error)))
@@ -53,7 +53,7 @@ def _first_labels(source: Source, tasks: Mapping[str, Task]) -> Iterator[tuple[s
                 key = next(iter(opened.at.get(label, ())), None)
                 if key is not None:
                     yield name, task, key, opened.of(key, [label])[label]
-        except (SourceError, OSError):
+        except Exception:
             return  # told already
 
 
@@ -66,7 +66,8 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
             if not len(table):
                 continue  # told by `listing_problems`
             known = source.kept()
-        except (SourceError, OSError):
+        except Exception as error:
+            problems.append(f"{where}: {told(error)}")
             continue
         tasks = {n: t for n, t in recipe.tasks.items() if t.label_name(n) in known}
         carried, unknown = _joined(where, source, tasks, table)
@@ -104,8 +105,8 @@ def _read(recipe: Recipe, where: str, source: Source, tasks: Mapping[str, Task],
                 reasons.append(f"{row['key']}: {row['error']}")
             for name in tasks:
                 labelled[name] += bool(row[has(name)])
-    except (TaskPromptError, OSError) as error:
-        problems.append(f"{where}: {error}")
+    except Exception as error:
+        problems.append(f"{where}: {told(error)}")
         return "reading them failed"
     usable = len(places) - len(reasons)
     if not usable:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from taskprompt.core.errors import TaskPromptError, nearest
+from taskprompt.core.errors import TaskPromptError, nearest, told
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
@@ -50,9 +50,7 @@ def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
 
 
 def _lines(what: str, error: Exception) -> list[str]:
-    if isinstance(error, TaskPromptError):
-        return str(error).split("\n")
-    return [f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:300]}."]
+    return str(error).split("\n") if isinstance(error, TaskPromptError) else [f"{what}: {told(error)}"]
 
 
 def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:

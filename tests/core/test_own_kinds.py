@@ -41,7 +41,10 @@ def ran(folder) -> list[str]:
         ("ownkind:Touch", {"ownkind": "import taskprompt.core.task\nclass Touch(taskprompt.core.task.Task): ...\n"}),
         ("ownkind:Touch", {"ownkind": "from taskprompt import *\nclass Touch(Task): ...\n"}),
         ("ownkind:Touch", {"ownkind": "from taskprompt.tasks.depth import Depth\nclass Touch(Depth): ...\n"}),
-        ("ownkind:Touch", {"ownkind": "try:\n  from taskprompt import Task\nfinally: ...\nclass A(Task): ...\nclass Touch(A): ...\n"}),
+        (
+            "ownkind:Touch",
+            {"ownkind": "try:\n  from taskprompt import Task\nfinally: ...\nclass A(Task): ...\nclass Touch(A): ...\n"},
+        ),
         ("ownpkg.touch:Touch", {"ownpkg__touch": "from taskprompt import Task\nclass Touch(Task): ...\n"}),  # namespace
         ("ownpkg.a.touch:Touch", {"ownpkg__a__touch": "from taskprompt import Task\nclass Touch(Task): ...\n"}),
         (

@@ -65,7 +65,10 @@ def test_plain_values(text, value):
         ("[" * 5000, f"nested more than {DEEPEST} deep"),
         ("- " * 5000, f"nested more than {DEEPEST} deep"),
         ("{a: " * 5000, f"nested more than {DEEPEST} deep"),
-        ("".join(f"a{i}: &a{i} [{f'*a{i - 1}' if i else 1}]\n" for i in range(500)), f"nested more than {DEEPEST} deep"),
+        (
+            "".join(f"a{i}: &a{i} [{f'*a{i - 1}' if i else 1}]\n" for i in range(500)),
+            f"nested more than {DEEPEST} deep",
+        ),
         ("a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' occurs twice"),
         ("{a: {b: 1, b: 2}}", "the key 'b' occurs twice"),
         ("? [a]\n: b", "a key is a list, a mapping or an alias"),
@@ -81,7 +84,7 @@ def test_plain_values(text, value):
 )
 def test_all_else_is_refused_in_a_line(text, words):
     begun = time.process_time()
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r"\w") as caught:
         parse(text)
     assert type(caught.value) is ValueError
     assert words in str(caught.value)
@@ -136,7 +139,23 @@ def test_overrides_of_any_kind(tmp_path, text):
 
 
 def test_what_is_written_is_read_as_the_same_here_and_by_others():
-    texts = ["1e-3", "on", "2001-01-01", "010", "1:30", "~", ".nan", "0x1f", "1_0", "=", "<<", "-.5", "é😀", "a\nb ", "\x85"]
+    texts = [
+        "1e-3",
+        "on",
+        "2001-01-01",
+        "010",
+        "1:30",
+        "~",
+        ".nan",
+        "0x1f",
+        "1_0",
+        "=",
+        "<<",
+        "-.5",
+        "é😀",
+        "a\nb ",
+        "\x85",
+    ]
     data = {"texts": texts, "numbers": [1e-5, 1e22, 3, -0.0], "same": [texts, texts], "none": None, "yes": True}
     assert parse(dump(data)) == data
     assert yaml.safe_load(dump(data)) == data

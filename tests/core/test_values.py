@@ -151,5 +151,5 @@ def test_overrides_and_sweeps(squares, tmp_path):
             load_recipe(tmp_path / "r.yaml", [text])
     huge = {"recipe": "r.yaml", "metric": "a/b/c", "mode": "min", "searcher": "grid"}
     for search in ({"seed": {"integer": [0, 2**40]}}, {n: {"integer": [0, 999]} for n in ("seed", "keep")}):
-        with pytest.raises(ValidationError, match="a grid of .* trials, expected"):
+        with pytest.raises(ValidationError, match=r"a grid of .* trials, expected"):
             Sweep.model_validate(huge | {"search": search})

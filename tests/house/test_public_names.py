@@ -14,7 +14,20 @@ from taskprompt.core.types import Batch, Boxes, Camera, Clip, Joints, Map, Point
 WITHOUT_DOCSTRING = {"Batch", "Clip", "Row", "Sample"}
 
 
-VERBS = ["check", "compare", "convert", "evaluate", "fetch", "fit", "jobs", "predict", "profile", "report", "submit", "tune"]
+VERBS = [
+    "check",
+    "compare",
+    "convert",
+    "evaluate",
+    "fetch",
+    "fit",
+    "jobs",
+    "predict",
+    "profile",
+    "report",
+    "submit",
+    "tune",
+]
 
 
 def test_how_many():

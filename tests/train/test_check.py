@@ -69,7 +69,10 @@ def test_a_wrong_field_hides_no_name_and_invents_none(problems):
         (["tasks.depth.height=16384", "tasks.depth.width=99999"], "tasks.depth.width"),
         (["backbone.dim=65536", "backbone.heads=1000"], "dim is 65536, expected a multiple of heads"),
         (["labelers.e={kind: text_embedding, table: t, captions: [acton]}"], "reads the label 'acton', which none"),
-        (["labelers.e={kind: text_embedding, table: t, captions: [action], sources: [tset]}"], "'tset' is not a source"),
+        (
+            ["labelers.e={kind: text_embedding, table: t, captions: [action], sources: [tset]}"],
+            "'tset' is not a source",
+        ),
         (["held_out.test.clips=0"], "held_out.test: lists no clips"),
     ],
 )
@@ -86,9 +89,7 @@ def test_a_missing_table_has_the_labels_of_its_labeler(problems, tmp_path):
     lines = problems(f"sources.labelled.tables=[{table}]", "sources.labelled.only=null", labelers=labelers)
     assert lines == [f"sources.labelled: there is no label table in {table!r}. Write it: taskprompt label RECIPE."]
     tasks = {"say": {**caption, "label": "acton_embedding"}, "depth": {"kind": "depth", "height": 8, "width": 8}}
-    lines = problems(
-        f"sources.labelled.tables=[{table}]", "sources.labelled.only=null", labelers=labelers, tasks=tasks
-    )
+    lines = problems(f"sources.labelled.tables=[{table}]", "sources.labelled.only=null", labelers=labelers, tasks=tasks)
     assert [line.split(":")[0] for line in lines] == ["sources.labelled", "tasks.say"]
     assert "Did you mean 'action_embedding'?" in lines[1]
 
