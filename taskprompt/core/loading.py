@@ -224,7 +224,9 @@ def _expand(value: Any, path: str, problems: list[str]) -> Any:
     def variable(match: re.Match) -> str:
         name, default = match[1], match[2]
         if name not in os.environ and default is None:
-            problems.append(f"{path}: the environment variable {name} is not set. Set it: export {name}=...")
+            problems.append(
+                f"{path}: the environment variable {name} is not set. Set it, or write ${{{name}:-default}}."
+            )
             return ""
         return os.environ.get(name, default or "")
 

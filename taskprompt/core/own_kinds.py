@@ -18,6 +18,7 @@ from types import ModuleType
 
 from taskprompt.core.errors import SpecError, nearest
 
+LONGEST = 300  # letters of a kind
 MOST = 200  # names that a class is followed through
 
 
@@ -25,7 +26,7 @@ def own_module(kind: str) -> tuple[ModuleType, str]:
     """The module of 'package.module:Class', imported, and the name of the class. Raises SpecError."""
     module_name, _, name = kind.partition(":")
     parts = module_name.split(".")
-    if not all(p.isidentifier() and not keyword.iskeyword(p) for p in (*parts, name)):
+    if len(kind) > LONGEST or not all(p.isidentifier() and not keyword.iskeyword(p) for p in (*parts, name)):
         raise SpecError(f"kind {kind!r}: expected package.module:Class, names of Python joined by dots.")
     loaded = sys.modules.get(module_name)
     if isinstance(loaded, ModuleType):  # nothing is run then; `__main__` is a script's or a notebook's
@@ -41,7 +42,10 @@ def own_module(kind: str) -> tuple[ModuleType, str]:
             "Start where the module lies, or install its package."
         )
     _check_source(kind, source, name)
-    return _import(module_name, kind), name
+    if os.getcwd() not in sys.path:  # from now on, also for what the module imports later
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    return import_kind(module_name, kind), name
 
 
 def _check_source(kind: str, source: "Source", name: str) -> None:
@@ -58,11 +62,8 @@ def _check_source(kind: str, source: "Source", name: str) -> None:
         )
 
 
-def _import(module_name: str, kind: str) -> ModuleType:
-    """Import a module that may be; the working directory is on the path from then on, for what it imports."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
+def import_kind(module_name: str, kind: str) -> ModuleType:
+    """Import the module of a kind. Raises SpecError where a package that it needs is not there, or its code fails."""
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -111,8 +112,11 @@ def _leads(module: str, name: str, seen: set[tuple[str, str]]) -> bool:
 
 def source_of(module: str) -> Source | None:
     """A module's text, read; None where there is none. Raises SpecError for one that is not Python's text."""
-    file = find(module)
-    return None if file is None else _read(module, file, file.stat().st_mtime_ns)
+    try:
+        file = find(module)
+        return None if file is None else _read(module, file, file.stat().st_mtime_ns)
+    except OSError:  # a folder on the path that may not be read
+        return None
 
 
 @lru_cache(maxsize=256)

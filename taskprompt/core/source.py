@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.label_table import LabelTable, open_table
 from taskprompt.core.quality import Flag
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
+
+MOST_BYTES = 1 << 32  # of a clip's pixels
 
 
 class ClipSpec(Spec):
@@ -25,6 +27,12 @@ class ClipSpec(Spec):
         default=7.5, ge=1e-3, le=10_000
     )  # frames a second of the clip; null: spread over the whole video
     formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "ClipSpec":
+        if (size := 3 * self.frames * self.height * self.width) > MOST_BYTES:
+            raise SpecError(f"a clip of {size / 2**30:.0f} GiB, expected {MOST_BYTES >> 30} at most. Show less of it.")
+        return self
 
 
 class Table(Spec):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, m
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from taskprompt.core.errors import SpecError, TaskPromptError, nearest, told
-from taskprompt.core.own_kinds import own_module
+from taskprompt.core.own_kinds import import_kind, own_module
 from taskprompt.core.values import unusable
 
 
@@ -112,7 +112,7 @@ def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
         return _own(kind, interface)
     if kind not in known:
         raise SpecError(f"no {what} of kind {kind!r}{nearest(kind, known)} {options}")
-    module = importlib.import_module(f"{interface.home}.{kind}")
+    module = import_kind(f"{interface.home}.{kind}", kind)
     found = [c for c in vars(module).values() if _is_kind(c, interface) and c.__module__ == module.__name__]
     if len(found) != 1:
         names = ", ".join(c.__name__ for c in found) or "none"

@@ -15,6 +15,7 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.train.optim import freeze, make_optimizer
 
+MOST_PARAMETERS = 10**12  # four terabytes
 MOST = 10_000_000  # values of a target for which metrics are tried out
 
 
@@ -41,6 +42,8 @@ def model_problems(recipe: Recipe) -> list[str]:
 def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
     """The same of a model that can be built."""
     found = []
+    if (count := sum(p.numel() for p in model.parameters())) > MOST_PARAMETERS:
+        found.append(f"the model has {count:.1e} parameters, expected {MOST_PARAMETERS:.0e} at most. Make it smaller.")
     try:
         with torch.device("meta"):
             recipe.balancer.build(recipe.tasks)

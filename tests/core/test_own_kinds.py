@@ -88,6 +88,7 @@ def test_a_kind_is_found_in_every_layout(modules, kind, files):
         ("class:Plain", "expected package.module:Class"),
         ("/plain:Plain", "expected package.module:Class"),
         ("plain\x00:Plain", "expected package.module:Class"),
+        ("a" * 5000 + ":Plain", "expected package.module:Class"),
         ("antigravity:Plain", "'antigravity' is a module of Python itself"),
         ("this:Plain", "'this' is a module of Python itself"),
         ("idlelib.idle:Plain", "'idlelib' is a module of Python itself"),

@@ -135,7 +135,7 @@ def options(node) -> list[dict]:
         (["check", QUICKSTART, "steps"], ["override 'steps'", "expected key=value"]),
         (["check", QUICKSTART, "stages.9.steps=2"], ["override 'stages.9.steps=2'", "there is no"]),
         (["check", QUICKSTART, "tasks.own={kind: 'nowhere.own:Own'}"], ["tasks.own", "no module 'nowhere.own'"]),
-        (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "export"]),
+        (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "Set it, or write"]),
         (["check", QUICKSTART, "backbone={kind: tiny, patch: [3, 8, 8]}"], ["backbone", "multiples of the patch"]),
         (["check", QUICKSTART, "weights={path: no.pyth}"], ["no.pyth: there is no such file, looked for from"]),
         (["fit", QUICKSTART, "weights={path: a, head: depht}"], ["weights.head: 'depht'", "Did you mean 'depth'?"]),

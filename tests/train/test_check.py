@@ -73,6 +73,8 @@ def test_a_wrong_field_hides_no_name_and_invents_none(problems):
             ["labelers.e={kind: text_embedding, table: t, captions: [action], sources: [tset]}"],
             "'tset' is not a source",
         ),
+        (["backbone={kind: tiny, dim: 65536, heads: 64, depth: 1000}"], "5.2e+13 parameters, expected 1e+12 at most"),
+        (["clip={frames: 4000, height: 4096, width: 4096, fps: 8}"], "clip: a clip of 188 GiB, expected 4 at most"),
         (["held_out.test.clips=0"], "held_out.test: lists no clips"),
     ],
 )
