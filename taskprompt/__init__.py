@@ -2,7 +2,7 @@
 
 Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
 
-from taskprompt.api import compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
+from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
 from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balance, Balancer
 from taskprompt.core.errors import (
@@ -42,6 +42,7 @@ from taskprompt.core.types import (
 from taskprompt.core.weights import Layout, LoadReport, Weights
 from taskprompt.nn.heads import DenseHead, PromptHead
 from taskprompt.runtime.submit import Job, jobs, submit
+from taskprompt.train.check import Checked
 from taskprompt.train.run import Run
 from taskprompt.train.specimen import load_batch
 from taskprompt.train.sweep_run import SweepRun
@@ -58,6 +59,7 @@ __all__ = [
     "Best",
     "Boxes",
     "Camera",
+    "Checked",
     "CheckpointError",
     "Clip",
     "ClipSpec",
@@ -99,6 +101,7 @@ __all__ = [
     "TaskPromptError",
     "Vectors",
     "Weights",
+    "check",
     "compare",
     "convert",
     "evaluate",

@@ -15,12 +15,23 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
+from taskprompt.train.check import Checked
 from taskprompt.train.run import Run, check_fits
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
 from taskprompt.train.weights import check_weights
 
 Watch = Callable[[dict[str, Any]], None]
+
+
+def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: bool = False) -> Checked:
+    """Check a recipe, or the file of one with 'a.b=value' overrides, and return it with what is known of it.
+
+    data: also list the clips of its sources, and read some of each. Raises RecipeError with everything that is wrong:
+    fields, names that do not agree, missing tables, metrics that are not measured, weights that do not fit."""
+    from taskprompt.train.check import check as job
+
+    return job(recipe, overrides, data=data)
 
 
 def fit(

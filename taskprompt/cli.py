@@ -28,20 +28,16 @@ Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: th
 
 
 @app.command()
-def check(recipe: RecipeFile, overrides: Overrides = None) -> None:
-    """Print the resolved recipe, or every error in it; and what its weights would give, as comments."""
-    from taskprompt.core.loading import dump
-    from taskprompt.core.recipe import Recipe
-    from taskprompt.train.run import check_fits
-    from taskprompt.train.weights import check_weights, pixels
+def check(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    data: Annotated[bool, typer.Option("--data", help="List all clips, and read some of every source.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print the recipe with every default.")] = False,
+) -> None:
+    """Say `ok` and what a recipe is, or every error in it."""
+    import taskprompt as tp
 
-    loaded = Recipe.load(recipe, overrides or ())
-    check_fits(loaded)
-    report = check_weights(loaded)
-    print(dump(loaded), end="")
-    lines = report.text().splitlines() if report else [f"pixels {pixels(loaded.backbone, loaded.normalization())}"]
-    for line in lines:
-        print(f"# {line}")
+    print(tp.check(recipe, overrides or (), data=data).text(full), end="")
 
 
 @app.command()

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-import yaml
 
 from taskprompt.core.errors import RecipeError
+from taskprompt.core.plain_yaml import parse
 
 Recipes = Annotated[
     list[str], typer.Argument(help="Recipes' yaml files, and changes as key=value.", show_default=False)
@@ -71,7 +71,7 @@ def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
     for word in (w for w in words if "=" in w):
         key, _, value = word.partition("=")
         try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            overrides[key] = parse(value)
+        except ValueError:
             raise RecipeError(f"override {word!r}", [f"the value {value!r} is not yaml; quote it."]) from None
     return [Path(w) for w in words if "=" not in w], overrides

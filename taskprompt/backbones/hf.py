@@ -111,6 +111,8 @@ class Hf(Backbone):
     def dims(self, clip: ClipSpec) -> Dims:
         """Raises SpecError where transformers has no such model, or the clip is not square or not of whole patches."""
         config = read_config(self.model, self.config)
+        if not 1 <= config.num_hidden_layers <= 1000:
+            raise SpecError(f"config.num_hidden_layers: found {config.num_hidden_layers}, expected 1 to 1000.")
         if clip.height != clip.width:
             raise SpecError(f"the clip is {clip.height} x {clip.width}, expected a square: these models see no others.")
         size = Size(config.hidden_size, config.num_hidden_layers, 1)

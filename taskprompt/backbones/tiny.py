@@ -18,9 +18,9 @@ class Tiny(Backbone):
     # steps, and dense tasks find their places in half the time.
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # RGB in 0..1, divided by
     patch: tuple[int, int, int] = (2, 8, 8)  # frames and pixels of a token, t h w
-    dim: int = Field(default=128, ge=8)  # width of the tokens
-    depth: int = Field(default=4, ge=1)  # blocks
-    heads: int = Field(default=4, ge=1)  # of attention
+    dim: int = Field(default=128, ge=8, le=65_536)  # width of the tokens
+    depth: int = Field(default=4, ge=1, le=1000)  # blocks
+    heads: int = Field(default=4, ge=1, le=65_536)  # of attention
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: early, late and last
 

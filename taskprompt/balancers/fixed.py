@@ -21,6 +21,14 @@ class Fixed(Balancer):
     def _without_nulls(cls, value):
         return {n: w for n, w in value.items() if w is not None} if isinstance(value, dict) else value
 
+    @field_validator("weights")
+    @classmethod
+    def _not_below_zero(cls, value):
+        for name, weight in value.items():
+            if weight < 0:
+                raise SpecError(f"found {weight:g} for {name!r}, expected 0 or more: a loss is made smaller.")
+        return value
+
     def build(self, tasks: Iterable[str]) -> Balance:
         """Raises SpecError for a weight of an unknown task."""
         known = list(tasks)

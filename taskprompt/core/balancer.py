@@ -21,6 +21,7 @@ class Balancer(Spec):
     """Base of all balancers."""
 
     home: ClassVar[str] = "taskprompt.balancers"
+    default_kind: ClassVar[str] = "fixed"
 
     @abstractmethod
     def build(self, tasks: Iterable[str]) -> Balance:

@@ -31,14 +31,13 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
-    """any of the interface's kinds, each with its `kind` required; or 'package.module:Class' with any options."""
+    """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
     options = []
     for kind in kinds(interface):
         schema = dict(generate(resolve(kind, interface)))
         properties = {"kind": {"const": kind}} | schema.get("properties", {})
-        options.append(
-            schema | {"title": kind, "properties": properties, "required": ["kind", *schema.get("required", [])]}
-        )
+        needed = [*(["kind"] if kind != interface.default_kind else []), *schema.get("required", [])]
+        options.append(schema | {"title": kind, "properties": properties, "required": needed})
     own = {
         "type": "object",
         "properties": {"kind": {"type": "string", "pattern": ":"}},

@@ -1,11 +1,15 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class TaskPromptError(Exception):
     """Base of every error that taskprompt raises on purpose; the command line prints it as one line."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SpecError(TaskPromptError, ValueError):
@@ -21,7 +25,7 @@ class RecipeError(TaskPromptError, ValueError):
 
     def __str__(self) -> str:
         count = f"{len(self.problems)} problem" + "s" * (len(self.problems) > 1)
-        return "\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)])
+        return printable("\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
 class LayoutError(TaskPromptError, ValueError):
@@ -50,6 +54,26 @@ class ClusterError(TaskPromptError, RuntimeError):
 
 class JobError(TaskPromptError, RuntimeError):
     """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
+
+
+def printable(text: str) -> str:
+    """Text in which only line breaks and what can be seen stand as they are: names in files may hold control codes
+    that a terminal obeys."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'.', or '. Did you mean ...?' where a known word is near."""
+    near = get_close_matches(word[:100], list(known), 1)
+    return f". Did you mean {near[0]!r}?" if near else "."
+
+
+def told(error: Exception) -> str:
+    """An error in a message of another: its text, and what it is where a plug-in's or a library's code raised it."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TaskPromptError) else f"{type(error).__name__}: {text[:300]}."
 
 
 @contextmanager

@@ -48,6 +48,10 @@ class Labeler(Spec):
     def questions(self) -> tuple[Question, ...]:
         """One a label that it makes. Raises SpecError where a file that they depend on cannot be read."""
 
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels that it makes. Raises SpecError as `questions` does."""
+        return tuple(question.label for question in self.questions())
+
     def reads(self) -> tuple[str, ...]:
         """The labels of a clip that its answers depend on."""
         return ()

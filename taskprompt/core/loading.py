@@ -5,14 +5,19 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from taskprompt.core import plain_yaml
 from taskprompt.core.errors import RecipeError
+from taskprompt.core.problems import lines, repaired
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
+MOST_FILES = 32  # that extend each other
+DEEPEST = 64  # keys of an override
+VERBS = {"recipe": "fit", "sweep": "tune"}  # what a file holds -> the verb that takes it
+MARKS = {"recipe": {"sources", "tasks", "backbone", "prompter", "stages"}, "sweep": {"recipe", "search", "metric"}}
 
 
 def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -35,55 +40,99 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
 def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, elsewhere: bool = False) -> Whole:
     """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
     data may lie on other machines alone."""
+    _check_holds(data, where, spec)
+    context = {"elsewhere": elsewhere}
     try:
-        return spec.model_validate(data, context={"elsewhere": elsewhere})
+        return spec.model_validate(data, context=context)
     except ValidationError as error:
-        errors = error.errors()
-        # A list whose only entry is wrong is also called too short: the deeper of two errors says it all.
-        shadows = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
-        deepest = [e for e in errors if e["loc"] not in shadows or not e["loc"]]
-        raise RecipeError(where, [line for e in deepest for line in _lines(e)]) from None
+        raise RecipeError(where, [*lines(error), *_behind(data, error, spec, context)]) from None
+
+
+def draft(data: dict[str, Any], where: str) -> tuple[Recipe | None, list[str], tuple[str, ...]]:
+    """A recipe whose names have not been compared yet, for a check that tells everything at once.
+
+    Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
+    that. None where too much is wrong. Raises RecipeError for what is no recipe."""
+    _check_holds(data, where, Recipe)
+    try:
+        return Recipe.model_validate(data, context={"draft": True}), [], ()
+    except ValidationError as error:
+        rest, wrong = repaired(data, error, Recipe)
+        problems = lines(error)
+    try:
+        return (None if rest is None else Recipe.model_validate(rest, context={"draft": True})), problems, wrong
+    except ValidationError:
+        return None, problems, ()
 
 
 def dump(spec: Spec) -> str:
     """A recipe, or another spec that a file holds, as yaml that loads to the same."""
-    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return plain_yaml.dump(spec.model_dump(mode="json"))
 
 
-def _lines(error: Any) -> list[str]:
-    path = ".".join(str(p) for p in error["loc"] if p != "[key]")
-    text = error["msg"].removeprefix("Value error, ")
-    if not path:
-        return text.split("\n")  # the recipe's own checks say where they look
-    found = "" if isinstance(error["input"], dict) or error["type"] == "missing" else f" Found: {error['input']!r}."
-    return [f"{path}: {text}{'' if text.endswith('.') else '.'}{found if error['type'] != 'spec' else ''}"]
+def _check_holds(data: Any, where: str, spec: type[Spec]) -> None:
+    """Raises RecipeError for a sweep where a recipe is expected, and the other way round."""
+    wanted = spec.__name__.lower()
+    if wanted in MARKS and isinstance(data, dict) and not MARKS[wanted] & {*data} - {"recipe"}:
+        for found, marks in MARKS.items():
+            if found != wanted and len(marks & {*data}) > 1:
+                raise RecipeError(where, [f"this is a {found}, expected a {wanted}: use {VERBS[found]}."])
+
+
+def _behind(data: dict[str, Any], error: ValidationError, spec: type[Spec], context: dict[str, Any]) -> list[str]:
+    """The problems between fields that show only when those of fields are put right."""
+    rest, wrong = repaired(data, error, spec)
+    if rest is None:
+        return []
+    try:
+        spec.model_validate(rest, context=context)
+    except ValidationError as other:
+        if any(e["loc"] for e in other.errors()):
+            return []
+        return [line for line in lines(other) if not line.startswith(wrong)]
+    return []
 
 
 def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = path.absolute()
     if path in seen:
         raise RecipeError(str(path), [f"extends: {' -> '.join(p.name for p in (*seen, path))} goes round in a circle."])
+    if len(seen) >= MOST_FILES:
+        raise RecipeError(str(seen[0]), [f"extends: more than {MOST_FILES} files extend each other."])
     data = _read_yaml(path)
     base = data.pop("extends", None)
     if base is None:
         return data
-    return _merge(_read_extended(path.parent / os.path.expandvars(str(base)), (*seen, path)), data)
+    if not isinstance(base, str):
+        raise RecipeError(str(path), [f"extends: expected the path of a file, as text. Found: {str(base)[:100]!r}."])
+    return _merge(_read_extended(path.parent / os.path.expandvars(base), (*seen, path)), data)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = plain_yaml.read_text(path)
+    except IsADirectoryError:
+        raise RecipeError(str(path), [_of_folder(path)]) from None
     except OSError as error:
         raise RecipeError(
             str(path), [f"cannot be read: {error.strerror}. Give the path of a recipe's yaml file."]
         ) from None
-    except UnicodeDecodeError:
-        raise RecipeError(str(path), ["is not a text file. Give the path of a recipe's yaml file."]) from None
-    except yaml.YAMLError as error:
-        raise RecipeError(str(path), ["is not yaml: " + " ".join(str(error).split()) + "."]) from None
+    except ValueError as error:
+        raise RecipeError(str(path), [f"{error} Give the path of a recipe's yaml file."]) from None
+    try:
+        data = plain_yaml.parse(text)
+    except ValueError as error:
+        raise RecipeError(str(path), [f"is not yaml: {error}"]) from None
     if not isinstance(data, dict):
         raise RecipeError(str(path), [f"holds {type(data).__name__}, expected `key: value` lines such as `tasks:`."])
     return data
+
+
+def _of_folder(path: Path) -> str:
+    for name, what in (("recipe.yaml", "a run"), ("sweep.yaml", "a sweep")):
+        if (path / name).is_file():
+            return f"is the folder of {what}, expected a yaml file. Give {path / name}."
+    return "is a folder, expected a recipe's yaml file."
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -92,12 +141,11 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        if isinstance(old, list) and isinstance(value, dict) and value and all(str(i).isdigit() for i in value):
-            merged[key] = _merge_list(key, old, {int(i): entry for i, entry in value.items()})
+        if isinstance(old, list) and isinstance(value, dict) and value and all(_is_place(i) for i in value):
+            merged[key] = _merge_list(str(key), old, {int(i): entry for i, entry in value.items()})
             continue
-        other_kind = (
-            isinstance(value, dict) and isinstance(old, dict) and value.get("kind", old.get("kind")) != old.get("kind")
-        )
+        kinds = [v.get("kind") for v in (old, value) if isinstance(v, dict) and v.get("kind") is not None]
+        other_kind = len(kinds) == 2 and kinds[0] != kinds[1]
         if value is None and isinstance(old, dict):
             merged.pop(key)
         elif isinstance(value, dict) and isinstance(old, dict) and not other_kind:
@@ -105,6 +153,10 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _is_place(key: Any) -> bool:
+    return re.fullmatch("[0-9]{1,9}", str(key)) is not None
 
 
 def _merge_list(key: str, old: list, changes: dict[int, Any]) -> list:
@@ -123,10 +175,12 @@ def override(data: dict[str, Any], text: str) -> None:
     if not equals or not key:
         raise RecipeError(f"override {text!r}", ["expected key=value, for example stages.0.steps=100."])
     try:
+        parsed = plain_yaml.parse(value)
+    except ValueError as error:
+        raise RecipeError(f"override {text!r}", [f"the value {value!r} is not yaml; quote it. {error}"]) from None
+    try:
         node, last = _place(data, key)
-        node[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"override {text!r}", [f"the value {value!r} is not yaml; quote it."]) from None
+        node[last] = parsed
     except (IndexError, ValueError, TypeError, AttributeError):
         raise RecipeError(f"override {text!r}", [f"there is no {key!r} in the recipe to set."]) from None
 
@@ -150,6 +204,8 @@ def change(data: dict[str, Any], key: str, value: Any) -> None:
 def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
     """What holds 'a.b.0', a dictionary or a list, and the key in it."""
     *parents, last = key.split(".")
+    if len(parents) >= DEEPEST:
+        raise ValueError(f"more than {DEEPEST} keys")
     node: Any = data
     for parent in parents:
         node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
@@ -168,8 +224,10 @@ def _expand(value: Any, path: str, problems: list[str]) -> Any:
     def variable(match: re.Match) -> str:
         name, default = match[1], match[2]
         if name not in os.environ and default is None:
-            problems.append(f"{path}: the environment variable {name} is not set. Run: export {name}=...")
+            problems.append(
+                f"{path}: the environment variable {name} is not set. Set it, or write ${{{name}:-default}}."
+            )
             return ""
         return os.environ.get(name, default or "")
 
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", variable, value)
+    return re.sub(r"\$\{(\w+)(?::-([^{}]*))?\}", variable, value)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import ClassVar, Self
 
 import torch
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SpecError, mistakes_of
@@ -48,6 +49,13 @@ class Backbone(Spec):
     # Unless a recipe gives them, those that come with its weights, or with the model that it names, take their place.
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)  # RGB in 0..1, divided by
+
+    @field_validator("std", check_fields=False)
+    @classmethod
+    def _above_zero(cls, value):
+        if value is not None and min(value) <= 0:
+            raise SpecError(f"found {list(value)}, expected three numbers above 0: colours are divided by them.")
+        return value
 
     @abstractmethod
     def dims(self, clip: ClipSpec) -> Dims:

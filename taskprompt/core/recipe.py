@@ -1,20 +1,20 @@
 """Recipe: all that a run is, in one yaml."""
 
-import dataclasses
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balancer
-from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
+from taskprompt.core.recipe_checks import Checks
 from taskprompt.core.runtime import Runtime
 from taskprompt.core.source import ClipSpec, Source
-from taskprompt.core.spec import Spec, nearest, resolve
+from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.core.weights import Weights
 
@@ -38,6 +38,22 @@ class Stage(Spec):
     mixup: float = Field(default=0.0, ge=0)  # alpha: clips with class labels alone are blended in pairs; 0: never
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the averaged weights, which are then evaluated
 
+    @field_validator("betas")
+    @classmethod
+    def _decays(cls, value):
+        if not all(0 <= beta < 1 for beta in value):
+            raise SpecError(f"found {list(value)}, expected two numbers from 0 on and below 1, such as [0.9, 0.999].")
+        return value
+
+    @model_validator(mode="after")
+    def _warms_up_within(self) -> "Stage":
+        if self.warmup > self.steps:
+            raise SpecError(
+                f"warmup: found {self.warmup}, but the stage has {self.steps} steps, so it would never reach lr. "
+                "Lower warmup, or raise steps."
+            )
+        return self
+
 
 class Best(Spec):
     """Which checkpoints are the best ones: those are kept beside the last, and named by --checkpoint best."""
@@ -59,7 +75,7 @@ Name = Annotated[str, AfterValidator(_plain_name)]
 
 
 def _fixed() -> Balancer:
-    return resolve("fixed", Balancer)()  # type: ignore[return-value]
+    return Balancer.model_validate({})
 
 
 class Recipe(Spec):
@@ -87,12 +103,8 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _names_agree(self, info: ValidationInfo) -> "Recipe":
-        unread = [*self._source_problems()]
-        elsewhere = info.context is not None and info.context.get("elsewhere", False)
-        problems = [*([] if elsewhere else unread), *self._shape_problems(), *self._held_out_problems()]
-        if not problems and not unread:  # names can be compared only where all sources say what they offer
-            problems = [*self._stage_problems(), *self._task_problems(), *self._run_problems()]
-        if problems:
+        context = info.context or {}
+        if not context.get("draft") and (problems := Checks(self, context.get("elsewhere", False)).problems()):
             raise SpecError("\n".join(problems))
         return self
 
@@ -100,109 +112,6 @@ class Recipe(Spec):
     def _normalized_as_trained(self) -> "Recipe":
         object.__setattr__(self, "backbone", self.backbone.normalized_as(self.normalization()))
         return self
-
-    def _source_problems(self):
-        for group in ("sources", "held_out"):
-            for name, source in getattr(self, group).items():
-                try:
-                    source.known()
-                except SourceError as error:
-                    yield f"{group}.{name}: {error}"
-
-    def _stage_problems(self):
-        for i, stage in enumerate(self.stages):
-            for word, known in (("tasks", self.tasks), ("sources", self.sources)):
-                for name in getattr(stage, word) or ():
-                    if name not in known:
-                        what = f"{name!r} is not one of the recipe's {word}{nearest(name, known)}"
-                        yield f"stages.{i}.{word}: {what} Known: {', '.join(known)}."
-            everywhere = {n for s in self.sources.values() for n in self.tasks_of(s)}
-            here = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
-            if stage.mixup and not any(self.tasks[n].mixes for n in self.stage_tasks(stage) if n in self.tasks):
-                yield f"stages.{i}.mixup: found {stage.mixup}, but no task here mixes: action does. Remove it."
-            yield from (f"stages.{i}.features: {what}" for what in self._features_problems(stage) if stage.features)
-            if not self.stage_tasks(stage):
-                yield f"stages.{i}: its sources label no task of the recipe. Add a source, or set `only` of these."
-            for name in stage.tasks or ():
-                if name in everywhere - here:
-                    yield f"stages.{i}: task {name!r} has no label in this stage's sources. Add a source that gives it."
-
-    def _features_problems(self, stage: Stage):
-        if "encoder" not in stage.freeze:
-            yield "are kept of a frozen encoder alone. Add encoder to freeze, or remove features."
-        try:
-            self.prompter.check(dataclasses.replace(self.dims(), hosts=False))
-        except SpecError:
-            yield "this prompter puts prompts into the encoder, whose features change with them. Remove features."
-        if stage.mixup:
-            yield "clips that mixup blends never come again. Remove mixup or features."
-        if self.runtime.parallel == "fsdp":
-            yield "cannot be kept where weights are sharded. Set runtime.parallel to ddp, or remove features."
-        for name, source in self.stage_sources(stage).items():
-            if not (source.augment or self.augment).still:
-                what = f"the clips of {name!r} are changed at random, so none comes again"
-                yield f"{what}. Give it `augment: {{jitter: false, scale: [1, 1], flip: 0}}`, or remove features."
-
-    def _task_problems(self):
-        for name, task in self.tasks.items():
-            label = task.label_name(name)
-            offered = sorted({n for s in self.sources.values() for n in s.kept()})
-            if label not in offered:
-                reasons = "".join(f" sources.{n}: {why}." for n, s in self.sources.items() if (why := s.lacks(label)))
-                yield (
-                    f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
-                    f"Given: {', '.join(offered) or 'none'}.{reasons} Set `label`, or let a source give it (`only`)."
-                )
-        for group in ("sources", "held_out"):
-            for name, source in getattr(self, group).items():
-                offered = source.known()
-                for label in (n for n in source.only or () if n not in offered):
-                    what = f"{label!r} is not a label of this source{nearest(label, offered)}"
-                    yield f"{group}.{name}.only: {what} Offered: {', '.join(offered) or 'none'}."
-
-    def _run_problems(self):
-        everything = {**self.sources, **self.held_out}
-        for labeler, spec in self.labelers.items():
-            for name in (n for n in spec.sources or () if n not in everything):
-                yield f"labelers.{labeler}.sources: {name!r} is not a source{nearest(name, everything)}"
-        yield from self.weights.problems(self.tasks) if self.weights else ()
-        if self.best:
-            source, _, rest = self.best.metric.partition("/")
-            task = rest.partition("/")[0]
-            what = f"best.metric: found {self.best.metric!r}"
-            if self.best.metric.count("/") != 2:
-                yield f"{what}, expected source/task/metric, as in real/action/top1."
-            elif source not in self.held_out:
-                known = ", ".join(self.held_out) or "none"
-                yield f"{what}: {source!r} is not held out{nearest(source, self.held_out)} Held out: {known}."
-            elif task not in self.measured(self.held_out[source]):
-                known = ", ".join(self.measured(self.held_out[source])) or "none"
-                yield f"{what}: {task!r} is not measured on {source!r}. Measured there: {known}."
-        for name in self.runtime.data_tasks if isinstance(self.runtime.data_tasks, dict) else ():
-            if name not in self.sources:
-                yield f"runtime.data_tasks: {name!r} is not a source{nearest(name, self.sources)}"
-
-    def _held_out_problems(self):
-        for name, source in self.held_out.items():
-            # Of training; recipes that were written out name them with their default.
-            for field in ("quota", "repeats", "mirror", "shuffle", "augment"):
-                value = getattr(source, field)
-                if value != type(source).model_fields[field].default:
-                    yield (
-                        f"held_out.{name}.{field}: found {value!r}, but held-out clips are shown once, as they are. "
-                        "Remove it."
-                    )
-
-    def _shape_problems(self):
-        try:
-            dims = model_dims(self.backbone, self.tasks, self.clip)
-        except SpecError as error:
-            yield f"backbone: {error}"
-            return
-        try:
-            self.prompter.check(dims)
-        except SpecError as error:
-            yield f"prompter: {error}"
 
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":

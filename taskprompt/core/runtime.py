@@ -1,5 +1,6 @@
 """Runtime: where and how a recipe runs."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -55,6 +56,25 @@ class Runtime(Spec):
                 f"gpu is {self.gpu} and workers {self.workers}: a share of a GPU is for one worker. Set either to 1."
             )
         return self
+
+    def worker_counts(self, quotas: Mapping[str, int]) -> list[int]:
+        """The numbers of workers that are allowed and that the sources' quotas divide by, largest first.
+
+        Raises SpecError where there is none."""
+        least, most = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
+        found = range(min(most, *quotas.values()), least - 1, -1)
+        if numbers := [n for n in found if all(q % n == 0 for q in quotas.values())]:
+            return numbers
+        if least == most:
+            name = next(n for n, q in quotas.items() if q % most)
+            raise SpecError(
+                f"sources.{name}.quota: {quotas[name]} clips cannot be shared by {most} workers. "
+                f"Set a multiple of {most}, or runtime.workers to a divisor of {quotas[name]}."
+            )
+        listed = ", ".join(f"{n} {q}" for n, q in quotas.items())
+        raise SpecError(
+            f"runtime.workers: no number from {least} to {most} divides every quota ({listed}). Change one of them."
+        )
 
     def tasks_for(self, source: str) -> int:
         """Decoding processes of one source, a worker."""

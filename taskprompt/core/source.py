@@ -5,24 +5,34 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.label_table import LabelTable, open_table
 from taskprompt.core.quality import Flag
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
+MOST_BYTES = 1 << 32  # of a clip's pixels
+
 
 class ClipSpec(Spec):
     """How a clip is cut from a video, and what the model sees of it."""
 
-    frames: int = Field(default=16, ge=1)  # frames of a clip
-    height: int = Field(default=224, ge=8)  # pixels
-    width: int = Field(default=224, ge=8)  # pixels
-    fps: float | None = Field(default=7.5, gt=0)  # frames a second of the clip; null: spread over the whole video
+    frames: int = Field(default=16, ge=1, le=10_000)  # frames of a clip
+    height: int = Field(default=224, ge=8, le=16_384)  # pixels
+    width: int = Field(default=224, ge=8, le=16_384)  # pixels
+    fps: float | None = Field(
+        default=7.5, ge=1e-3, le=10_000
+    )  # frames a second of the clip; null: spread over the whole video
     formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "ClipSpec":
+        if (size := 3 * self.frames * self.height * self.width) > MOST_BYTES:
+            raise SpecError(f"a clip of {size / 2**30:.0f} GiB, expected {MOST_BYTES >> 30} at most. Show less of it.")
+        return self
 
 
 class Table(Spec):
@@ -47,8 +57,10 @@ class Source(Spec):
     """Base of all sources."""
 
     home: ClassVar[str] = "taskprompt.sources"
-    quota: int = Field(default=1, ge=1)  # samples of this source in every batch
-    repeats: int = Field(default=1, ge=1)  # how often in a row a clip is read, each time augmented anew; of the quota
+    quota: int = Field(default=1, ge=1, le=1_000_000)  # samples of this source in every batch
+    repeats: int = Field(
+        default=1, ge=1, le=1_000_000
+    )  # how often in a row a clip is read, each time augmented anew; of the quota
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own

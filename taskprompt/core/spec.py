@@ -2,37 +2,52 @@
 
 import importlib
 import inspect
-import os
 import pkgutil
-import sys
-from difflib import get_close_matches
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import SpecError, TaskPromptError, nearest, told
+from taskprompt.core.own_kinds import import_kind, own_module
+from taskprompt.core.values import unusable
 
 
 class Spec(BaseModel):
-    """Base of all that a recipe holds. With a `home` it is an interface: its kinds are the modules of that package."""
+    """Base of all that a recipe holds. With a `home` it is an interface: its kinds are the modules of that package.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite, whole numbers have 64 bits at most, and text can be written as UTF-8, whatever the field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     home: ClassVar[str] = ""
+    default_kind: ClassVar[str] = ""  # of an interface: the kind where a recipe gives none
 
     @model_validator(mode="wrap")
     @classmethod
     def _from_kind(cls, value: Any, handler):
+        if isinstance(value, BaseModel):
+            return handler(value)
         if isinstance(value, dict) and cls.home:
             options = dict(value)
             kind = options.pop("kind", None)
             if "home" in vars(cls):  # the interface itself: the kind says which class
-                return resolve(kind, cls).model_validate(options)
+                return resolve(cls.default_kind or None if kind is None else kind, cls).model_validate(options)
+            if kind is not None and kind != kind_of(cls):
+                raise SpecError(f"found the kind {kind!r}, expected {kind_of(cls)!r}.")
             value = options
         try:
-            return handler(value)
+            made = handler(value)
         except ValidationError as error:
             raise _with_hints(cls, error) from None
+        except TaskPromptError:
+            raise
+        except Exception as error:  # of a validator; pydantic passes on what is no ValueError
+            text = f"cannot be checked: {told(error)}"
+            raise PydanticCustomError("spec", "{text}", {"text": text}) from error
+        if problems := list(_unusable_fields(made, value)):
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return made
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema, handler):
@@ -64,10 +79,14 @@ def _with_hints(cls: type[Spec], error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(cls.__name__, [hinted(e) for e in error.errors()])
 
 
-def nearest(word: str, known) -> str:
-    """'.', or '. Did you mean ...?' where a known word is near."""
-    near = get_close_matches(word, list(known), 1)
-    return f". Did you mean {near[0]!r}?" if near else "."
+def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
+    """Values that no field may hold, in the fields of this very spec; those of specs in it were checked as they were
+    made."""
+    for name in type(spec).model_fields:
+        raw = given.get(name) if isinstance(given, dict) else None
+        for loc, found, text in unusable(getattr(spec, name), raw):
+            problem = PydanticCustomError("spec_value", "{text}", {"text": text})
+            yield InitErrorDetails(type=problem, loc=(name, *loc), input=found)
 
 
 def kind_of(cls: type[Spec]) -> str:
@@ -89,29 +108,31 @@ def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
     options = f"Known: {', '.join(known)}; or your own as 'package.module:Class'."
     if not isinstance(kind, str) or not kind:
         raise SpecError(f"no `kind` is given, so the {what} is unknown. {options}")
-    module_name, _, name = kind.partition(":")
-    if not name and module_name not in known:
+    if ":" in kind:
+        return _own(kind, interface)
+    if kind not in known:
         raise SpecError(f"no {what} of kind {kind!r}{nearest(kind, known)} {options}")
-    module = _import(f"{interface.home}.{kind}" if not name else module_name, kind)
-    found = [c for _, c in inspect.getmembers(module, inspect.isclass)]
-    found = [c for c in found if issubclass(c, interface) and c.__module__ == module.__name__]
-    found = [c for c in found if not name or c.__name__ == name]
+    module = import_kind(f"{interface.home}.{kind}", kind)
+    found = [c for c in vars(module).values() if _is_kind(c, interface) and c.__module__ == module.__name__]
     if len(found) != 1:
         names = ", ".join(c.__name__ for c in found) or "none"
-        raise SpecError(f"{kind!r}: module {module.__name__} must define exactly one such {what}; it defines {names}.")
+        raise SpecError(f"{kind!r}: module {module.__name__} must define exactly one {what}; it defines {names}.")
     return found[0]
 
 
-def _import(module_name: str, kind: str):
-    """Import a kind's module; a user's own is looked up in the working directory too."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and module_name.split(".")[0] != error.name.split(".")[0]:
-            raise SpecError(f"kind {kind!r} needs the package {error.name!r}, which is not installed.") from error
-        raise SpecError(
-            f"kind {kind!r}: there is no module {module_name!r} in {os.getcwd()} or on the Python path. "
-            "Start where the module lies, or install its package."
-        ) from error
+def _own(kind: str, interface: type[Spec]) -> type[Spec]:
+    """A user's own kind."""
+    module, name = own_module(kind)
+    found: Any = vars(module).get(name)
+    if _is_kind(found, interface) and found.__module__ == module.__name__:
+        return found
+    own = [n for n, c in vars(module).items() if _is_kind(c, interface) and c.__module__ == module.__name__]
+    what = interface.__name__
+    if inspect.isclass(found):
+        raise SpecError(f"kind {kind!r}: {name} is not a {what}. Kinds of {what} there: {', '.join(own) or 'none'}.")
+    listed = f"Kinds of {what} there: {', '.join(own) or 'none'}."
+    raise SpecError(f"kind {kind!r}: the module defines no class {name!r}{nearest(name, own)} {listed}")
+
+
+def _is_kind(found: Any, interface: type[Spec]) -> bool:
+    return inspect.isclass(found) and issubclass(found, interface) and "home" not in vars(found)

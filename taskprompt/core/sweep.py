@@ -15,6 +15,8 @@ from taskprompt.core.loading import change, dump, read, validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec, nearest
 
+MOST_TRIALS = 100_000  # of a sweep
+
 
 class Range(Spec):
     """What a field may be: exactly one of choice, uniform, loguniform and integer."""
@@ -69,13 +71,19 @@ class Range(Spec):
 
     def grid(self) -> tuple[Any, ...] | None:
         """Every value; None where there is no end of them."""
-        if self.choice is not None:
+        if self.choice is not None or self.size is None:
             return self.choice
-        step = self.step or (1 if self.integer else None)
-        if step is None:
-            return None
-        values = [self.low + i * step for i in range(round((self.high - self.low) / step) + 1)]
+        step = self.step or 1
+        values = [self.low + i * step for i in range(self.size)]
         return tuple(int(v) if self.integer else v for v in values)
+
+    @property
+    def size(self) -> int | None:
+        """How many values `grid` has, without listing them."""
+        if self.choice is not None:
+            return len(self.choice)
+        step = self.step or (1 if self.integer else None)
+        return None if step is None else round((self.high - self.low) / step) + 1
 
     def distribution(self):
         """As Optuna knows it. A choice is known by its json text, for a value may be a list."""
@@ -111,9 +119,11 @@ class Sweep(Spec):
     search: dict[str, Range] = {}  # field -> what it may be; "a.b, c.d" sets two fields to one value, as a fold needs
     metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
     mode: Literal["max", "min"]  # is more of it better, or less?
-    trials: int | None = Field(default=None, ge=1)  # how many; a grid has as many as it has combinations
+    trials: int | None = Field(
+        default=None, ge=1, le=MOST_TRIALS
+    )  # how many; a grid has as many as it has combinations
     searcher: Literal["optuna", "random", "grid"] = "optuna"  # optuna: TPE, which learns from the trials before
-    seed: int = Field(default=0, ge=0)  # of the searcher; the recipe's own seed is the same for all trials
+    seed: int = Field(default=0, ge=0, lt=2**32)  # of the searcher; the recipe's own seed is the same for all trials
     asha: Asha | None = None  # stops trials early; null: each trains to its end
     concurrent: int | None = Field(default=None, ge=1)  # trials side by side; null: as many as the cluster has room for
     minutes: float | None = Field(
@@ -136,8 +146,11 @@ class Sweep(Spec):
             f"search.{n}: is fixed in overrides. Remove one." for n in self.search if {*fields(n)} & {*self.overrides}
         ]
         if self.searcher == "grid":
-            endless = [n for n, r in self.search.items() if r.grid() is None]
+            sizes = {n: r.size for n, r in self.axes.items()}
+            endless = [n for n, size in sizes.items() if size is None]
             problems += [f"search.{n}: a grid needs an end. Give a choice, an integer, or a step." for n in endless]
+            if (count := math.prod(size or 1 for size in sizes.values())) > MOST_TRIALS:
+                problems.append(f"search: a grid of {count} trials, expected {MOST_TRIALS} at most. Give fewer values.")
             if self.trials is not None:
                 problems.append("trials: a grid tries every combination. Remove it, or use the searcher random.")
         elif self.trials is None:

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError, SampleError, mistakes_of
@@ -26,7 +27,7 @@ class Task(Spec):
     label: str = ""  # the label it reads; default: its name in the recipe
     compares: ClassVar[bool] = False  # does the loss compare samples? Then it gets those of all workers at once
     mixes: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
-    prompts: int = 1  # prompt tokens it owns; 0: reads shared features alone
+    prompts: int = Field(default=1, ge=0, le=100_000)  # prompt tokens it owns; 0: reads shared features alone
 
     @abstractmethod
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:

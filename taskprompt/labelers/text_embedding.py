@@ -29,6 +29,10 @@ class TextEmbedding(Labeler):
         """The captions."""
         return self.captions
 
+    def labels(self) -> tuple[str, ...]:
+        """One a caption; no file is read."""
+        return tuple(f"{name}_embedding" for name in self.captions)
+
     def clip(self, clip: ClipSpec) -> None:
         """It reads, and looks at nothing."""
         return

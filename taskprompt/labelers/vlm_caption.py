@@ -67,6 +67,10 @@ class VlmCaption(Labeler):
         """The key frames, whatever the recipe's clips are."""
         return ClipSpec(frames=self.keyframes, height=self.height, width=self.width, fps=None)
 
+    def labels(self) -> tuple[str, ...]:
+        """One a prompt; no file is read."""
+        return tuple(self.prompts)
+
     def questions(self) -> tuple[Question, ...]:
         """One a prompt; its answer depends on the model, the prompt, how it is drawn, and the picture's size."""
         fixed = {

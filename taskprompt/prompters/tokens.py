@@ -16,7 +16,9 @@ class Tokens(Prompter):
     """Learned tokens that pass through the encoder beside CLS and the patches (PViT eq. 2)."""
 
     scale: float = Field(default=0.02, gt=0)  # standard deviation of the initial tokens
-    neutral: int = Field(default=0, ge=0)  # more tokens, which belong to no task ("NP" of PViT, and VPT's prompts)
+    neutral: int = Field(
+        default=0, ge=0, le=100_000
+    )  # more tokens, which belong to no task ("NP" of PViT, and VPT's prompts)
     deep: bool = False  # every block begins with tokens of its own, in the place of those that it would be handed
     dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the tokens' values that a training step sets to 0
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from taskprompt.core import plain_yaml
 from taskprompt.core.errors import JobError
 from taskprompt.runtime import start
 
@@ -34,7 +33,7 @@ def write_package(to: Path, recipe: dict[str, Any], ship: Iterable[str | Path] =
     _check_weights(files, recipe)
     _check_size(files)
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr(zipfile.ZipInfo(RECIPE), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(recipe))
         for name, path in sorted(files.items()):
             package.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return to

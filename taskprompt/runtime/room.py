@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from taskprompt.core.errors import ClusterError, SpecError
+from taskprompt.core.errors import ClusterError
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.growth import asked_for
 
@@ -24,22 +24,7 @@ class Node:
 
 def worker_counts(recipe: Recipe) -> list[int]:
     """The numbers of workers that a recipe allows and its quotas divide by, largest first. Raises SpecError."""
-    workers = recipe.runtime.workers
-    least, most = workers if isinstance(workers, tuple) else (workers, workers)
-    quotas = {n: s.quota for n, s in recipe.sources.items()}
-    found = [n for n in range(most, least - 1, -1) if all(q % n == 0 for q in quotas.values())]
-    if found:
-        return found
-    if least == most:
-        name = next(n for n, q in quotas.items() if q % most)
-        raise SpecError(
-            f"sources.{name}.quota: {quotas[name]} clips cannot be shared by {most} workers. "
-            f"Set a multiple of {most}, or runtime.workers to a divisor of {quotas[name]}."
-        )
-    listed = ", ".join(f"{n} {q}" for n, q in quotas.items())
-    raise SpecError(
-        f"runtime.workers: no number from {least} to {most} divides every quota ({listed}). Change one of them."
-    )
+    return recipe.runtime.worker_counts({n: s.quota for n, s in recipe.sources.items()})
 
 
 def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[float, float, str]:

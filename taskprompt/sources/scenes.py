@@ -43,7 +43,7 @@ class Scenes(Source):
 
     clips: int = Field(ge=1)  # how many; actions are balanced over them
     seed: int = Field(0, ge=0)  # another seed, other clips
-    size: int = Field(112, ge=16)  # pixels of the square frames as they are drawn
+    size: int = Field(112, ge=16, le=4096)  # pixels of the square frames as they are drawn
     actions: tuple[str, ...] = ACTIONS  # those to draw, balanced over the clips
     look: Look = "clean"  # worn: dim, pale, noisy and soft, with dark corners; the same geometry
     cache: str | None = None  # folder of drawn clips: read where there is one, written where there is none

@@ -5,12 +5,15 @@ from pathlib import Path
 from taskprompt.core.errors import SpecError
 
 Classes = tuple[str, ...] | str | int
+MOST = 1_000_000  # classes
 
 
 def read_classes(value: Classes) -> tuple[str, ...]:
     """The names, in order; a number gives '0', '1', ... Read once, when the recipe is, so that the spec carries them.
 
     Raises SpecError for a file that cannot be read, fewer than two names, or a name that occurs twice."""
+    if isinstance(value, int) and value > MOST:
+        raise SpecError(f"found {value} classes, expected at most {MOST}.")
     if isinstance(value, int):
         names = tuple(str(i) for i in range(value))
     elif isinstance(value, str):

@@ -22,10 +22,12 @@ class Action(Task):
 
     layout = {"index": Array("", "int64")}
     mixes = True
-    prompts: int = Field(default=0, ge=0)  # prompt tokens it owns; 0: reads the summary, as the paper does
+    prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before the linear layer
-    blocks: int = Field(default=0, ge=0)  # transformer blocks on the patches, whose mean is then read (FTP: 2); 0: none
+    blocks: int = Field(
+        default=0, ge=0, le=1000
+    )  # transformer blocks on the patches, whose mean is then read (FTP: 2); 0: none
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1
     )  # share of the target spread evenly over all classes; training only

@@ -26,9 +26,9 @@ class Caption(Task):
 
     compares = True
     layout = {"vectors": Array("context width"), "length": Array("", "int64"), "text": Array("", "int64")}
-    width: int = Field(default=512, ge=1)  # of the text tower's embeddings
+    width: int = Field(default=512, ge=1, le=65_536)  # of the text tower's embeddings
     granularity: Literal["clip", "token"] = "clip"  # one vector a clip; or token by token, the text's in their order
-    context: int = Field(default=1, ge=1)  # vectors a caption at most: 77 for CLIP's tokens; pooled: 1
+    context: int = Field(default=1, ge=1, le=10_000)  # vectors a caption at most: 77 for CLIP's tokens; pooled: 1
     temperature: float = Field(default=0.07, gt=0.01)  # at first; the logits are divided by it, and it is learned
 
     @model_validator(mode="after")

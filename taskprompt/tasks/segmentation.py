@@ -25,8 +25,8 @@ class Segmentation(Task):
 
     layout = {"index": Array("frames height width", "uint8")}
     classes: Classes  # names, the path of a text file with one a line, or how many
-    height: int = Field(default=28, ge=1)  # of the map; the label is downsampled to it, nearest pixel
-    width: int = Field(default=28, ge=1)  # of the map
+    height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
+    width: int = Field(default=28, ge=1, le=16_384)  # of the map
     dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     @field_validator("classes")

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from taskprompt.core.errors import CheckpointError, RecipeError, TaskPromptError
+from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.loading import dump, load_recipe
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
+from taskprompt.train.check_model import model_problems
 from taskprompt.train.folder import owned
 from taskprompt.train.storage import Copy, is_uri
 
@@ -32,6 +33,8 @@ class Run:
     def open(cls, place: str | Path, which: str = "last") -> "Run":
         """An existing run, in a folder or at an address such as s3://bucket/run. Raises CheckpointError."""
         run = cls._at(place, which)
+        if run.path.suffix in (".yaml", ".yml") and run.path.is_file():
+            raise CheckpointError(f"{run.place}: this is a recipe, expected the folder of a run: train it with fit.")
         if not (run.path / "recipe.yaml").is_file():
             raise CheckpointError(
                 f"{run.place}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
@@ -195,10 +198,8 @@ def build_model(recipe: Recipe) -> MultiTaskModel:
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Build the model once on the meta device: what cannot be built is refused before anything starts."""
-    try:
-        with torch.device("meta"):
-            MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
-            recipe.balancer.build(recipe.tasks)
-    except TaskPromptError as error:
-        raise RecipeError("recipe", str(error).split("\n")) from error
+    """Build the model once on the meta device: what cannot be built or trained is refused before anything starts.
+
+    Raises RecipeError with all that is wrong."""
+    if problems := model_problems(recipe):
+        raise RecipeError("recipe", problems)

@@ -6,6 +6,7 @@ import re
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, metric_problem, vary
+from taskprompt.train.check_model import unmeasured
 from taskprompt.train.run import check_fits
 from taskprompt.train.weights import check_weights
 
@@ -28,7 +29,7 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
             lines = [f"weights: {error}"]
         else:
             problem = metric_problem(sweep, recipe) or workers_problem(recipe)
-            lines = [problem] if problem else []
+            lines = [problem] if problem else [*unmeasured("metric", recipe, sweep.metric)]
             found.append(recipe)
         if lines and not name:  # the others would say the same
             raise RecipeError("sweep", lines)

@@ -104,7 +104,7 @@ def pixels(backbone: Backbone, stated: Normalization | None) -> str:
         return f"{own.text()}, as {stated.where} says"
     whose = f"the default of {kind_of(type(backbone))}" if usual else "from the recipe"
     if stated is None:
-        return f"{own.text()}, {whose}; no file beside the weights says which"
+        return f"{own.text()}, {whose}"
     return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to follow it"
 
 

@@ -58,7 +58,7 @@ def test_variables(tmp_path, monkeypatch):
     path = write(tmp_path, "r.yaml", "a: ${DATA}/x\nb: ['${NOWHERE:-here}']\n")
     assert read(path) == {"a": "/videos/x", "b": ["here"]}
     path = write(tmp_path, "s.yaml", "a: {b: '${NOT_SET_ANYWHERE}'}\n")
-    with pytest.raises(RecipeError, match=r"a\.b: the environment variable NOT_SET_ANYWHERE is not set\. Run: export"):
+    with pytest.raises(RecipeError, match=r"a\.b: the environment variable NOT_SET_ANYWHERE is not set\. Set it, or"):
         read(path)
 
 

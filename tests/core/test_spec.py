@@ -57,7 +57,9 @@ def test_own_kind_that_is_not_there_says_where_it_was_looked_for(tmp_path, monke
 
 
 def test_own_kind_whose_import_fails_names_the_missing_package(tmp_path, monkeypatch):
-    (tmp_path / "needy.py").write_text("import a_package_that_nobody_has\n")
+    (tmp_path / "needy.py").write_text(
+        "import a_package_that_nobody_has\nfrom taskprompt import Task\nclass Touch(Task): ...\n"
+    )
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="needs the package 'a_package_that_nobody_has'"):
         resolve("needy:Touch", Task)

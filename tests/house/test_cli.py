@@ -33,16 +33,28 @@ def taskprompt(monkeypatch, capsys):
 
 
 def test_check_prints_the_resolved_recipe(taskprompt, tmp_path):
-    status, out, err = taskprompt("check", QUICKSTART, "stages.0.steps=7", "tasks.depth.far=4.5")
+    changes = ["stages.0={steps: 7, warmup: 7}", "tasks.depth.far=4.5"]
+    status, out, err = taskprompt("check", QUICKSTART, *changes, "--full")
     assert (status, err) == (0, "")
     found = yaml.safe_load(out)
     assert found["stages"][0]["steps"] == 7
     assert found["tasks"]["depth"]["far"] == 4.5
     assert found["stages"][0]["optimizer"] == "adamw"  # a default, written out
     (tmp_path / "again.yaml").write_text(out)
-    status, again, err = taskprompt("check", str(tmp_path / "again.yaml"))
+    status, again, err = taskprompt("check", str(tmp_path / "again.yaml"), "--full")
     assert (status, err) == (0, "")
     assert yaml.safe_load(again) == found
+
+
+def test_check_says_ok_and_ten_lines(taskprompt):
+    status, out, err = taskprompt("check", QUICKSTART)
+    assert (status, err) == (0, "")
+    first, *summary = out.splitlines()
+    assert first == f"ok: {QUICKSTART}"
+    assert [line.split("  ")[1].strip() for line in summary] == [
+        *("clip", "sources", "held out", "backbone", "weights", "prompter", "tasks", "stages", "evaluated", "runtime")
+    ]
+    assert "tiny, 0.9 M parameters, mean [0.45, 0.45, 0.45], std [1.0, 1.0, 1.0]" in out
 
 
 def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch):
@@ -57,12 +69,13 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     assert out.splitlines()[0] == "a.pth: layout taskprompt, for tiny"
     assert out.splitlines()[1].strip() == matched
     pixels = "  pixels     mean [0.45, 0.45, 0.45], std [1, 1, 1], "
-    default = "the default of tiny; no file beside the weights says which"
+    default = "the default of tiny"
     assert out.splitlines()[-3:] == ["  head       3 classes, kept", pixels + default, "wrote a.safetensors"]
     found = taskprompt("convert", "a.pth", *options, "--clip", "8,64,64", "--out", "b.safetensors", "--json")[1]
     assert json.loads(found)["resized"] == {"time": [[2, 32], [4, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
     weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
-    status, out, err = taskprompt("check", QUICKSTART, *weights)
+    assert taskprompt("check", QUICKSTART, *weights)[1].splitlines()[-1] == "  head       3 classes, left behind"
+    status, out, err = taskprompt("check", QUICKSTART, *weights, "--full")
     assert (status, err) == (0, "")
     assert yaml.safe_load(out)["weights"] == {
         "path": "a.safetensors",
@@ -116,13 +129,24 @@ def options(node) -> list[dict]:
         (["check", QUICKSTART, "tasks.depth.farr=2"], ["tasks.depth.farr", "Did you mean 'far'?", "Found: 2"]),
         (["check", QUICKSTART, "tasks.depth.kind=depht"], ["tasks.depth", "'depht'", "Did you mean 'depth'?"]),
         (["check", QUICKSTART, "stages.0.lr=-1"], ["stages.0.lr", "greater than 0", "Found: -1"]),
+        (["check", QUICKSTART, "balancer.weights.depth=.nan"], ["balancer.weights.depth", "finite number. Found: nan"]),
+        (["check", QUICKSTART, "stages.0.betas=[0.9, 1.5]"], ["stages.0.betas", "below 1", "[0.9, 1.5]"]),
+        (["check", QUICKSTART, "stages.0.freeze=[encodr]"], ["stages.0.freeze", "Did you mean 'encoder'?"]),
+        (["fit", QUICKSTART, "stages.1.freeze=[heads.dept]"], ["stages.1.freeze", "Did you mean 'heads.depth'?"]),
+        (["check", QUICKSTART, "best={metric: real/action/top3}"], ["best.metric", "Did you mean 'real/action/top5'?"]),
+        (["check", QUICKSTART, "runtime.workers=3"], ["sources.real.quota: 16 clips cannot be shared by 3 workers"]),
+        (["check", "sweep.yaml"], ["this is a sweep, expected a recipe: use tune"]),
+        (["fit", "sweep.yaml"], ["this is a sweep, expected a recipe: use tune"]),
+        (["tune", QUICKSTART], ["this is a recipe, expected a sweep: use fit"]),
+        (["tune", "sweep.yaml", "overrides.weights=null", "metric=real/action/top4"], ["metric", "measures no 'top4'"]),
+        (["evaluate", QUICKSTART], ["this is a recipe, expected the folder of a run", "fit"]),
         (["check", QUICKSTART, "steps"], ["override 'steps'", "expected key=value"]),
         (["check", QUICKSTART, "stages.9.steps=2"], ["override 'stages.9.steps=2'", "there is no"]),
         (["check", QUICKSTART, "tasks.own={kind: 'nowhere.own:Own'}"], ["tasks.own", "no module 'nowhere.own'"]),
-        (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "export"]),
+        (["check", QUICKSTART, "sources.real.cache=${NOT_SET_HERE}"], ["NOT_SET_HERE is not set", "Set it, or write"]),
         (["check", QUICKSTART, "backbone={kind: tiny, patch: [3, 8, 8]}"], ["backbone", "multiples of the patch"]),
         (["check", QUICKSTART, "weights={path: no.pyth}"], ["no.pyth: there is no such file, looked for from"]),
-        (["check", QUICKSTART, "weights={path: a, head: depht}"], ["weights.head: 'depht'", "Did you mean 'depth'?"]),
+        (["fit", QUICKSTART, "weights={path: a, head: depht}"], ["weights.head: 'depht'", "Did you mean 'depth'?"]),
         (["fit", QUICKSTART, "weights={path: no.pyth}", "--cluster", "none"], ["no.pyth: there is no such file"]),
         (["tune", "sweep.yaml"], ["sweep: 1 problem", "weights: no.pyth: there is no such file"]),
         (["convert", "no.pyth", "--to", "mvit"], ["no.pyth: there is no such file"]),

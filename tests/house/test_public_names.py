@@ -14,11 +14,24 @@ from taskprompt.core.types import Batch, Boxes, Camera, Clip, Joints, Map, Point
 WITHOUT_DOCSTRING = {"Batch", "Clip", "Row", "Sample"}
 
 
-VERBS = ["compare", "convert", "evaluate", "fetch", "fit", "jobs", "predict", "profile", "report", "submit", "tune"]
+VERBS = [
+    "check",
+    "compare",
+    "convert",
+    "evaluate",
+    "fetch",
+    "fit",
+    "jobs",
+    "predict",
+    "profile",
+    "report",
+    "submit",
+    "tune",
+]
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 65
+    assert len(taskprompt.__all__) == 67
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 

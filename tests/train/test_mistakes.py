@@ -83,7 +83,7 @@ def test_a_best_that_cannot_be(squares, tmp_path):
         with pytest.raises(tp.RecipeError, match=message.replace("?", r"\?")):
             validate(squares | {"best": {"metric": metric}}, "r")
     squares |= {"evaluate_every": 2, "best": {"metric": "test/action/top2"}}
-    with pytest.raises(tp.TaskPromptError, match=r"nothing is called 'test/action/top2'\. Measured: test/action"):
+    with pytest.raises(tp.TaskPromptError, match=r"measures no 'top2'\. Did you mean 'test/action/top1'\?"):
         run(squares, tmp_path / "run")
     squares.pop("best")
     plain = run(squares, tmp_path / "plain")

@@ -1,0 +1,58 @@
+"""What no field of a spec may hold, whatever its type: numbers that a model cannot calculate with, text of no file."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+BITS = 63  # of a whole number, beside its sign
+LARGEST, SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, in which models calculate
+DEEPEST = 100  # levels of lists and mappings; it also ends at those that hold themselves
+
+Found = tuple[tuple[int | str, ...], Any, str]
+
+
+def unusable(value: Any, given: Any = None, depth: int = 0) -> Iterator[Found]:
+    """place, value and what was expected, of every part of a value that cannot be used.
+
+    given: what the value was made from: true and false are no numbers, though Python takes them for 1 and 0."""
+    if depth > DEEPEST:
+        yield (), "...", f"is nested more than {DEEPEST} deep."
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str | int):
+                yield (), key, "expected keys that are text."
+            for place, found, text in unusable(part, _part(given, key), depth + 1):
+                yield (str(key), *place), found, text
+    elif isinstance(value, list | tuple | set | frozenset):
+        for i, part in enumerate(value):
+            for place, found, text in unusable(part, _part(given, i), depth + 1):
+                yield (i, *place), found, text
+    elif text := _problem(value, given):
+        yield (), value if given is None else given, text
+
+
+def _part(given: Any, key: Any) -> Any:
+    try:
+        return given[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _problem(value: Any, given: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return ""
+    if isinstance(given, bool) and isinstance(value, int | float):
+        return "Input should be a number."
+    if isinstance(value, int) and value.bit_length() > BITS:
+        return "Input should be a whole number of at most 64 bits."
+    if isinstance(value, float) and not math.isfinite(value):
+        return "Input should be a finite number."
+    if isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
+        return "Input should be 0, or a number that float32 holds: 1.2e-38 to 3.4e38."
+    if isinstance(value, str) and not _is_text(value):
+        return "Input should be text that a file can hold, in UTF-8 and without null characters."
+    return ""
+
+
+def _is_text(value: str) -> bool:
+    return "\0" not in value and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))

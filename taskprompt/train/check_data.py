@@ -1,0 +1,125 @@
+"""What is wrong with a recipe's data: does a source list clips, do its tables know them, can some be read?"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from taskprompt.core.batch import has
+from taskprompt.core.errors import told
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.source import Source
+from taskprompt.core.task import Task
+from taskprompt.core.types import Clip, Sample
+from taskprompt.train.reader import Reader, table_of
+
+READ = 8  # clips of a source that are read
+
+
+def listing_problems(recipe: Recipe) -> Iterator[str]:
+    """Sources that list no clip: a misspelt split, a share that holds none. Only the first clip is looked for."""
+    for where, source in _sources(recipe):
+        try:
+            if next(iter(source.rows()), None) is None:
+                yield f"{where}: lists no clips. Check its path, split and filters."
+        except Exception as error:
+            yield f"{where}: {told(error)}"
+
+
+def table_problems(recipe: Recipe) -> Iterator[str]:
+    """Labels of tables that a task cannot use, such as embeddings of another width; one of each is looked at."""
+    dims = recipe.dims()
+    clip = Clip(np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8), np.arange(dims.frames) / 8)
+    said = set()
+    for where, source in _sources(recipe):
+        for name, task, key, value in _first_labels(source, recipe.tasks):
+            if not (isinstance(value, dict) and "vectors" in value):  # of all others, the clip's own size may matter
+                continue
+            try:
+                task.target(value, Sample(key, clip, {task.label_name(name): value}))
+            except Exception as error:
+                line = f"tasks.{name}: {task.label_name(name)!r} of {where}, clip {key!r}: {told(error)}"
+                if (name, str(error)) not in said:
+                    yield line
+                said.add((name, str(error)))
+
+
+def _first_labels(source: Source, tasks: Mapping[str, Task]) -> Iterator[tuple[str, Task, str, object]]:
+    for table in source.tables:
+        try:
+            opened = table.open()
+            for name, task in tasks.items():
+                label = task.label_name(name)
+                key = next(iter(opened.at.get(label, ())), None)
+                if key is not None:
+                    yield name, task, key, opened.of(key, [label])[label]
+        except Exception:
+            return  # told already
+
+
+def look(recipe: Recipe) -> tuple[list[str], list[str]]:
+    """Lines on what all sources hold, and problems. A few clips of each are read, as training would read them."""
+    notes, problems = [], []
+    for where, source in _sources(recipe):
+        try:
+            table = table_of(source.rows())
+            if not len(table):
+                continue  # told by `listing_problems`
+            known = source.kept()
+        except Exception as error:
+            problems.append(f"{where}: {told(error)}")
+            continue
+        tasks = {n: t for n, t in recipe.tasks.items() if t.label_name(n) in known}
+        carried, unknown = _joined(where, source, tasks, table)
+        problems += unknown
+        notes.append(f"{where}: {len(table)} clips{carried}; {_read(recipe, where, source, tasks, table, problems)}")
+    return notes, problems
+
+
+def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Table) -> tuple[str, list[str]]:
+    """How many of the clips are in the tables, and labels whose table knows none of them."""
+    keys, words, problems = set(rows["key"].to_pylist()), "", []
+    for table in source.tables:
+        opened = table.open()
+        for label in sorted({t.label_name(n) for n, t in tasks.items()} & set(opened.labels)):
+            count = len(keys & set(opened.at[label]))
+            words += f", {count} with {label}"
+            if not count:
+                key, other = next(iter(rows["key"].to_pylist())), next(iter(opened.at[label]))
+                problems.append(
+                    f"{where}: table {table.path} has {label!r} for none of its {len(rows)} clips: they are called "
+                    f"such as {key!r}, there {other!r}. Label this source, or join its own table."
+                )
+    return words, problems
+
+
+def _read(recipe: Recipe, where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Table, problems) -> str:
+    """Some clips, read: how many can be used. Where none can, that is a problem."""
+    reader = Reader(where, source, tasks, recipe.clip, None, recipe.dims(), 0, rows)
+    places = sorted({round(i * (len(rows) - 1) / max(1, READ - 1)) for i in range(READ)})
+    reasons, labelled = [], dict.fromkeys(tasks, 0)
+    try:
+        for place in places:
+            row = reader.read(place)
+            if str(row["error"]):
+                reasons.append(f"{row['key']}: {row['error']}")
+            for name in tasks:
+                labelled[name] += bool(row[has(name)])
+    except Exception as error:
+        problems.append(f"{where}: {told(error)}")
+        return "reading them failed"
+    usable = len(places) - len(reasons)
+    if not usable:
+        problems.append(f"{where}: none of {len(places)} clips that were read can be used. For example {reasons[0]}")
+    bare = [n for n, count in labelled.items() if not count and usable]
+    return (
+        f"read {len(places)}, {usable} can be used"
+        + (f" (not {reasons[0]})" if reasons and usable else "")
+        + (f"; none of these is labelled for {', '.join(bare)}" if bare else "")
+    )
+
+
+def _sources(recipe: Recipe) -> Iterator[tuple[str, Source]]:
+    for group in ("sources", "held_out"):
+        for name, source in getattr(recipe, group).items():
+            yield f"{group}.{name}", source

@@ -1,0 +1,108 @@
+"""What is wrong with a recipe's model, found without weights or data: it is built on the meta device."""
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from taskprompt.core.errors import TaskPromptError, nearest, told
+from taskprompt.core.model import MultiTaskModel
+from taskprompt.core.recipe import Recipe
+from taskprompt.core.task import Task
+from taskprompt.core.types import Dims, Features
+from taskprompt.train.optim import freeze, make_optimizer
+
+MOST_PARAMETERS = 10**12  # four terabytes
+MOST = 10_000_000  # values of a target for which metrics are tried out
+
+
+def meta_model(recipe: Recipe) -> MultiTaskModel:
+    """The recipe's model without memory for its weights. Raises what its parts raise."""
+    with torch.device("meta"):
+        return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+
+
+def build_meta(recipe: Recipe) -> tuple[MultiTaskModel | None, list[str]]:
+    """The same, or why it cannot be built."""
+    try:
+        return meta_model(recipe), []
+    except Exception as error:  # a part's own code, or sizes that PyTorch cannot count with
+        return None, _lines("the model cannot be built", error)
+
+
+def model_problems(recipe: Recipe) -> list[str]:
+    """One line for everything that keeps the model from being built, or a stage from training it."""
+    model, found = build_meta(recipe)
+    return found if model is None else trained_problems(recipe, model)
+
+
+def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
+    """The same of a model that can be built."""
+    found = []
+    if (count := sum(p.numel() for p in model.parameters())) > MOST_PARAMETERS:
+        found.append(f"the model has {count:.1e} parameters, expected {MOST_PARAMETERS:.0e} at most. Make it smaller.")
+    try:
+        with torch.device("meta"):
+            recipe.balancer.build(recipe.tasks)
+    except Exception as error:
+        found += _lines("balancer", error)
+    return [*found, *_stage_problems(recipe, model), *best_problems(recipe)]
+
+
+def _lines(what: str, error: Exception) -> list[str]:
+    return str(error).split("\n") if isinstance(error, TaskPromptError) else [f"{what}: {told(error)}"]
+
+
+def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:
+    for i, stage in enumerate(recipe.stages):
+        try:
+            freeze(model, stage, [n for n in recipe.stage_tasks(stage) if n in recipe.tasks])
+            make_optimizer(model.named_parameters(), stage.model_copy(update={"optimizer": "sgd", "betas": (0.0, 0.0)}))
+        except TaskPromptError as error:
+            yield f"stages.{i}.{error}"
+
+
+def best_problems(recipe: Recipe) -> Iterator[str]:
+    """A metric of `best` that its task does not measure."""
+    if recipe.best and recipe.best.metric.count("/") == 2:
+        source, task, _ = recipe.best.metric.split("/")
+        if source in recipe.held_out and task in recipe.tasks:
+            yield from unmeasured("best.metric", recipe, recipe.best.metric)
+
+
+def unmeasured(where: str, recipe: Recipe, metric: str) -> Iterator[str]:
+    """The problem of a metric source/task/metric whose task is known, but measures nothing of that name."""
+    source, task, name = metric.split("/", 2)
+    known = metric_names(recipe.tasks[task], recipe.dims())
+    if known is not None and name not in known:
+        full = [f"{source}/{task}/{n}" for n in known]
+        yield f"{where}: {task!r} measures no {name!r}{nearest(metric, full)} Measured: {', '.join(full)}."
+
+
+def metric_names(task: Task, dims: Dims) -> tuple[str, ...] | None:
+    """What a task's meter gives, tried out on blank targets; None where that says nothing."""
+    try:
+        target = {k: torch.from_numpy(np.stack([v, v])) for k, v in task.blank(dims).items()}
+        if sum(v.numel() for v in target.values()) > MOST:
+            return None
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            output = task.perfect(target)
+            meter = task.meter()
+            meter.update(_untrained(task, dims) if output is None else output, target)
+            return tuple(meter.compute())
+    except Exception:  # a task's own code, on targets that no label gave
+        return None
+
+
+def _untrained(task: Task, dims: Dims) -> Tensor:
+    """The output of a new head for two samples, on features of zeros."""
+    if math.prod(dims.grid) * dims.dim > MOST:
+        raise MemoryError
+    levels = tuple(torch.zeros(2, *size) for size in dims.levels)
+    features = Features(torch.zeros(2, dims.dim), torch.zeros(2, *dims.grid, dims.dim), {}, levels)
+    with torch.random.fork_rng([]):
+        return task.head(dims).eval()(torch.zeros(2, max(1, task.prompts), dims.dim), features)
