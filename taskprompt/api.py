@@ -1,6 +1,7 @@
 """The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -8,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from taskprompt.core.errors import CheckpointError
+from taskprompt.core.errors import CheckpointError, WriteError
+from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.loading import read, validate
 from taskprompt.core.model import Backbone
 from taskprompt.core.recipe import Recipe
@@ -16,6 +18,7 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.train.run import Run, check_fits
+from taskprompt.train.stop import stoppable
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
 from taskprompt.train.weights import check_weights
@@ -45,8 +48,8 @@ def fit(
     check_fits(recipe)
     if not resume:
         check_weights(recipe)
-    run = Run.start(out, recipe, resume=resume, fresh=fresh)
-    _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
+    with Run.start(out, recipe, resume=resume, fresh=fresh) as run, stoppable(run):
+        _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
     return run
 
 
@@ -69,11 +72,12 @@ def tune(
     ClusterError; TaskPromptError where every trial failed."""
     sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
     recipes = check_sweep(sweep)
-    run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
     from taskprompt.progress import trial_lines
     from taskprompt.runtime.tune import tune as job
 
-    job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch, retry)
+    with SweepRun.held(out):
+        run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
+        job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch, retry)
     return run
 
 
@@ -154,15 +158,30 @@ def profile(
 
 
 def evaluate(
-    run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
+    run: Run | str | Path,
+    *,
+    checkpoint: str = "last",
+    out: str | Path | None = None,
+    cluster: str | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Measure a run's weights on its held-out sources; also written to the run's evaluation.json.
 
-    checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100."""
+    checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100. out: a folder for
+    evaluation.json instead of the run's, which may then be read-only.
+
+    Raises WriteError before anything is measured where the folder is read-only; where its disk is full, with what was
+    measured as `result`."""
     run = _opened(run, checkpoint)
     run.checkpoint()
-    _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
-    return run.read("evaluation.json")
+    with run.results_in(out) as folder:
+        result = _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
+        try:
+            write(folder / "evaluation.json", json.dumps(result, indent=1), ELSEWHERE)
+        except WriteError as error:
+            error.result = result  # type: ignore[attr-defined]
+            raise
+    return result
 
 
 def predict(
@@ -174,22 +193,26 @@ def predict(
     return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
 
 
-def report(run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last") -> Path:
-    """Write the page of a run, of a sweep, or of the label tables of a recipe: one self-contained html; its path."""
+def report(
+    run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last", out: str | Path | None = None
+) -> Path:
+    """Write the page of a run, of a sweep, or of the label tables of a recipe: one self-contained html; its path.
+
+    out: a folder to write to instead of the run's or the table's, which may then be read-only. Raises WriteError."""
     if isinstance(run, Recipe) or (isinstance(run, str | Path) and Path(run).suffix in (".yaml", ".yml")):
         from taskprompt.reporting.answers_page import write_answers_page
 
-        return write_answers_page(run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True))
+        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True)
+        return write_answers_page(recipe, _folder(out))
     if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
         from taskprompt.reporting.sweep_page import write_sweep_page
 
-        return write_sweep_page(run if isinstance(run, SweepRun) else SweepRun.open(run))
+        return write_sweep_page(run if isinstance(run, SweepRun) else SweepRun.open(run), _folder(out))
     from taskprompt.reporting.page import write_page
 
     run = _opened(run, checkpoint)
-    page = write_page(run)
-    run.push()
-    return page
+    with run.results_in(out) as folder:
+        return write_page(run, folder)
 
 
 def convert(
@@ -236,17 +259,25 @@ def _stubs(folder: str, names: list[str]) -> list[str]:
     return [n for n in names if n.startswith("step-") and not list(Path(folder, n).glob("*.safetensors"))]
 
 
-def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
+def _folder(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out).absolute()
+
+
+def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> Any:
     from taskprompt.progress import progress
 
     with progress(watch) as watcher:
+        for text in run.told:
+            watcher({"told": text})
+        if run.done:
+            return None
         if cluster is None:
             from taskprompt.train.place import this_process
 
             module, name = job.split(":")
-            getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
-        else:
-            from taskprompt.runtime.launch import launch
+            return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
+        from taskprompt.runtime.launch import launch
 
-            launch(job, run, recipe, cluster, watcher)
-            run.pull()
+        result = launch(job, run, recipe, cluster, watcher)
+        run.pull()
+        return result

@@ -24,6 +24,9 @@ app = typer.Typer(
 SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
+ResultFolder = Annotated[
+    Path | None, typer.Option(help="A folder for what is written; the run's if none is given.", show_default=False)
+]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
 
 
@@ -85,9 +88,15 @@ def fit(
     import taskprompt as tp
 
     where = None if cluster == "none" else cluster
-    run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+    try:
+        run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+    except KeyboardInterrupt as stop:
+        print(f"taskprompt: {stop or 'interrupted before the first step'}", file=sys.stderr)
+        raise typer.Exit(143 if type(stop).__name__ == "Terminated" else 130) from None
     _tell_skipped(run, None)
-    print(f"trained: {run.place}")
+    for warning in run.lines("warnings.jsonl"):
+        print(f"step {warning['step']}: {warning['text']}")
+    print(f"{'trained before' if run.done else 'trained'}: {run.place}")
 
 
 @app.command()
@@ -115,12 +124,25 @@ def tune(
 
 
 @app.command()
-def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none") -> None:
+def evaluate(
+    run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none", out: ResultFolder = None
+) -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
     import taskprompt as tp
+
+    where = None if cluster == "none" else cluster
+    try:
+        _show_evaluation(tp.evaluate(run, checkpoint=checkpoint, cluster=where, out=out))
+    except tp.WriteError as error:  # a disk that is full loses nothing that was measured
+        if (result := getattr(error, "result", None)) is not None:
+            _show_evaluation(result)
+        raise
+
+
+def _show_evaluation(result: dict) -> None:
+    from taskprompt.reporting.facts import unmeasured
     from taskprompt.reporting.tables import evaluation_rows
 
-    result = tp.evaluate(run, checkpoint=checkpoint, cluster=None if cluster == "none" else cluster)
     table = Table(box=None, pad_edge=False)
     for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
         table.add_column(column)
@@ -128,6 +150,8 @@ def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = 
         table.add_row(*row)
     Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
     _tell_skipped(None, result)
+    for line in unmeasured(result):
+        print(line)
 
 
 def _tell_skipped(run, evaluation) -> None:
@@ -163,13 +187,14 @@ def report(
         ),
     ],
     checkpoint: Checkpoint = "last",
+    out: ResultFolder = None,
 ) -> None:
     """Write the page of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
     from taskprompt.train.storage import is_uri
 
-    page = tp.report(run, checkpoint=checkpoint)
-    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if is_uri(run) else f"open {page}")
+    page, there = tp.report(run, checkpoint=checkpoint, out=out), is_uri(run) and out is None
+    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if there else f"open {page}")
 
 
 @app.command()

@@ -44,6 +44,10 @@ class CheckpointError(TaskPromptError, ValueError):
     """A checkpoint is absent, damaged, or belongs to another recipe."""
 
 
+class WriteError(TaskPromptError, OSError):
+    """A file cannot be written: no room on the disk, no right to, or a place that is gone."""
+
+
 class ClusterError(TaskPromptError, RuntimeError):
     """What a recipe asks of the machine or the cluster cannot be had."""
 

@@ -104,6 +104,16 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
+def unmeasured(evaluation: Mapping[str, Any]) -> list[str]:
+    """A line for each task that an evaluation had no label for."""
+    return [
+        f"task {task!r} is not measured on {source!r}: no clip there has its label."
+        for source, part in evaluation["sources"].items()
+        for task, numbers in part["tasks"].items()
+        if not numbers["clips"]
+    ]
+
+
 def skips(run: Run | None, evaluation: Mapping[str, Any] | None) -> list[Skips]:
     """Skipped clips of training and of an evaluation, grouped by source and by what went wrong, the most first."""
     lines = run.lines("skipped.jsonl") if run else []

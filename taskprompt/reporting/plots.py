@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from taskprompt.core.recipe import Recipe
 from taskprompt.reporting.tables import reading
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#14b8a6", "#ec4899", "#84cc16")  # on light and dark
@@ -79,7 +80,7 @@ def rate_panel(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
     return [Panel("learning rate", to_svg(figure, "learning rate over steps"), f"{values.max():.2g} at its peak")]
 
 
-def held_out_panels(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
+def held_out_panels(records: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[Panel]:
     """held_out.jsonl -> a panel a task and metric that was measured twice or more, a line a source."""
     keys = dict.fromkeys(k for r in records for k in r if k.count("/") >= 2)
     groups: dict[tuple[str, str], list[str]] = {}
@@ -89,7 +90,7 @@ def held_out_panels(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
     sources = list(dict.fromkeys(k.rsplit("/", 2)[0] for k in keys))
     panels, seen = [], set()
     for (task, metric), members in groups.items():
-        read = reading(metric)
+        read = reading(metric, recipe.direction(members[0]))
         figure, axes = panel_axes()
         longest = 0
         for key in members:

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM end a training with a line that says where it stands and how to go on."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.train.folder import logged
+from taskprompt.train.run import Run
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what a scheduler or a cluster sends before it kills."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """In here SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated, whatever handlers a library has set.
+
+    What was set before comes back at the end. A signal that is ignored (nohup) stays ignored; threads other than the
+    main one cannot receive signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    heeded = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {s: signal.signal(s, stop) for s in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def stoppable(run: Run) -> Iterator[None]:
+    """Around a training: an interrupt leaves with the newest checkpoint and the command that goes on in its text."""
+    with interruptible():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            with suppress(TaskPromptError):  # no network, a full disk: then as much as is known here
+                run.pull()
+            word = "terminated" if isinstance(stop, Terminated) else "interrupted"
+            stop.args = (f"{word} at step {steps_made(run)}; {run.how_to_go_on()}",)
+            with suppress(TaskPromptError), logged(run.path, 0) as log:
+                log.log(logging.WARNING, "%s", stop)
+            raise
+
+
+def steps_made(run: Run) -> int:
+    """The last step that metrics.jsonl has."""
+    try:
+        return max((r["step"] for r in run.lines("metrics.jsonl")), default=0)
+    except TaskPromptError:
+        return 0

@@ -1,0 +1,45 @@
+"""Tasks that get no label: a typo in a label's name or an empty column would otherwise train nothing without a word."""
+
+from collections.abc import Iterable, Mapping
+
+from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.train.reader import Reader
+
+
+def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> dict[str, int]:
+    """task -> optimizer steps of a stage in which all clips of all sources that give the task's label have come."""
+    found: dict[str, int] = {}
+    for name, source in recipe.stage_sources(stage).items():
+        clips, a_step = len(readers[name]) * source.repeats, source.quota * stage.accumulate
+        for task in recipe.tasks_of(source).keys() & set(recipe.stage_tasks(stage)):
+            found[task] = max(found.get(task, 1), -(-clips // a_step))
+    return found
+
+
+class Unlabelled:
+    """Counts, over one stage, the steps since each task had a label."""
+
+    def __init__(self, epochs: Mapping[str, int], stage: int, steps: int):
+        self.epochs, self.stage, self.steps = epochs, stage, steps
+        self.made = 0
+        self.last = dict.fromkeys(epochs, 0)  # the step of a task's last label; 0: it had none in this stage
+
+    def step(self, labelled: Iterable[str]) -> list[str]:
+        """Take in the tasks that had a label in one more step; returns what is to be told now, a line a task.
+
+        A task is told of once for each time that it goes an epoch without a label, and at the end of a stage in which
+        it had none."""
+        self.made += 1
+        self.last |= dict.fromkeys(set(labelled) & self.last.keys(), self.made)
+        told = []
+        for task, last in self.last.items():
+            without, epoch = self.made - last, self.epochs[task]
+            if without == epoch and epoch <= self.steps:
+                told.append(self._line(task, f"in {epoch} steps, an epoch of the sources that give it"))
+            elif self.made == self.steps and not last and epoch > self.steps:
+                told.append(self._line(task, f"in all {self.steps} steps of stage {self.stage}"))
+        return told
+
+    @staticmethod
+    def _line(task: str, when: str) -> str:
+        return f"task {task!r} learned nothing: no clip had its label {when}. Check its label's name and the labels."
