@@ -11,6 +11,7 @@ from rich.table import Table
 
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
+from taskprompt.cli_results import ResultFolder, interrupts_told, measured, tell_trained
 from taskprompt.cli_tables import compare, profile
 from taskprompt.cli_weights import convert
 from taskprompt.core.errors import TaskPromptError
@@ -24,9 +25,6 @@ app = typer.Typer(
 SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
 Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
-ResultFolder = Annotated[
-    Path | None, typer.Option(help="A folder for what is written; the run's if none is given.", show_default=False)
-]
 Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
 
 
@@ -88,15 +86,9 @@ def fit(
     import taskprompt as tp
 
     where = None if cluster == "none" else cluster
-    try:
+    with interrupts_told():
         run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
-    except KeyboardInterrupt as stop:
-        print(f"taskprompt: {stop or 'interrupted before the first step'}", file=sys.stderr)
-        raise typer.Exit(143 if type(stop).__name__ == "Terminated" else 130) from None
-    _tell_skipped(run, None)
-    for warning in run.lines("warnings.jsonl"):
-        print(f"step {warning['step']}: {warning['text']}")
-    print(f"{'trained before' if run.done else 'trained'}: {run.place}")
+    tell_trained(run)
 
 
 @app.command()
@@ -128,38 +120,7 @@ def evaluate(
     run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none", out: ResultFolder = None
 ) -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
-    import taskprompt as tp
-
-    where = None if cluster == "none" else cluster
-    try:
-        _show_evaluation(tp.evaluate(run, checkpoint=checkpoint, cluster=where, out=out))
-    except tp.WriteError as error:  # a disk that is full loses nothing that was measured
-        if (result := getattr(error, "result", None)) is not None:
-            _show_evaluation(result)
-        raise
-
-
-def _show_evaluation(result: dict) -> None:
-    from taskprompt.reporting.facts import unmeasured
-    from taskprompt.reporting.tables import evaluation_rows
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
-        table.add_column(column)
-    for row in evaluation_rows(result):
-        table.add_row(*row)
-    Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
-    _tell_skipped(None, result)
-    for line in unmeasured(result):
-        print(line)
-
-
-def _tell_skipped(run, evaluation) -> None:
-    """One line for each reason why clips were left out of a training or of an evaluation."""
-    from taskprompt.reporting.facts import skips
-
-    for group in skips(run, evaluation):
-        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
+    measured(run, checkpoint, None if cluster == "none" else cluster, out)
 
 
 @app.command()

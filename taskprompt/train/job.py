@@ -26,7 +26,7 @@ from taskprompt.train.place import Place
 from taskprompt.train.resume import position
 from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import saved_with
-from taskprompt.train.unlabelled import Unlabelled, epoch_steps
+from taskprompt.train.unlabelled import Unlabelled
 from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")
@@ -79,9 +79,8 @@ class Job:
         self.stage_index = index
         trainee = self.trainee(stage)
         tasks = {n: self.recipe.tasks[n] for n in self.recipe.stage_tasks(stage)}
-        self.unlabelled = Unlabelled(epoch_steps(self.recipe, stage, self.feed.readers), index, stage.steps)
-        for line in self.run.lines("metrics.jsonl")[self.total - self.step_in_stage :]:
-            self.unlabelled.step(n for n in tasks if f"loss/{n}" in line)
+        before = self.run.lines("metrics.jsonl")[self.total - self.step_in_stage :]
+        unlabelled = Unlabelled(self.recipe, index, self.feed.readers, before)
         batches = self.feed.batches(stage, tasks)
         options = {"device": self.place.device, "precision": self.recipe.runtime.precision}
         options |= {"seed": self.recipe.seed + index, "before": self.total - self.step_in_stage}
@@ -90,7 +89,7 @@ class Job:
                 self.step_in_stage, self.total = step.number, self.total + 1
                 last = step.number == stage.steps
                 self.note(step, stage)
-                for text in self.unlabelled.step(n for n, v in step.losses.items() if v == v):
+                for text in unlabelled.step(n for n, v in step.losses.items() if v == v):
                     self.warn(text)
                 if step.number == 1 or last:
                     log.info("step %d: %.1f s since the job began", self.total, time.monotonic() - self.started)

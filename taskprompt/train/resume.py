@@ -52,7 +52,8 @@ def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple
     newest, damaged = sound(folder / "checkpoints", old, fetch)
     state = checkpoint.read_state(newest) if newest else {"total": 0}
     step, found = state["total"], changes(old, recipe)
-    if wrong := refused(found, old, step):
+    # Before the first checkpoint nothing is kept of what was trained: it begins anew, by any recipe.
+    if newest and (wrong := refused(found, old, step)):
         shown = "".join(f"\n  {change}" for change in wrong)
         raise CheckpointError(
             f"{folder}: was trained to step {step} with another recipe:{shown}\n"

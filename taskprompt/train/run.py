@@ -98,12 +98,12 @@ class Run:
                 )
             elif begun:
                 run = run._resumed(recipe)
-            with writing(run.place, "Choose another folder for --out."):
+            if not begun or run.recipe != recipe:
+                write(run.path / "recipe.yaml", dump(recipe), "Choose another folder for --out.")
+            with writing(run.place):
                 run.checkpoints.mkdir(exist_ok=True)
             checkpoint.remove_drafts(run.checkpoints)
             remove_drafts(run.path)
-            if not begun or run.recipe != recipe:
-                write(run.path / "recipe.yaml", dump(recipe))
             run.push()
             yield run
 

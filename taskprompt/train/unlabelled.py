@@ -1,6 +1,7 @@
 """Tasks that get no label: a typo in a label's name or an empty column would otherwise train nothing without a word."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.train.reader import Reader
@@ -19,10 +20,14 @@ def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> 
 class Unlabelled:
     """Counts, over one stage, the steps since each task had a label."""
 
-    def __init__(self, epochs: Mapping[str, int], stage: int, steps: int):
-        self.epochs, self.stage, self.steps = epochs, stage, steps
+    def __init__(self, recipe: Recipe, index: int, readers: Mapping[str, Reader], before: Iterable[Mapping[str, Any]]):
+        """before: the lines of metrics.jsonl of the steps of this stage that are made."""
+        self.stage, self.steps = index, recipe.stages[index].steps
+        self.epochs = epoch_steps(recipe, recipe.stages[index], readers)
         self.made = 0
-        self.last = dict.fromkeys(epochs, 0)  # the step of a task's last label; 0: it had none in this stage
+        self.last = dict.fromkeys(self.epochs, 0)  # the step of a task's last label; 0: it had none in this stage
+        for line in before:
+            self.step(n for n in self.epochs if f"loss/{n}" in line)
 
     def step(self, labelled: Iterable[str]) -> list[str]:
         """Take in the tasks that had a label in one more step; returns what is to be told now, a line a task.
