@@ -41,6 +41,8 @@ class Speed:
     @property
     def took(self) -> str:
         """All clips at the measured speed: what the run took, also where it was resumed."""
+        if not self.clips_per_s:  # a single step, which is not measured
+            return "an unknown time"
         seconds = round(self.clips / self.clips_per_s)
         hours, minutes = seconds // 3600, seconds % 3600 // 60
         if hours:

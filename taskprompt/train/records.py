@@ -24,9 +24,9 @@ class StepRecord(Record):
     __pydantic_extra__: dict[str, float]  # type: ignore[misc]
     step: int = Field(ge=1, le=MOST)
     stage: int = Field(default=0, ge=0, le=MOST)
-    loss: float
-    lr: float = Field(ge=0)
-    clips_per_s: float = Field(default=0.0, ge=0)
+    loss: float = 0.0
+    lr: float = Field(default=0.0, ge=0)
+    clips_per_s: float = Field(ge=0)  # 0 at the first step of a job
 
 
 class HeldOutRecord(Record):
