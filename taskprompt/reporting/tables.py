@@ -129,8 +129,9 @@ def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
     for source, part in result["sources"].items():
         for task, numbers in part["tasks"].items():
             for metric, value in numbers.get("metrics", {}).items():
-                interval = numbers["interval"].get(metric)
-                trivial = numbers["trivial"].get(metric, math.nan)
+                interval = numbers.get("interval", {}).get(metric)
+                trivials = numbers.get("trivial", {})
+                trivial = trivials.get(metric, math.nan)
                 r = reading(metric, numbers.get("better", {}).get(metric))
                 found.append(
                     Line(
@@ -140,8 +141,8 @@ def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
                         reading=r,
                         value=r.text(value),
                         interval=r.range(interval),
-                        trivial=r.text(trivial) if numbers["trivial"] else "",
-                        guess=GUESSES.get(numbers["kind"], "best constant") if numbers["trivial"] else "",
+                        trivial=r.text(trivial) if trivials else "",
+                        guess=GUESSES.get(numbers["kind"], "best constant") if trivials else "",
                         verdict=verdict(r.better, value, interval, trivial),
                     )
                 )

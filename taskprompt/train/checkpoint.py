@@ -138,6 +138,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in tensors] + [f"unknown {k}" for k in tensors if k not in own]
     for k in own.keys() & tensors.keys():
+        if own[k].dtype != tensors[k].dtype:
+            problems.append(f"{k} is {tensors[k].dtype}, the model has {own[k].dtype}")
         if own[k].shape != tensors[k].shape:
             problems.append(f"{k} is {tuple(tensors[k].shape)}, the model wants {tuple(own[k].shape)}")
     if problems:

@@ -1,15 +1,29 @@
 """What the json files of a run hold: each line and each file is checked when it is read, since a crash, a full disk or
 a hand may have left anything in it."""
 
+import math
 from pathlib import Path
-from typing import Any, Literal
+from textwrap import shorten
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import parse_json
 
 MOST = 2**53  # no count is larger; beyond it a float is no longer exact
+SPREAD = 1 << 24  # indices that one worker can be ahead of another: clips that were skipped
+LARGE = 1e39  # no number is larger: float32 ends before, and a plot of more would overflow
+
+
+def _drawable(value: float) -> float:
+    if math.isfinite(value) and abs(value) > LARGE:
+        raise ValueError(f"{value} is larger than any number that float32 has")
+    return value
+
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Number = Annotated[float, AfterValidator(_drawable)]
 
 
 class Record(BaseModel):
@@ -21,25 +35,25 @@ class Record(BaseModel):
 class StepRecord(Record):
     """A line of metrics.jsonl: one optimizer step; beside these, loss/<task> of the tasks that had a label."""
 
-    __pydantic_extra__: dict[str, float]  # type: ignore[misc]
-    step: int = Field(ge=1, le=MOST)
-    stage: int = Field(default=0, ge=0, le=MOST)
-    loss: float = 0.0
-    lr: float = Field(default=0.0, ge=0)
-    clips_per_s: float = Field(ge=0)  # 0 at the first step of a job
+    __pydantic_extra__: dict[str, Number]  # type: ignore[misc]
+    step: Annotated[Count, Field(ge=1)]
+    stage: Count = 0
+    loss: Number = 0.0
+    lr: Annotated[Number, Field(ge=0)] = 0.0
+    clips_per_s: Annotated[Number, Field(ge=0)]  # 0 at the first step of a job
 
 
 class HeldOutRecord(Record):
     """A line of held_out.jsonl: source/task/metric -> value."""
 
-    __pydantic_extra__: dict[str, float]  # type: ignore[misc]
-    step: int = Field(ge=0, le=MOST)
+    __pydantic_extra__: dict[str, Number]  # type: ignore[misc]
+    step: Count
 
 
 class ClipsRecord(Record):
     """A line of clips.jsonl: source -> keys of the clips of one step."""
 
-    step: int = Field(ge=0, le=MOST)
+    step: Count
     clips: dict[str, list[str]]
 
 
@@ -54,7 +68,7 @@ class SkippedRecord(Record):
 class WarningRecord(Record):
     """A line of warnings.jsonl: what a person should know of a run that went on all the same."""
 
-    step: int = Field(ge=0, le=MOST)
+    step: Count
     text: str
 
 
@@ -62,11 +76,11 @@ class EventRecord(Record):
     """A line of a sweep's journal.jsonl."""
 
     event: Literal["begin", "again", "report", "end"]
-    trial: int = Field(ge=0, le=MOST)
+    trial: Count
     values: dict[str, JsonValue] = {}
-    step: int = Field(default=0, ge=0, le=MOST)
-    value: float = 0.0
-    seconds: float = Field(default=0.0, ge=0)
+    step: Count = 0
+    value: Number = 0.0
+    seconds: Annotated[Number, Field(ge=0)] = 0.0
     last: bool = False
     state: Literal["running", "done", "stopped", "failed"] = "running"
     error: str = ""
@@ -75,37 +89,43 @@ class EventRecord(Record):
 class StreamState(Record):
     """How far a source is, of state.json."""
 
-    left: list[int] = Field(max_length=1 << 24)
-    start: int = Field(ge=0, le=MOST)
-    cursors: list[int] = Field(max_length=1 << 16)
+    left: list[Count]
+    start: Count
+    cursors: list[Count] = Field(min_length=1)  # of every worker, the next of its indices: rank, rank + workers, ...
+
+    @model_validator(mode="after")
+    def _dealt(self):
+        workers = len(self.cursors)
+        if any(c % workers != r for r, c in enumerate(self.cursors)) or max(self.cursors) - min(self.cursors) > SPREAD:
+            raise ValueError(f"the cursors {self.cursors} are not those of {workers} workers")
+        return self
 
 
 class State(Record):
     """state.json of a checkpoint."""
 
-    total: int = Field(ge=0, le=MOST)  # optimizer steps made, over all stages
+    total: Count  # optimizer steps made, over all stages
     sources: dict[str, StreamState] = {}
     score: float | None = None  # of the recipe's `best`
     metric: str = ""  # what the score is of
     groups: list[str] = []  # files of tensors beside it
-    optimizer: str = ""  # what the group `optimizer` is the state of
 
 
 class TaskResult(Record):
     """One task on one source, of evaluation.json."""
 
     kind: str
-    clips: int = Field(ge=0, le=MOST)
-    metrics: dict[str, float] = {}
-    interval: dict[str, list[float]] = {}
-    trivial: dict[str, float] = {}
+    clips: Count
+    metrics: dict[str, Number] = {}
+    interval: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]] = {}
+    trivial: dict[str, Number] = {}
     better: dict[str, Literal["max", "min"]] = {}
 
 
 class SourceResult(Record):
     """One source, of evaluation.json."""
 
-    rows: int = Field(ge=0, le=MOST)
+    rows: Count
     skipped: dict[str, str]
     tasks: dict[str, TaskResult]
 
@@ -135,7 +155,7 @@ def checked(text: bytes, kind: type[Record]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+        raise ValueError(shorten(f"{where}: {first['msg']}" if where else first["msg"], 200)) from None
     return data
 
 

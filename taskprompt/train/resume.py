@@ -42,11 +42,11 @@ class Change(NamedTuple):
         return f"{self.field} is now {_shown(self.new)}; it was {_shown(self.old)}."
 
 
-def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple[int, list[str], bool]:
+def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple[int, list[str]]:
     """Make a run's folder ready to be gone on with by this recipe: damaged checkpoints are set aside.
 
-    fetch: brings a checkpoint's tensors by its name. Returns the step to go on from, what a person should know of it,
-    and whether nothing is left. Raises CheckpointError that lists the fields that differ; nothing is changed then."""
+    fetch: brings a checkpoint's tensors by its name. Returns the step to go on from, and what a person should know of
+    it. Raises CheckpointError that lists the fields that differ; nothing is changed then."""
     file = folder / "recipe.yaml"
     old = validate(read(file), str(file), elsewhere=True)
     newest, damaged = sound(folder / "checkpoints", old, fetch)
@@ -68,11 +68,7 @@ def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple
     if any(change.field.startswith("stages.") for change in found):
         kept = write(folder / f"recipe-to-step-{step:08d}.yaml", dump(old))
         told.append(f"The recipe of the steps so far is kept as {kept.name}. The learning rate follows the new one.")
-    told += [change.told for change in found]
-    planned = sum(stage.steps for stage in recipe.stages)
-    if step >= planned:
-        told.append(f"Nothing is left to train: {step} of {planned} steps are made. Give more, or append a stage.")
-    return step, told, step >= planned
+    return step, told + [change.told for change in found]
 
 
 def sound(

@@ -113,9 +113,12 @@ class Run:
 
     def _resumed(self, recipe: Recipe) -> "Run":
         fetch = self.copy.pull_checkpoint if self.copy else lambda name: None
-        step, told, done = take_up(self.path, recipe, fetch)
+        step, told = take_up(self.path, recipe, fetch)
         for text in told:
             self.append("warnings.jsonl", {"step": step, "text": text})
+        planned = sum(stage.steps for stage in recipe.stages)
+        if done := step >= planned:
+            told.append(f"Nothing is left to train: {step} of {planned} steps are made. Give more, or append a stage.")
         return replace(self, told=tuple(told), done=done)
 
     @property

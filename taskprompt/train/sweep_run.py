@@ -161,6 +161,10 @@ class SweepRun:
         rows: list[TrialRow] = []
         for event in self.journal():
             follow(rows, event)
+        axes = set(self.sweep.axes) if rows else set()
+        for row in rows:
+            if set(row.values) != axes:
+                raise CheckpointError(f"{self.path}: journal.jsonl: trial {row.number} is not of this sweep.")
         return rows
 
     def best(self) -> TrialRow | None:

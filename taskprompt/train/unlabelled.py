@@ -38,10 +38,11 @@ class Unlabelled:
         self.last |= dict.fromkeys(set(labelled) & self.last.keys(), self.made)
         told = []
         for task, last in self.last.items():
-            without, epoch = self.made - last, self.epochs[task]
-            if without == epoch and epoch <= self.steps:
-                told.append(self._line(task, f"in {epoch} steps, an epoch of the sources that give it"))
-            elif self.made == self.steps and not last and epoch > self.steps:
+            # Every epoch has an order of its own: but for the very first, only in two epochs does one clip surely come.
+            enough = self.epochs[task] * (1 if not last and not self.stage else 2)
+            if self.made - last == enough:
+                told.append(self._line(task, f"in {enough} steps, an epoch of the sources that give it"))
+            elif self.made == self.steps and not last and enough > self.steps:
                 told.append(self._line(task, f"in all {self.steps} steps of stage {self.stage}"))
         return told
 
