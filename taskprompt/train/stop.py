@@ -15,6 +15,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: what a scheduler or a cluster sends before it kills."""
 
 
+_received: list[int] = []  # signals since the training began: Ray turns a Terminated into a plain KeyboardInterrupt
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """In here SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated, whatever handlers a library has set.
@@ -26,6 +29,7 @@ def interruptible() -> Iterator[None]:
         return
 
     def stop(number, frame):
+        _received.append(number)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     heeded = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
@@ -40,17 +44,20 @@ def interruptible() -> Iterator[None]:
 @contextmanager
 def stoppable(run: Run) -> Iterator[None]:
     """Around a training: an interrupt leaves with the newest checkpoint and the command that goes on in its text."""
+    _received.clear()
     with interruptible():
         try:
             yield
-        except KeyboardInterrupt as stop:
+        except KeyboardInterrupt:
             with suppress(TaskPromptError):  # no network, a full disk: then as much as is known here
                 run.pull()
-            word = "terminated" if isinstance(stop, Terminated) else "interrupted"
-            stop.args = (f"{word} at step {steps_made(run)}; {run.how_to_go_on()}",)
+            kind, word = (
+                (Terminated, "terminated") if signal.SIGTERM in _received else (KeyboardInterrupt, "interrupted")
+            )
+            stop = kind(f"{word} at step {steps_made(run)}; {run.how_to_go_on()}")
             with suppress(TaskPromptError), logged(run.path, 0) as log:
                 log.log(logging.WARNING, "%s", stop)
-            raise
+            raise stop from None
 
 
 def steps_made(run: Run) -> int:

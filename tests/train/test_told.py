@@ -87,10 +87,11 @@ def test_a_task_without_labels_is_told_in_log_report_and_at_the_end(squares, tmp
     short = run(squares, tmp_path / "short")
     assert "in all 2 steps of stage 0" in short.lines("warnings.jsonl")[0]["text"]
     squares["held_out"]["test"]["nobody"] = True
-    measured(str(done.path), "last", None, None)
-    assert (
-        "task 'action' is not measured on 'test'" not in capsys.readouterr().out
-    )  # that run's recipe had labels there
+    unmeasured = run(squares, tmp_path / "unmeasured")
+    measured(str(unmeasured.path), "last", None, None)
+    line = "task 'action' is not measured on 'test': no clip there has its label."
+    assert line in capsys.readouterr().out
+    assert "no clip there has its label" in tp.report(unmeasured).read_text()
 
 
 def test_a_run_in_a_read_only_folder_is_measured_and_reported_elsewhere(squares, tmp_path):
@@ -127,24 +128,10 @@ def test_a_read_only_file_system_is_refused_before_anything_is_measured(squares,
         "print(tp.evaluate(sys.argv[1], out=sys.argv[2])['checkpoint'])\n"
     )
 
-    command = [
-        "unshare",
-        "-rm",
-        "bash",
-        "-c",
-        READ_ONLY,
-        "-",
-        done.path,
-        sys.executable,
-        "-c",
-        code,
-        done.path,
-        tmp_path / "o",
-    ]
+    command = ["unshare", "-rm", "bash", "-c", READ_ONLY, "-", done.path, sys.executable, "-c", code]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    said = subprocess.run(
-        [*command, done.path, tmp_path / "o"], capture_output=True, text=True, env=env
-    ).stdout.splitlines()
-    assert len(said) == 4
+    call = subprocess.run([*command, done.path, tmp_path / "o"], capture_output=True, text=True, env=env)
+    said = call.stdout.splitlines()
+    assert len(said) == 4, call.stderr
     assert all("cannot be written: Read-only file system" in line for line in said[:3])
     assert said[3] == "step-00000006"
