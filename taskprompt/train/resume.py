@@ -50,7 +50,7 @@ def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple
     file = folder / "recipe.yaml"
     old = validate(read(file), str(file), elsewhere=True)
     newest, damaged = sound(folder / "checkpoints", old, fetch)
-    state = checkpoint.read_state(newest) if newest else {"total": 0}
+    state: dict[str, Any] = checkpoint.read_state(newest) if newest else {"total": 0}
     step, found = state["total"], changes(old, recipe)
     # Before the first checkpoint nothing is kept of what was trained: it begins anew, by any recipe.
     if newest and (wrong := refused(found, old, step)):
