@@ -48,8 +48,13 @@ def fit(
     check_fits(recipe)
     if not resume:
         check_weights(recipe)
-    with Run.start(out, recipe, resume=resume, fresh=fresh) as run, stoppable(run):
-        _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
+    from taskprompt.progress import progress
+
+    with Run.start(out, recipe, resume=resume, fresh=fresh) as run, stoppable(run), progress(watch) as watcher:
+        for text in run.told:
+            watcher({"told": text})
+        if not run.done:
+            _run_job("taskprompt.train.job:train", run, recipe, cluster, watcher)
     return run
 
 
@@ -267,10 +272,6 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
     from taskprompt.progress import progress
 
     with progress(watch) as watcher:
-        for text in run.told:
-            watcher({"told": text})
-        if run.done:
-            return None
         if cluster is None:
             from taskprompt.train.place import this_process
 

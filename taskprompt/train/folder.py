@@ -90,6 +90,12 @@ def driven(path: Path) -> Iterator[None]:
         yield
 
 
+def check_one(resume: bool, fresh: bool) -> None:
+    """Raises CheckpointError where a folder is both to be gone on with and to be replaced."""
+    if resume and fresh:
+        raise CheckpointError("--resume goes on with what a folder holds, and --fresh replaces it. Give one of them.")
+
+
 def contents(path: Path) -> list[Path]:
     """What is in a folder, locks aside; nothing where there is no folder. Raises CheckpointError where it is none."""
     try:

@@ -16,7 +16,7 @@ from taskprompt.core.loading import dump, load_recipe
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
-from taskprompt.train.folder import clear, contents, driven
+from taskprompt.train.folder import check_one, clear, contents, driven
 from taskprompt.train.records import LINES, read_lines
 from taskprompt.train.resume import take_up
 from taskprompt.train.storage import Copy, is_uri
@@ -79,8 +79,7 @@ class Run:
 
         Nothing is decided before it is held. Raises CheckpointError where the folder holds another run, or this one
         trained with another recipe; WriteError where it cannot be written."""
-        if resume and fresh:
-            raise CheckpointError("resume and fresh: a run is gone on with or replaced. Give one of --resume, --fresh.")
+        check_one(resume, fresh)
         run = cls._at(place)
         run._check_ours()
         with driven(run.path):
@@ -98,6 +97,8 @@ class Run:
                 )
             elif begun:
                 run = run._resumed(recipe)
+            elif resume:
+                run = replace(run, told=(f"{run.place} holds no run to go on with: a new one begins.",))
             if not begun or run.recipe != recipe:
                 write(run.path / "recipe.yaml", dump(recipe), "Choose another folder for --out.")
             with writing(run.place):

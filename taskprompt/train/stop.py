@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.errors import ClusterError, TaskPromptError
+from taskprompt.train import checkpoint
 from taskprompt.train.folder import logged
 from taskprompt.train.run import Run
 
@@ -43,11 +44,16 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def stoppable(run: Run) -> Iterator[None]:
-    """Around a training: an interrupt leaves with the newest checkpoint and the command that goes on in its text."""
+    """Around a training: an interrupt, or the loss of a cluster, leaves with the newest checkpoint and the command that
+    goes on in its text."""
     _received.clear()
     with interruptible():
         try:
             yield
+        except ClusterError as error:  # workers lost too often, or the cluster itself
+            if checkpoint.latest(run.checkpoints) is not None:
+                error.args = (f"{error.args[0]} At step {steps_made(run)}; {run.how_to_go_on()}",)
+            raise
         except KeyboardInterrupt:
             with suppress(TaskPromptError):  # no network, a full disk: then as much as is known here
                 run.pull()

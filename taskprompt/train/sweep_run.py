@@ -14,7 +14,7 @@ from taskprompt.core.files import append, flush, remove_drafts, write, writing
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, vary
-from taskprompt.train.folder import clear, contents, driven
+from taskprompt.train.folder import check_one, clear, contents, driven
 from taskprompt.train.run import Run
 from taskprompt.train.storage import is_uri
 
@@ -83,10 +83,7 @@ class SweepRun:
     @classmethod
     def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
         """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
-        if resume and fresh:
-            raise CheckpointError(
-                "resume and fresh: a sweep is gone on with or replaced. Give one of --resume, --fresh."
-            )
+        check_one(resume, fresh)
         run = cls(cls._folder(path))
         cls._check_ours(run.path)
         bases, exists = load_bases(sweep), (run.path / "sweep.yaml").exists()

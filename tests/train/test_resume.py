@@ -141,8 +141,17 @@ def test_a_run_that_has_ended_says_so_and_stays_as_it_is(squares, tmp_path):
     again = run(squares, done.path, told.append, resume=True)
     assert again.done
     assert not done.done
+    assert tp.evaluate(again, watch=lambda r: None)["checkpoint"] == "step-00000006"
     assert ["Nothing is left to train: 6 of 6 steps are made" in r.get("told", "") for r in told] == [True]
     assert files(done.path / "checkpoints") == before
+
+
+def test_a_folder_without_a_run_is_told(squares, tmp_path):
+    told = []
+    run(squares, tmp_path / "typo", told.append, resume=True)
+    assert [r["told"] for r in told if "told" in r] == [
+        f"{tmp_path}/typo holds no run to go on with: a new one begins."
+    ]
 
 
 def test_before_the_first_checkpoint_it_begins_anew_and_no_line_is_doubled(squares, tmp_path):
