@@ -16,7 +16,7 @@ from taskprompt.core.loading import dump, load_recipe
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
-from taskprompt.train.folder import check_one, clear, contents, driven
+from taskprompt.train.folder import check_one, clear, contents, driven, logged
 from taskprompt.train.records import LINES, read_lines
 from taskprompt.train.resume import take_up
 from taskprompt.train.storage import Copy, is_uri
@@ -91,6 +91,7 @@ class Run:
             if begun and fresh:
                 clear(run.path)
                 run.push()
+                begun = False
             elif begun and not resume:
                 raise CheckpointError(
                     f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
@@ -99,8 +100,9 @@ class Run:
                 run = run._resumed(recipe)
             elif resume:
                 run = replace(run, told=(f"{run.place} holds no run to go on with: a new one begins.",))
-            if not begun or run.recipe != recipe:
-                write(run.path / "recipe.yaml", dump(recipe), "Choose another folder for --out.")
+            file, text = run.path / "recipe.yaml", dump(recipe)
+            if not begun or file.read_text(encoding="utf-8") != text:
+                write(file, text, "Choose another folder for --out.")
             with writing(run.place):
                 run.checkpoints.mkdir(exist_ok=True)
             checkpoint.remove_drafts(run.checkpoints)
@@ -117,6 +119,8 @@ class Run:
         step, told = take_up(self.path, recipe, fetch)
         for text in told:
             self.append("warnings.jsonl", {"step": step, "text": text})
+            with logged(self.path, 0) as log:
+                log.warning("step %d: %s", step, text)
         planned = sum(stage.steps for stage in recipe.stages)
         if done := step >= planned:
             told.append(f"Nothing is left to train: {step} of {planned} steps are made. Give more, or append a stage.")
