@@ -1,7 +1,6 @@
 """The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from taskprompt.core.errors import CheckpointError, WriteError
-from taskprompt.core.files import ELSEWHERE, write
+from taskprompt.core.errors import CheckpointError
 from taskprompt.core.loading import read, validate
 from taskprompt.core.model import Backbone
 from taskprompt.core.recipe import Recipe
@@ -177,15 +175,13 @@ def evaluate(
 
     Raises WriteError before anything is measured where the folder is read-only; where its disk is full, with what was
     measured as `result`."""
+    from taskprompt.train.evaluate import write_evaluation
+
     run = _opened(run, checkpoint)
     run.checkpoint()
     with run.results_in(out) as folder:
         result = _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
-        try:
-            write(folder / "evaluation.json", json.dumps(result, indent=1), ELSEWHERE)
-        except WriteError as error:
-            error.result = result  # type: ignore[attr-defined]
-            raise
+        write_evaluation(result, folder)
     return result
 
 

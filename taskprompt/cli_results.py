@@ -38,7 +38,7 @@ def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None) -
     try:
         result, failed = tp.evaluate(run, checkpoint=checkpoint, cluster=cluster, out=out), None
     except tp.WriteError as error:
-        result, failed = getattr(error, "result", None), error
+        result, failed = error.result, error
     if result is not None:
         show_evaluation(result)
     if failed is not None:

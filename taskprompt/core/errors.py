@@ -1,7 +1,8 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 
 class TaskPromptError(Exception):
@@ -46,6 +47,8 @@ class CheckpointError(TaskPromptError, ValueError):
 
 class WriteError(TaskPromptError, OSError):
     """A file cannot be written: no room on the disk, no right to, or a place that is gone."""
+
+    result: Mapping[str, Any] | None = None  # what was measured and could not be written
 
 
 class ClusterError(TaskPromptError, RuntimeError):

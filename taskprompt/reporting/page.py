@@ -1,6 +1,5 @@
 """The page of a run: one html file that needs nothing else."""
 
-import json
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +18,7 @@ from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.train import checkpoint
-from taskprompt.train.evaluate import evaluate
+from taskprompt.train.evaluate import evaluate, write_evaluation
 from taskprompt.train.place import Place
 from taskprompt.train.records import Evaluation, checked
 from taskprompt.train.run import Run, build_model
@@ -59,7 +58,7 @@ def current_evaluation(run: Run, place: Place, folder: Path) -> dict[str, Any]:
         if found["checkpoint"] == run.checkpoint().name:
             return found
     found = evaluate(run, place)
-    write(folder / "evaluation.json", json.dumps(found, indent=1), ELSEWHERE)
+    write_evaluation(found, folder)
     return found
 
 

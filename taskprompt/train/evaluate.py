@@ -1,7 +1,9 @@
 """Evaluation: metrics of every learned task on the held-out sources that give its label, and a trivial predictor's."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.batch import collate
+from taskprompt.core.errors import WriteError
+from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
@@ -117,6 +121,15 @@ def evaluate(run: Run, place: Place) -> dict[str, Any]:
             },
         }
     return result
+
+
+def write_evaluation(result: Mapping[str, Any], folder: Path) -> None:
+    """Write evaluation.json. Raises WriteError, with what was measured as its `result`."""
+    try:
+        write(folder / "evaluation.json", json.dumps(result, indent=1), ELSEWHERE)
+    except WriteError as error:
+        error.result = result
+        raise
 
 
 def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: bool) -> dict[str, Any]:

@@ -35,8 +35,7 @@ log = logging.getLogger("taskprompt")
 def train(run: Run, place: Place) -> bool:
     """Run every stage of the recipe in a run's folder, from its newest checkpoint if it has one.
 
-    Returns whether it came to its end: False where it was asked to stop at a checkpoint. Raises WriteError,
-    CheckpointError, SourceError, TaskError."""
+    Returns whether it came to its end: False where it was asked to stop at a checkpoint."""
     mine = owned(run.path) if place.rank == 0 else nullcontext()
     with mine, logged(run.path, place.rank), compiler_told(), closing(Job(run, run.recipe, place)) as job:
         return all(job.run_stage(index) for index in range(job.stage_index, len(job.recipe.stages)))

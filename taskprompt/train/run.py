@@ -12,7 +12,7 @@ import torch
 
 from taskprompt.core.errors import CheckpointError, RecipeError, TaskPromptError
 from taskprompt.core.files import ELSEWHERE, append, check_writable, parse_json, remove_drafts, write, writing
-from taskprompt.core.loading import dump, load_recipe
+from taskprompt.core.loading import dump, load_recipe, read
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
@@ -100,9 +100,9 @@ class Run:
                 run = run._resumed(recipe)
             elif resume:
                 run = replace(run, told=(f"{run.place} holds no run to go on with: a new one begins.",))
-            file, text = run.path / "recipe.yaml", dump(recipe)
-            if not begun or file.read_text(encoding="utf-8") != text:
-                write(file, text, "Choose another folder for --out.")
+            file = run.path / "recipe.yaml"
+            if not begun or read(file) != recipe.model_dump(mode="json"):
+                write(file, dump(recipe), "Choose another folder for --out.")
             with writing(run.place):
                 run.checkpoints.mkdir(exist_ok=True)
             checkpoint.remove_drafts(run.checkpoints)

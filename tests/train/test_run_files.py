@@ -149,7 +149,7 @@ for verb, call in verbs.items():
         call(folder + "/" + verb)
         print(verb, "came back")
     except tp.TaskPromptError as error:
-        print(verb, error, *getattr(error, "result", ()))
+        print(verb, error, *(getattr(error, "result", None) or ()))
     except BaseException as error:
         print(verb, "FOREIGN", repr(error))
 """
