@@ -45,7 +45,7 @@ REFUSED = [  # field, another value
     ("held_out.test.clips", 5),
     ("backbone.depth", 1),
     ("tasks.depth.height", 4),
-    ("balancer.weights", {"depth": 2.0}),
+    ("balancer", {"kind": "fixed", "weights": {"depth": 2.0}}),
     ("best", {"metric": "test/depth/RMSE_m"}),
     ("stages.0.optimizer", "sgd"),
     ("stages.0.lr", 0.5),
