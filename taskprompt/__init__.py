@@ -16,6 +16,7 @@ from taskprompt.core.errors import (
     SpecError,
     TaskError,
     TaskPromptError,
+    WriteError,
 )
 from taskprompt.core.labeler import Answer, Labeler, Question
 from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
@@ -101,6 +102,7 @@ __all__ = [
     "TaskPromptError",
     "Vectors",
     "Weights",
+    "WriteError",
     "check",
     "compare",
     "convert",

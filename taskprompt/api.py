@@ -17,6 +17,7 @@ from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.train.check import Checked
 from taskprompt.train.run import Run, check_fits
+from taskprompt.train.stop import stoppable
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
 from taskprompt.train.weights import check_weights
@@ -56,8 +57,13 @@ def fit(
     check_fits(recipe)
     if not resume:
         check_weights(recipe)
-    run = Run.start(out, recipe, resume=resume, fresh=fresh)
-    _run_job("taskprompt.train.job:train", run, recipe, cluster, watch)
+    from taskprompt.progress import progress
+
+    with Run.start(out, recipe, resume=resume, fresh=fresh) as run, stoppable(run), progress(watch) as watcher:
+        for text in run.told:
+            watcher({"told": text})
+        if not run.done:
+            _run_job("taskprompt.train.job:train", run, recipe, cluster, watcher)
     return run
 
 
@@ -80,11 +86,12 @@ def tune(
     ClusterError; TaskPromptError where every trial failed."""
     sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
     recipes = check_sweep(sweep)
-    run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
     from taskprompt.progress import trial_lines
     from taskprompt.runtime.tune import tune as job
 
-    job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch, retry)
+    with SweepRun.held(out):
+        run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
+        job(run, recipes, cluster, trial_lines(sweep) if watch is None else watch, retry)
     return run
 
 
@@ -165,15 +172,28 @@ def profile(
 
 
 def evaluate(
-    run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
+    run: Run | str | Path,
+    *,
+    checkpoint: str = "last",
+    out: str | Path | None = None,
+    cluster: str | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Measure a run's weights on its held-out sources; also written to the run's evaluation.json.
 
-    checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100."""
+    checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100. out: a folder for
+    evaluation.json instead of the run's, which may then be read-only.
+
+    Raises WriteError before anything is measured where the folder is read-only; where its disk is full, with what was
+    measured as `result`."""
+    from taskprompt.train.evaluate import write_evaluation
+
     run = _opened(run, checkpoint)
     run.checkpoint()
-    _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
-    return run.read("evaluation.json")
+    with run.results_in(out) as folder:
+        result = _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
+        write_evaluation(result, folder)
+    return result
 
 
 def predict(
@@ -185,22 +205,26 @@ def predict(
     return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
 
 
-def report(run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last") -> Path:
-    """Write the page of a run, of a sweep, or of the label tables of a recipe: one self-contained html; its path."""
+def report(
+    run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last", out: str | Path | None = None
+) -> Path:
+    """Write the page of a run, of a sweep, or of the label tables of a recipe: one self-contained html; its path.
+
+    out: a folder to write to instead of the run's or the table's, which may then be read-only. Raises WriteError."""
     if isinstance(run, Recipe) or (isinstance(run, str | Path) and Path(run).suffix in (".yaml", ".yml")):
         from taskprompt.reporting.answers_page import write_answers_page
 
-        return write_answers_page(run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True))
+        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True)
+        return write_answers_page(recipe, _folder(out))
     if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
         from taskprompt.reporting.sweep_page import write_sweep_page
 
-        return write_sweep_page(run if isinstance(run, SweepRun) else SweepRun.open(run))
+        return write_sweep_page(run if isinstance(run, SweepRun) else SweepRun.open(run), _folder(out))
     from taskprompt.reporting.page import write_page
 
     run = _opened(run, checkpoint)
-    page = write_page(run)
-    run.push()
-    return page
+    with run.results_in(out) as folder:
+        return write_page(run, folder)
 
 
 def convert(
@@ -247,7 +271,11 @@ def _stubs(folder: str, names: list[str]) -> list[str]:
     return [n for n in names if n.startswith("step-") and not list(Path(folder, n).glob("*.safetensors"))]
 
 
-def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> None:
+def _folder(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out).absolute()
+
+
+def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Watch | None) -> Any:
     from taskprompt.progress import progress
 
     with progress(watch) as watcher:
@@ -255,9 +283,9 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
             from taskprompt.train.place import this_process
 
             module, name = job.split(":")
-            getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
-        else:
-            from taskprompt.runtime.launch import launch
+            return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
+        from taskprompt.runtime.launch import launch
 
-            launch(job, run, recipe, cluster, watcher)
-            run.pull()
+        result = launch(job, run, recipe, cluster, watcher)
+        run.pull()
+        return result

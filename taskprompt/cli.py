@@ -11,6 +11,7 @@ from rich.table import Table
 
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
+from taskprompt.cli_results import ResultFolder, interrupts_told, measured, tell_trained
 from taskprompt.cli_tables import compare, profile
 from taskprompt.cli_weights import convert
 from taskprompt.core.errors import TaskPromptError
@@ -81,9 +82,9 @@ def fit(
     import taskprompt as tp
 
     where = None if cluster == "none" else cluster
-    run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
-    _tell_skipped(run, None)
-    print(f"trained: {run.place}")
+    with interrupts_told():
+        run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+    tell_trained(run)
 
 
 @app.command()
@@ -111,27 +112,11 @@ def tune(
 
 
 @app.command()
-def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none") -> None:
+def evaluate(
+    run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none", out: ResultFolder = None
+) -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
-    import taskprompt as tp
-    from taskprompt.reporting.tables import evaluation_rows
-
-    result = tp.evaluate(run, checkpoint=checkpoint, cluster=None if cluster == "none" else cluster)
-    table = Table(box=None, pad_edge=False)
-    for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
-        table.add_column(column)
-    for row in evaluation_rows(result):
-        table.add_row(*row)
-    Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
-    _tell_skipped(None, result)
-
-
-def _tell_skipped(run, evaluation) -> None:
-    """One line for each reason why clips were left out of a training or of an evaluation."""
-    from taskprompt.reporting.facts import skips
-
-    for group in skips(run, evaluation):
-        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
+    measured(run, checkpoint, None if cluster == "none" else cluster, out)
 
 
 @app.command()
@@ -159,13 +144,14 @@ def report(
         ),
     ],
     checkpoint: Checkpoint = "last",
+    out: ResultFolder = None,
 ) -> None:
     """Write the page of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
     from taskprompt.train.storage import is_uri
 
-    page = tp.report(run, checkpoint=checkpoint)
-    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if is_uri(run) else f"open {page}")
+    page, there = tp.report(run, checkpoint=checkpoint, out=out), is_uri(run) and out is None
+    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if there else f"open {page}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 
 class TaskPromptError(Exception):
@@ -46,6 +47,12 @@ class SourceError(TaskPromptError, ValueError):
 
 class CheckpointError(TaskPromptError, ValueError):
     """A checkpoint is absent, damaged, or belongs to another recipe."""
+
+
+class WriteError(TaskPromptError, OSError):
+    """A file cannot be written: no room on the disk, no right to, or a place that is gone."""
+
+    result: Mapping[str, Any] | None = None  # what was measured and could not be written
 
 
 class ClusterError(TaskPromptError, RuntimeError):

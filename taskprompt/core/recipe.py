@@ -59,7 +59,7 @@ class Best(Spec):
     """Which checkpoints are the best ones: those are kept beside the last, and named by --checkpoint best."""
 
     metric: str  # held-out source/task/metric, as in held_out.jsonl: real/action/top1
-    mode: Literal["max", "min"] = "max"  # which way is better
+    mode: Literal["max", "min"] | None = None  # which way is better; null: as the task says
     keep: int = Field(default=1, ge=1)  # how many
 
 
@@ -142,6 +142,16 @@ class Recipe(Spec):
         """The tasks that a source can test: learned, and labelled there."""
         labelled = self.tasks_of(source)
         return {n: t for n, t in self.learned().items() if n in labelled}
+
+    def direction(self, metric: str) -> Literal["max", "min"] | None:
+        """Which way a held-out source/task/metric is better, as its task says; None where it does not."""
+        _, _, rest = metric.partition("/")
+        task, _, name = rest.partition("/")
+        return self.tasks[task].direction(name) if task in self.tasks else None
+
+    def ranking(self) -> Best | None:
+        """`best` with its mode settled."""
+        return self.best and self.best.model_copy(update={"mode": self.best.mode or self.direction(self.best.metric)})
 
     def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
         """The names of a stage's tasks."""

@@ -228,3 +228,5 @@ class Checks:
         elif task not in (measured := self.measured(source)):
             known = ", ".join(measured) or "none"
             yield f"{what}: {task!r} is not measured on {source!r}{nearest(task, measured)} Measured there: {known}."
+        elif (better := self.recipe.direction(best.metric)) and best.mode not in (None, better):
+            yield f"best.mode: found {best.mode!r}, but {rest!r} is better the other way. Remove mode."

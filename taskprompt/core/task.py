@@ -1,7 +1,9 @@
 """Task: turns a label into a target; owns a head, a loss, metrics, and a picture."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +30,7 @@ class Task(Spec):
     compares: ClassVar[bool] = False  # does the loss compare samples? Then it gets those of all workers at once
     mixes: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
     prompts: int = Field(default=1, ge=0, le=100_000)  # prompt tokens it owns; 0: reads shared features alone
+    better: ClassVar[Mapping[str, Literal["max", "min"]]] = {}  # metric, or a pattern of names (top*) -> which way
 
     @abstractmethod
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
@@ -50,6 +53,11 @@ class Task(Spec):
         from taskprompt.core.meters import Means
 
         return Means(self.metrics)
+
+    @classmethod
+    def direction(cls, metric: str) -> Literal["max", "min"] | None:
+        """Which way a metric is better, by `better`; None where that does not name it."""
+        return next((way for name, way in cls.better.items() if fnmatchcase(metric, name)), None)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor | None:
         """The constant output, 1 ..., that fits m training targets best: majority class, mean depth. None: no such."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
@@ -45,8 +46,8 @@ class Shown:
     said: list[Said]
 
 
-def write_answers_page(recipe: Recipe) -> Path:
-    """Write answers.html beside the table of the recipe's first labeler; returns its path.
+def write_answers_page(recipe: Recipe, folder: Path | None = None) -> Path:
+    """Write answers.html into a folder, or beside the table of the recipe's first labeler; returns its path.
 
     Raises SpecError where the recipe has no labeler, SourceError where no table is there yet."""
     if not recipe.labelers:
@@ -54,13 +55,11 @@ def write_answers_page(recipe: Recipe) -> Path:
     tables = {n: spec for n, spec in recipe.labelers.items() if label_table.files(spec.table)}
     if not tables:
         raise SourceError("report: no labeler of the recipe has a table yet. Write them: taskprompt label RECIPE.")
+    folder = folder or Path(next(iter(tables.values())).table)
+    check_writable(folder, ELSEWHERE)
     parts = [part(recipe, name, labeler) for name, labeler in tables.items()]
     page = environment().get_template("answers.html.jinja").render(parts=parts)
-    path = Path(next(iter(tables.values())).table, "answers.html")
-    draft = path.with_suffix(".html.part")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
-    return path
+    return write(folder / "answers.html", page, ELSEWHERE)
 
 
 def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:

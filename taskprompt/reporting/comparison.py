@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from taskprompt.core.errors import SpecError
+from taskprompt.core.files import write
 from taskprompt.core.loading import validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, words
@@ -58,9 +59,9 @@ def comparison_sweep(
         raise SpecError(
             f"metric: none is given. Measured: {', '.join(known) or 'nothing'}. Give --metric real/action/top1."
         )
-    better = reading(metric.rpartition("/")[2]).better
-    if mode is None and not better:
-        raise SpecError(f"mode: the name {metric!r} does not say whether more is better. Give --mode max or min.")
+    known = loaded[0].direction(metric)
+    if mode is None and known is None:
+        raise SpecError(f"mode: the task of {metric!r} does not say which way is better. Give --mode max or min.")
     every = {} if all(r.evaluate_every for r in loaded) else {"evaluate_every": quarter(loaded)}
     return validate(
         {
@@ -68,7 +69,7 @@ def comparison_sweep(
             "overrides": {**every, **overrides},
             "search": {name: {"choice": list(v)} for name, v in {"seed": range(seeds), **(over or {})}.items()},
             "metric": metric,
-            "mode": mode or {1: "max", -1: "min"}[better],
+            "mode": mode or known,
             "searcher": "grid",
             "concurrent": concurrent,
         },
@@ -126,16 +127,14 @@ def mean(values: Sequence[float]) -> Mean | None:
 def write_comparison(run: SweepRun) -> Mapping[str, str]:
     """Write comparison.json, .md and .tex into a comparison's folder; returns name -> text of the three."""
     sweep, rows = run.sweep, run.trials()
-    entries, read = compare_rows(rows, sweep.names), reading(sweep.metric.rsplit("/", 1)[1])
+    entries, read = compare_rows(rows, sweep.names), reading(sweep.metric.rsplit("/", 1)[1], sweep.mode)
     texts = {
         "comparison.json": json.dumps(as_data(entries, sweep.metric), indent=1),
         "comparison.md": markdown(entries, read, sweep.metric),
         "comparison.tex": latex(entries, read),
     }
     for name, text in texts.items():
-        draft = run.path / f"{name}.part"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(run.path / name)
+        write(run.path / name, text)
     return texts
 
 

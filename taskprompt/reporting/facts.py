@@ -41,6 +41,8 @@ class Speed:
     @property
     def took(self) -> str:
         """All clips at the measured speed: what the run took, also where it was resumed."""
+        if not self.clips_per_s:  # a single step, which is not measured
+            return "an unknown time"
         seconds = round(self.clips / self.clips_per_s)
         hours, minutes = seconds // 3600, seconds % 3600 // 60
         if hours:
@@ -102,6 +104,16 @@ def short(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g}\u00a0{letter}"
     return f"{number:g}"
+
+
+def unmeasured(evaluation: Mapping[str, Any]) -> list[str]:
+    """A line for each task that an evaluation had no label for."""
+    return [
+        f"task {task!r} is not measured on {source!r}: no clip there has its label."
+        for source, part in evaluation["sources"].items()
+        for task, numbers in part["tasks"].items()
+        if not numbers["clips"]
+    ]
 
 
 def skips(run: Run | None, evaluation: Mapping[str, Any] | None) -> list[Skips]:

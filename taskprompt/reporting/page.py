@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from taskprompt.core.errors import SourceError
+from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import kind_of
@@ -17,17 +18,19 @@ from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.train import checkpoint
-from taskprompt.train.evaluate import evaluate
+from taskprompt.train.evaluate import evaluate, write_evaluation
 from taskprompt.train.place import Place
+from taskprompt.train.records import Evaluation, checked
 from taskprompt.train.run import Run, build_model
 
 
-def write_page(run: Run) -> Path:
-    """Write run.path/report.html: recipe, measurements, curves, predictions and skipped clips; returns its path.
+def write_page(run: Run, folder: Path | None = None) -> Path:
+    """Write report.html: recipe, measurements, curves, predictions and skipped clips; returns its path.
 
-    A run without an evaluation of its newest weights is measured first, in this process. What a run lacks (held-out
-    sources, a checkpoint, pictures) is left out; a held-out source that is gone is named with its error."""
-    recipe = run.recipe
+    folder: where to; None: the run's. A run without an evaluation of its newest weights is measured first, in this
+    process. What a run lacks (held-out sources, a checkpoint, pictures) is left out; a held-out source that is gone is
+    named with its error."""
+    recipe, folder = run.recipe, folder or run.path
     missing: list[str] = []
     evaluation, pictures = None, []
     if checkpoint.latest(run.checkpoints) is None:
@@ -37,23 +40,25 @@ def write_page(run: Run) -> Path:
     else:
         device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
         try:
-            evaluation = current_evaluation(run, Place(device=device))
+            evaluation = current_evaluation(run, Place(device=device), folder)
             pictures = strips(run.model().to(device), recipe, device)
         except SourceError as error:
             missing.append(f"A held-out source could not be read. {error}")
     page = environment().get_template("page.html.jinja").render(context(run, recipe, evaluation, pictures, missing))
-    draft = run.page.with_suffix(".html.part")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(run.page)
-    return run.page
+    return write(folder / "report.html", page, ELSEWHERE)
 
 
-def current_evaluation(run: Run, place: Place) -> dict[str, Any]:
-    """evaluation.json of the run's newest weights; measured now where it is missing or of older ones."""
-    found = run.read("evaluation.json")
-    if found is None or found["checkpoint"] != run.checkpoint().name:
-        evaluate(run, place)
-        found = run.read("evaluation.json")
+def current_evaluation(run: Run, place: Place, folder: Path) -> dict[str, Any]:
+    """evaluation.json of the run's newest weights; measured now where it is missing, damaged or of older ones."""
+    for path in (folder / "evaluation.json", run.path / "evaluation.json"):
+        try:
+            found = checked(path.read_bytes(), Evaluation)
+        except (OSError, ValueError):
+            continue
+        if found["checkpoint"] == run.checkpoint().name:
+            return found
+    found = evaluate(run, place)
+    write_evaluation(found, folder)
     return found
 
 
@@ -68,7 +73,7 @@ def context(
 ) -> dict[str, Any]:
     """All that the template shows."""
     steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
-    sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out)
+    sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out, recipe.direction)
     every, kept = facts.parameters(build_model(recipe), recipe.learned())
     lines = evaluation_lines(evaluation) if evaluation else []
     return {
@@ -95,7 +100,8 @@ def context(
         "strips": {source: list(group) for source, group in groupby(pictures, lambda s: s.source)},
         "skips": facts.skips(run, evaluation),
         "versions": facts.versions(),
-        "missing": missing,
+        "missing": [*missing, *(facts.unmeasured(evaluation) if evaluation else [])],
+        "warnings": [f"Step {w['step']}: {w['text']}" for w in run.lines("warnings.jsonl")],
     }
 
 

@@ -4,7 +4,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from taskprompt.reporting.tables import reading
+from taskprompt.reporting.tables import Mode, reading
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#14b8a6", "#ec4899", "#84cc16")  # on light and dark
 GREY = "#8a8f98"  # axes and ticks, on light and dark
@@ -79,8 +79,10 @@ def rate_panel(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
     return [Panel("learning rate", to_svg(figure, "learning rate over steps"), f"{values.max():.2g} at its peak")]
 
 
-def held_out_panels(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """held_out.jsonl -> a panel a task and metric that was measured twice or more, a line a source."""
+def held_out_panels(records: Sequence[Mapping[str, Any]], direction: Callable[[str], Mode]) -> list[Panel]:
+    """held_out.jsonl -> a panel a task and metric that was measured twice or more, a line a source.
+
+    direction: source/task/metric -> which way is better."""
     keys = dict.fromkeys(k for r in records for k in r if k.count("/") >= 2)
     groups: dict[tuple[str, str], list[str]] = {}
     for key in keys:
@@ -89,7 +91,7 @@ def held_out_panels(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
     sources = list(dict.fromkeys(k.rsplit("/", 2)[0] for k in keys))
     panels, seen = [], set()
     for (task, metric), members in groups.items():
-        read = reading(metric)
+        read = reading(metric, direction(members[0]))
         figure, axes = panel_axes()
         longest = 0
         for key in members:

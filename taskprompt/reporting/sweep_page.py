@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting import facts, sweep_plots
 from taskprompt.reporting.comparison import cells, compare_rows, is_comparison
@@ -13,13 +14,14 @@ from taskprompt.train.sweep_run import SweepRun, TrialRow, best, result
 CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> its look
 
 
-def write_sweep_page(run: SweepRun) -> Path:
-    """Write run.path/report.html: trials, what they reached and how, and which fields mattered; returns its path."""
+def write_sweep_page(run: SweepRun, folder: Path | None = None) -> Path:
+    """Write report.html: trials, what they reached and how, and which fields mattered; returns its path.
+
+    folder: where to; None: the sweep's."""
+    folder = folder or run.path
+    check_writable(folder, ELSEWHERE)
     page = environment().get_template("sweep.html.jinja").render(context(run))
-    draft = run.page.with_suffix(".html.part")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(run.page)
-    return run.page
+    return write(folder / "report.html", page, ELSEWHERE)
 
 
 def context(run: SweepRun) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def context(run: SweepRun) -> dict[str, Any]:
     found, importance = best(rows, sweep), sweep_plots.importances(rows, sweep)
     measured = any(r.measured for r in rows)
     panels = [sweep_plots.reached_panel(rows, sweep), sweep_plots.curves_panel(rows, found, sweep)] if measured else []
-    read = reading(sweep.metric.rsplit("/", 1)[1])
+    read = reading(sweep.metric.rsplit("/", 1)[1], sweep.mode)
     return {
         "name": run.path.name,
         "sweep": sweep,
@@ -61,7 +63,7 @@ def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
 
 def line(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
     """One trial, ready to print."""
-    read, facts = reading(sweep.metric.rsplit("/", 1)[1]), result(row, sweep)
+    read, facts = reading(sweep.metric.rsplit("/", 1)[1], sweep.mode), result(row, sweep)
     top = facts["best"]
     return {
         "name": row.name,

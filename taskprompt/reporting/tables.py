@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["better", "even", "worse", ""]
+Mode = Literal["max", "min"] | None  # which way is better; None: unknown
 
-# Metrics that are shares in 0..1, shown in percent, higher is better: pattern of the name -> what the page calls it.
+# Metrics that are shares in 0..1, shown in percent: pattern of the name -> what the page calls it. Which way is better
+# is not read from names: the task says it.
 SHARES = {
     r"top(\d+)": r"top-\1",
     r"delta1": "δ < 1.25",
@@ -18,7 +20,7 @@ SHARES = {
     r"pixel_accuracy": "pixel accuracy",
     r"(mIoU|IoU|m?AP\d*|AR\d*|accuracy|precision|recall|F1)": r"\1",
 }
-# Metrics where lower is better; the unit is the end of the name.
+# Errors; the unit is the end of the name.
 ERRORS = {
     r"(AbsRel|SqRel|RMSE|MSE|MAE|MPJPE|EPE)": r"\1",
     r"PA_MPJPE": "PA-MPJPE",
@@ -88,24 +90,24 @@ class Line:
     verdict: Verdict
 
 
-def reading(metric: str) -> Reading:
-    """The reading of a metric's name.
+def reading(metric: str, mode: Mode = None) -> Reading:
+    """The reading of a metric's name; mode: which way is better, as the task or the sweep says.
 
-    A known name gives its direction, and a name of the form `<known error>_<unit>` its unit. Of any other name nothing
-    is said but the unit: whether higher is better cannot be guessed. `_image` at the end: a mean over single frames."""
+    `_image` at the end of a name: a mean over single frames."""
+    better = {"max": 1, "min": -1, None: 0}[mode]
     stem = metric.removesuffix("_image")
     frames = ", by frame" if stem != metric else ""
     for pattern, name in SHARES.items():
         if found := re.fullmatch(pattern, stem):
-            return Reading(found.expand(name) + frames, "%", 1)
+            return Reading(found.expand(name) + frames, "%", better)
     head, _, tail = stem.rpartition("_")
     unit = UNITS.get(tail, "") if head else ""
     name = head if unit else stem
     for pattern, known in ERRORS.items():
         angle = pattern.startswith("(mean")
         if (found := re.fullmatch(pattern, name)) and (not angle or unit == "°"):
-            return Reading(found.expand(known) + frames, unit, -1)
-    return Reading(name.replace("_", " ") + frames, unit, 0)
+            return Reading(found.expand(known) + frames, unit, better)
+    return Reading(name.replace("_", " ") + frames, unit, better)
 
 
 def verdict(better: int, value: float, interval: Any, trivial: float) -> Verdict:
@@ -127,9 +129,10 @@ def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
     for source, part in result["sources"].items():
         for task, numbers in part["tasks"].items():
             for metric, value in numbers.get("metrics", {}).items():
-                interval = numbers["interval"].get(metric)
-                trivial = numbers["trivial"].get(metric, math.nan)
-                r = reading(metric)
+                interval = numbers.get("interval", {}).get(metric)
+                trivials = numbers.get("trivial", {})
+                trivial = trivials.get(metric, math.nan)
+                r = reading(metric, numbers.get("better", {}).get(metric))
                 found.append(
                     Line(
                         source=source,
@@ -138,8 +141,8 @@ def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
                         reading=r,
                         value=r.text(value),
                         interval=r.range(interval),
-                        trivial=r.text(trivial) if numbers["trivial"] else "",
-                        guess=GUESSES.get(numbers["kind"], "best constant") if numbers["trivial"] else "",
+                        trivial=r.text(trivial) if trivials else "",
+                        guess=GUESSES.get(numbers["kind"], "best constant") if trivials else "",
                         verdict=verdict(r.better, value, interval, trivial),
                     )
                 )

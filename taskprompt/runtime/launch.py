@@ -21,14 +21,15 @@ from taskprompt.train.folder import logged
 from taskprompt.train.parallel import shard
 from taskprompt.train.place import Place
 from taskprompt.train.run import Run
+from taskprompt.train.stop import interruptible
 
 Watch = Callable[[dict[str, Any]], None]
 SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by
 GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
 
 
-def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> None:
-    """Run 'module:function', called with (run, place), on every worker that the recipe asks for.
+def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> Any:
+    """Run 'module:function', called with (run, place), on every worker that the recipe asks for; what it returned.
 
     Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
     processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
@@ -44,8 +45,8 @@ def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> No
             settle = SETTLE_SECONDS
             more = {n for n in counts if n > workers} - tried  # asked for once each, in case they then do not fit
             try:
-                if _run(ray, job, run, recipe, workers, more, watch):
-                    return
+                if (result := _run(ray, job, run, recipe, workers, more, watch)) is not False:
+                    return result
                 tried |= more
                 watch({"grows": workers})
             except Exception as error:
@@ -58,15 +59,23 @@ def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> No
                 left, tried = left - 1, set()
 
 
-def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], watch: Watch) -> bool:
-    """One go at the job; False where it stopped before its end, as asked."""
+def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], watch: Watch) -> Any:
+    """One go at the job: what it returned; False where it stopped before its end, as asked."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
+
+    class Trainer(TorchTrainer):
+        """Leaves signals to us: Ray's own handler for SIGINT, which stays when the training has ended, hides them."""
+
+        controller = None
+
+        def _register_sigint_handler(self, controller):
+            self.controller = controller
 
     r = recipe.runtime
     board = make_board(ray)
     files, folder = (run.copy.fs, f"{run.copy.root}/ray") if run.copy else (LocalFileSystem(), str(run.path / "ray"))
-    trainer = TorchTrainer(
+    trainer = Trainer(
         worker,
         train_loop_config={
             "job": job,
@@ -91,10 +100,14 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
     )
     seen = watching(ray, board, watch, partial(has_room_for_more, ray, recipe, workers, more))
     try:
-        with seen:
-            return trainer.fit().return_value is not False
+        with seen, interruptible():  # Ray has set handlers of its own when it was started
+            return trainer.fit().return_value
     except Exception:
         release(seen.group)
+        raise
+    except KeyboardInterrupt:
+        if trainer.controller is not None:  # or it would go on where Ray was running before us
+            ray.kill(trainer.controller)
         raise
     finally:  # Ray Train's own notes; nothing of a run is in them
         with suppress(OSError):

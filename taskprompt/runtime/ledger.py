@@ -82,8 +82,8 @@ class Ledger:
                 continue
             # A checkpoint goes with every evaluation, so that a trial goes on from where its sweep knows it.
             recipe = recipe.model_copy(update={"save_every": recipe.evaluate_every})
-            Run.start(self.run.run(row).path, recipe, resume=True)
-            return row
+            with Run.start(self.run.run(row).path, recipe, resume=True):
+                return row
         return None
 
     def _begin(self) -> TrialRow:

@@ -17,6 +17,7 @@ from taskprompt.core.errors import JobError, RecipeError
 from taskprompt.core.loading import read, validate
 from taskprompt.core.recipe import Recipe
 from taskprompt.runtime.package import RECIPE, START, write_package
+from taskprompt.train.folder import check_one
 from taskprompt.train.run import check_fits
 
 STOP_SECONDS = 60  # that a job may take to end
@@ -108,6 +109,7 @@ def submit(
     Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
     from taskprompt.runtime.dashboard import check_address
 
+    check_one(resume, fresh)
     address, place = check_address(address), check_place(out)
     data, name = checked(recipe, overrides)
     words = [START, "fit", RECIPE, "--out", place, "--cluster", "auto", *["--resume"] * resume, *["--fresh"] * fresh]

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -115,6 +116,7 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
             verbose=0,
         ),
     )
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # which Tune ends its trials for
     try:
         tuner.fit()
     finally:  # Tune's own notes; nothing of a sweep is in them

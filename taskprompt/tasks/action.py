@@ -20,6 +20,7 @@ SURE = 20.0  # a logit so far above 0 that its class has all the probability
 class Action(Task):
     """One class a clip, by cross-entropy on the summary (PViT eq. 8) or the patches (FTP). Output: m classes."""
 
+    better = {"top*": "max"}
     layout = {"index": Array("", "int64")}
     mixes = True
     prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does

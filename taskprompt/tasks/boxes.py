@@ -27,6 +27,7 @@ class Boxes(Task):
     The last is not in the paper, whose clips all show the same number of objects; where the number varies, a box
     needs a score. Slots without an object count in that score's loss alone."""
 
+    better = {"mean_IoU": "max", "AP50": "max"}
     layout = {"boxes": Array("frames slots 4"), "seen": Array("frames slots")}  # cx cy w h in 0..1; 1 or 0
     slots: int = Field(default=4, ge=1, le=10_000)  # boxes a frame; objects beyond them are left out
     match: Literal["order", "hungarian"] = "order"  # slot i is the label's object i; or the cheapest pairing of a frame

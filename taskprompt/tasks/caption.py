@@ -24,6 +24,7 @@ class Caption(Task):
     The label is what a text tower made of a caption: {text: str, vectors: n width}, n = 1 where it is pooled. Equal
     captions are positives of each other. The logits' factor, which is learned, is the length of the output."""
 
+    better = {"cosine": "max", "t2v_R*": "max", "v2t_R*": "max"}
     compares = True
     layout = {"vectors": Array("context width"), "length": Array("", "int64"), "text": Array("", "int64")}
     width: int = Field(default=512, ge=1, le=65_536)  # of the text tower's embeddings

@@ -20,6 +20,7 @@ class Depth(Task):
     The target is clipped at `far`. So is the prediction, but only where the target lies there: clipped everywhere, a
     prediction beyond `far` would never learn that its pixel is near. Unknown pixels count nowhere."""
 
+    better = {"AbsRel*": "min", "RMSE_m*": "min", "delta1*": "max"}
     layout = {"depth": Array("frames height width")}  # metres, at most `far`; NaN where unknown
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
     width: int = Field(default=28, ge=1, le=16_384)  # of the map

@@ -22,6 +22,7 @@ class Normal(Task):
     The axes are the camera's (x right, y down, z forward), where the paper has the world's: nothing in a clip tells
     the world's axes, and a mirror image only negates x here. Unknown pixels count nowhere."""
 
+    better = {"mean_deg": "min", "median_deg": "min", "within_*_deg": "max"}
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
     height: int = Field(
         default=28, ge=1, le=16_384

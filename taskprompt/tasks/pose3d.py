@@ -43,6 +43,7 @@ class Pose3d(Task):
     They are relative to the pelvis (joint 0), in camera axes: x right, y down, z forward. A joint without a label
     counts nowhere, nor does a frame whose pelvis has none."""
 
+    better = {"MPJPE_mm": "min", "PA_MPJPE_mm": "min"}
     layout = {"joints": Array("frames 25 3")}  # metres from the pelvis, NaN where unknown
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the prompt
 

@@ -23,6 +23,7 @@ class Segmentation(Task):
 
     Pixels of class 255 have no label and count nowhere."""
 
+    better = {"mIoU": "max", "pixel_accuracy": "max"}
     layout = {"index": Array("frames height width", "uint8")}
     classes: Classes  # names, the path of a text file with one a line, or how many
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel

@@ -131,7 +131,9 @@ def _constants(task: Task, output: Tensor, target: Target) -> list[Tensor]:
 
 
 def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
-    """No other output has a lower loss, and every metric of every other lies on one side of the perfect one's."""
+    """No other output has a lower loss, and every metric of every other lies on the worse side of the perfect one's.
+
+    Which side that is, `better` says; of a metric that it does not name, all have to lie on one side."""
     perfect = task.perfect(target)
     if perfect is None:
         return
@@ -141,9 +143,9 @@ def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
         assert (task.loss(other, target) >= best - 1e-4).all(), "another output has a lower loss than the perfect one"
     for name, value in task.metrics(perfect, target).items():
         gaps = torch.stack([task.metrics(o, target)[name] - value for o in others]).nan_to_num()
-        assert (gaps >= -1e-4).all() or (gaps <= 1e-4).all(), (
-            f"{name} of another output is better than the perfect one's"
-        )
+        sides = {"min": (gaps >= -1e-4).all(), "max": (gaps <= 1e-4).all()}
+        way = task.direction(name)
+        assert sides[way] if way else any(sides.values()), f"{name} of another output is better than the perfect one's"
 
 
 def _check_meter(task: Task, output: Tensor, target: Target) -> None:

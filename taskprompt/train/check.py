@@ -27,10 +27,7 @@ class Checked:
 
     def text(self, full: bool = False) -> str:
         """For people: ok and the summary. full: the recipe with every default, as yaml, the rest as comments."""
-        r = self.recipe
-        report = (
-            self.weights.text().splitlines() if self.weights else [f"pixels {pixels(r.backbone, r.normalization())}"]
-        )
+        report = self.weights.text().splitlines() if self.weights else []
         if full:
             return dump(self.recipe) + "".join(f"# {line}\n" for line in (*report, *self.data))
         return "\n".join([f"ok: {self.where}", *self.summary(), *report, *self.data]) + "\n"
@@ -51,7 +48,7 @@ class Checked:
             "clip": f"{clip.frames} frames of {clip.height} x {clip.width}, {spread}",
             "sources": _some(sources, 4, "; "),
             "held out": _some(held, 4, "; ") or "none",
-            "backbone": f"{kind_of(type(r.backbone))}, {encoder} parameters",
+            "backbone": f"{kind_of(type(r.backbone))}, {encoder} parameters, {pixels(r.backbone, r.normalization())}",
             "weights": r.weights.path if r.weights else "none: from scratch",
             "prompter": f"{kind_of(type(r.prompter))}, {prompter} parameters",
             "tasks": f"{_some(tasks, 8)}; heads of {heads} parameters",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import TaskPromptError, nearest, told
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe
+from taskprompt.core.recipe import Best, Recipe
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.train.optim import freeze, make_optimizer
@@ -70,16 +70,24 @@ def best_problems(recipe: Recipe) -> Iterator[str]:
     if recipe.best and recipe.best.metric.count("/") == 2:
         source, task, _ = recipe.best.metric.split("/")
         if source in recipe.held_out and task in recipe.tasks:
-            yield from unmeasured("best.metric", recipe, recipe.best.metric)
+            yield from unmeasured("best.metric", recipe, recipe.best.metric) or no_direction(recipe, recipe.best)
 
 
-def unmeasured(where: str, recipe: Recipe, metric: str) -> Iterator[str]:
+def unmeasured(where: str, recipe: Recipe, metric: str) -> list[str]:
     """The problem of a metric source/task/metric whose task is known, but measures nothing of that name."""
     source, task, name = metric.split("/", 2)
     known = metric_names(recipe.tasks[task], recipe.dims())
-    if known is not None and name not in known:
-        full = [f"{source}/{task}/{n}" for n in known]
-        yield f"{where}: {task!r} measures no {name!r}{nearest(metric, full)} Measured: {', '.join(full)}."
+    if known is None or name in known:
+        return []
+    full = [f"{source}/{task}/{n}" for n in known]
+    return [f"{where}: {task!r} measures no {name!r}{nearest(metric, full)} Measured: {', '.join(full)}."]
+
+
+def no_direction(recipe: Recipe, best: Best) -> list[str]:
+    """The problem of a `best` for which neither its task nor its mode says which way is better."""
+    if best.mode is not None or recipe.direction(best.metric) is not None:
+        return []
+    return [f"best.mode: nothing says which way {best.metric!r} is better. Set mode to max or min."]
 
 
 def metric_names(task: Task, dims: Dims) -> tuple[str, ...] | None:

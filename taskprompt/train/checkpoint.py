@@ -2,22 +2,26 @@
 
 import json
 import math
-import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.core.recipe import Best
+from taskprompt.core.files import flush
+from taskprompt.core.recipe import Best, Recipe
 from taskprompt.train.parallel import part_like, whole
+from taskprompt.train.records import State, checked
 
+ANOTHER = "Use another checkpoint."
 NAME = re.compile(r"step-(\d{8})$")
 
 
@@ -35,33 +39,40 @@ def save(
     It is written under another name, flushed, and renamed: a reader never sees half of one. Raises CheckpointError
     where it cannot be written; what was there before stays."""
     final = folder / f"step-{step:08d}"
-    draft = folder / f".{final.name}.{os.getpid()}"
+    draft = folder / f".{final.name}.{uuid.uuid4().hex}"
     try:
         draft.mkdir(parents=True)
         for name, group in tensors.items():
             save_file(
                 {k: v.detach().cpu().contiguous().clone() for k, v in group.items()}, draft / f"{name}.safetensors"
             )
-        (draft / "state.json").write_text(json.dumps(state, indent=1))
+        (draft / "state.json").write_text(json.dumps({**state, "groups": list(tensors)}, indent=1))
         for file in draft.iterdir():
-            _flush(file)
+            flush(file)
         if final.exists():  # a resumed run that passes the same step again
             shutil.rmtree(final)
         draft.rename(final)
-        _flush(folder)
+        flush(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
         last = latest(folder)
         raise CheckpointError(
             f"{final}: cannot be written: {error}. Free some room or choose another place, then go on with --resume"
             f"{f' from {last.name}' if last else ''}."
         ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     found = complete(folder)
-    kept = {*found[-keep:], *(ranked(found, best.mode)[: best.keep] if best else ())}
+    kept = {*found[-keep:], *(ranked(found, best)[: best.keep] if best else ())}
     for old in found:
         if old not in kept:
             shutil.rmtree(old)
     return final
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the halves of checkpoints that killed processes left. For who holds the run's folder."""
+    for draft in folder.glob(".step-*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def complete(folder: Path) -> list[Path]:
@@ -69,10 +80,16 @@ def complete(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step-*") if NAME.match(p.name)) if folder.is_dir() else []
 
 
-def ranked(paths: Iterable[Path], mode: str) -> list[Path]:
-    """The checkpoints that have a score, best first; of equals the earlier."""
-    scores = {p: float(s) for p in paths if (s := read_state(p).get("score")) is not None and math.isfinite(s)}
-    return sorted(scores, key=lambda p: scores[p] if mode == "min" else -scores[p])
+def ranked(paths: Iterable[Path], best: Best) -> list[Path]:
+    """The checkpoints with a score by this metric, best first; of equals the earlier. Damaged ones are left out."""
+    scores: dict[Path, float] = {}
+    for path in paths:
+        with suppress(CheckpointError):
+            state = read_state(path)
+            score = state.get("score")
+            if state.get("metric") == best.metric and score is not None and math.isfinite(score):
+                scores[path] = float(score)
+    return sorted(scores, key=lambda p: scores[p] if best.mode == "min" else -scores[p])
 
 
 def latest(folder: Path) -> Path | None:
@@ -80,12 +97,32 @@ def latest(folder: Path) -> Path | None:
     return (complete(folder) or [None])[-1]
 
 
+def check(path: Path, recipe: Recipe) -> None:
+    """Is a checkpoint whole, and of this recipe, as far as this is seen without reading the tensors?
+
+    Raises CheckpointError."""
+    state, planned = read_state(path), sum(stage.steps for stage in recipe.stages)
+    total, groups = state["total"], state.get("groups") or ["model"]
+    if f"step-{total:08d}" != path.name or total > planned:
+        raise CheckpointError(f"{path}: state.json says step {total} of {planned}. {ANOTHER}")
+    if (sources := state.get("sources", {}).keys()) != recipe.sources.keys():
+        wanted = ", ".join(recipe.sources)
+        raise CheckpointError(f"{path}: state.json is of the sources {', '.join(sources)}, not {wanted}. {ANOTHER}")
+    for name in groups:
+        file = path / f"{name}.safetensors"
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{file}: cannot be read: {error}. {ANOTHER}") from None
+
+
 def read_state(path: Path) -> dict[str, Any]:
-    """state.json of a checkpoint."""
+    """state.json of a checkpoint. Raises CheckpointError where it holds anything else."""
     try:
-        return json.loads((path / "state.json").read_text())
+        return checked((path / "state.json").read_bytes(), State)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: state.json cannot be read: {error}. Use another checkpoint.") from None
+        raise CheckpointError(f"{path}: state.json cannot be read: {error}. {ANOTHER}") from None
 
 
 def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
@@ -93,7 +130,7 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
     try:
         return load_file(path / f"{name}.safetensors")
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}/{name}.safetensors cannot be read: {error}. Use another checkpoint.") from None
+        raise CheckpointError(f"{path}/{name}.safetensors cannot be read: {error}. {ANOTHER}") from None
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -101,6 +138,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in tensors] + [f"unknown {k}" for k in tensors if k not in own]
     for k in own.keys() & tensors.keys():
+        if own[k].dtype != tensors[k].dtype:
+            problems.append(f"{k} is {tensors[k].dtype}, the model has {own[k].dtype}")
         if own[k].shape != tensors[k].shape:
             problems.append(f"{k} is {tuple(tensors[k].shape)}, the model wants {tuple(own[k].shape)}")
     if problems:
@@ -120,22 +159,27 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Any, str], tensors: Mapping[str, Tensor]) -> None:
-    """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU."""
+    """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU.
+
+    Raises CheckpointError where it is the state of another optimizer or of other parameters."""
     by_name = {name: p for p, name in names.items()}
+    wanted = {"momentum_buffer"} if isinstance(optimizer, torch.optim.SGD) else {"step", "exp_avg", "exp_avg_sq"}
     for key, value in tensors.items():
-        name, entry = key.rsplit("|", 1)
+        name, _, entry = key.rpartition("|")
         if name not in by_name:
             raise CheckpointError(
                 f"optimizer state of {name!r} has no parameter here. Use the recipe that it was made with."
             )
         parameter = by_name[name]
+        if entry not in wanted or (entry != "step" and value.shape != parameter.shape):
+            raise CheckpointError(
+                f"optimizer state of {name!r}: found {entry}, {tuple(value.shape)}; {type(optimizer).__name__} has "
+                f"{', '.join(sorted(wanted))}, {tuple(parameter.shape)}. Use the recipe that it was made with."
+            )
         moved = value if entry == "step" else part_like(value.to(parameter.device), parameter)
         optimizer.state[parameter][entry] = moved.clone()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    for parameter, state in optimizer.state.items():
+        if state.keys() != wanted:
+            raise CheckpointError(
+                f"optimizer state of {names[parameter]!r} lacks {', '.join(sorted(wanted - state.keys()))}. {ANOTHER}"
+            )

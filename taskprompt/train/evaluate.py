@@ -1,7 +1,9 @@
 """Evaluation: metrics of every learned task on the held-out sources that give its label, and a trivial predictor's."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.batch import collate
+from taskprompt.core.errors import WriteError
+from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
@@ -87,11 +91,11 @@ def compute(meter) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def evaluate(run: Run, place: Place) -> None:
-    """Measure a run's weights on all its held-out sources and write its evaluation.json.
+def evaluate(run: Run, place: Place) -> dict[str, Any]:
+    """Measure a run's weights on all its held-out sources: what evaluation.json holds, the same on every worker.
 
-    For every source and task: clips, metrics, the 95 % interval of those that are means over clips, and the
-    metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
+    For every source and task: clips, metrics, which way each is better, the 95 % interval of those that are means over
+    clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
     recipe = run.recipe
     model = run.model().to(place.device)
     constants = trivial_outputs(recipe, place)
@@ -116,9 +120,16 @@ def evaluate(run: Run, place: Place) -> None:
                 n: task_report(n, reader.tasks[n], meters[n], values[n], clips[n], n in constants) for n in reader.tasks
             },
         }
-    if place.rank == 0:
-        run.write("evaluation.json", result)
-        run.push()
+    return result
+
+
+def write_evaluation(result: Mapping[str, Any], folder: Path) -> None:
+    """Write evaluation.json. Raises WriteError, with what was measured as its `result`."""
+    try:
+        write(folder / "evaluation.json", json.dumps(result, indent=1), ELSEWHERE)
+    except WriteError as error:
+        error.result = result
+        raise
 
 
 def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: bool) -> dict[str, Any]:
@@ -136,6 +147,7 @@ def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: 
         "kind": type(task).__name__,
         "clips": total,
         "metrics": measured,
+        "better": {m: way for m in measured if (way := task.direction(m))},
         "interval": {m: interval(np.asarray(v)) for m, v in joined.items() if is_mean(v, measured.get(m, math.nan))},
         "trivial": compute(meters[1]) if has_trivial else {},
     }

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
-from taskprompt.core.errors import TaskError, TaskPromptError
+from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.train import checkpoint, collective
 from taskprompt.train.average import Average
+from taskprompt.train.board import Board
 from taskprompt.train.compiled import compiler_told
 from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.feed import Feed
@@ -23,8 +23,10 @@ from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.parallel import is_sharded, whole
 from taskprompt.train.place import Place
+from taskprompt.train.resume import position
 from taskprompt.train.run import Run, build_model
-from taskprompt.train.specimen import save_batch
+from taskprompt.train.specimen import saved_with
+from taskprompt.train.unlabelled import Unlabelled
 from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")
@@ -49,15 +51,17 @@ class Job:
         self.model: MultiTaskModel = build_model(recipe).to(place.device)
         self.feed = Feed(recipe, place)
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every or recipe.best else {}
-        self.listed: set[tuple[str, str]] = set()  # skipped samples that the run's list has
         self.recorded: list[dict] = []  # this worker's clips of the steps since the last checkpoint
         self.stage_index = self.step_in_stage = self.total = 0
         self.restored: Path | None = None
         if checkpoint.latest(run.checkpoints) is not None:
             self._restore(run.newest())
-        elif recipe.weights is not None:
+        if place.rank == 0:
+            run.cut(self.total)
+        self.listed = {(r["source"], r["key"]) for r in run.lines("skipped.jsonl")}
+        if self.restored is None and recipe.weights is not None:
             self._start_from_weights()
-        self.board = SummaryWriter(run.path / "tensorboard", purge_step=self.total + 1) if place.rank == 0 else None
+        self.board = Board(run.path / "tensorboard", self.total + 1) if place.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
         log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
 
@@ -74,6 +78,8 @@ class Job:
         self.stage_index = index
         trainee = self.trainee(stage)
         tasks = {n: self.recipe.tasks[n] for n in self.recipe.stage_tasks(stage)}
+        before = self.run.lines("metrics.jsonl")[self.total - self.step_in_stage :]
+        unlabelled = Unlabelled(self.recipe, index, self.feed.readers, before)
         batches = self.feed.batches(stage, tasks)
         options = {"device": self.place.device, "precision": self.recipe.runtime.precision}
         options |= {"seed": self.recipe.seed + index, "before": self.total - self.step_in_stage}
@@ -82,6 +88,8 @@ class Job:
                 self.step_in_stage, self.total = step.number, self.total + 1
                 last = step.number == stage.steps
                 self.note(step, stage)
+                for text in unlabelled.step(n for n, v in step.losses.items() if v == v):
+                    self.warn(text)
                 if step.number == 1 or last:
                     log.info("step %d: %.1f s since the job began", self.total, time.monotonic() - self.started)
                 score = None
@@ -89,10 +97,11 @@ class Job:
                     score = self._evaluate(trainee)
                 if due(self.recipe.save_every, self.total, last) or (score is not None and self.recipe.best):
                     self._save(trainee, last, score)
-                    if self._asked_to_stop() and not (last and index + 1 == len(self.recipe.stages)):
+                    asked = collective.gather(self.place.rank == 0 and self.place.stop())[0]
+                    if asked and not (last and index + 1 == len(self.recipe.stages)):
                         return False
         except NotFinite as error:
-            raise self._with_specimen(error) from None
+            raise saved_with(error, self.run, self.total + 1, self.place.rank) from None
         self.step_in_stage = 0
         return True
 
@@ -102,12 +111,11 @@ class Job:
         if is_sharded(self.model):  # what a shard trains is settled when it is made
             self.model = self._plain_copy(self.model_state())
         freeze(self.model, stage, recipe.stage_tasks(stage))
-        self.model.keeper = None
-        if stage.features:
-            self.model.keeper = Keeper(stage.features, recipe.backbone, recipe.clip, self.model.encoder)
-        self.model.encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
+        encoder = self.model.encoder
+        self.model.keeper = Keeper(stage.features, recipe.backbone, recipe.clip, encoder) if stage.features else None
+        encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
         if recipe.runtime.compile:
-            self.model.encoder.compile()
+            encoder.compile()
         wrapped = place.wrap(self.model)
         balance = recipe.balancer.build(recipe.tasks).to(place.device)
         named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in balance.named_parameters())]
@@ -119,7 +127,7 @@ class Job:
             checkpoint.load_weights(balance, checkpoint.read_tensors(self.restored, "balance"), str(self.restored))
             if average is not None:
                 average.load(checkpoint.read_tensors(self.restored, "ema"))
-        shared = tuple(p for p in self.model.encoder.parameters() if p.requires_grad)
+        shared = tuple(p for p in encoder.parameters() if p.requires_grad)
         return Trainee(wrapped, balance, optimizer, shared, average)
 
     def model_state(self) -> dict[str, Tensor]:
@@ -153,6 +161,13 @@ class Job:
         left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
         self.place.notify(record | {"left": left, "steps_per_s": (self.steps - 1) / seconds})
 
+    def warn(self, text: str) -> None:
+        """Tell a person of what training went on in spite of: in the log, the run's warnings.jsonl, and now."""
+        if self.place.rank == 0:
+            log.warning("step %d: %s", self.total, text)
+            self.run.append("warnings.jsonl", {"step": self.total, "text": text})
+            self.place.notify({"step": self.total, "told": text})
+
     def _evaluate(self, trainee: Trainee) -> float | None:
         """Measure the held-out sources; the score of `best`, if the recipe asks for one."""
         model: nn.Module = self.model
@@ -181,7 +196,8 @@ class Job:
         tensors = {"model": self.model_state(), "balance": trainee.balance.state_dict()}
         if trainee.average is not None:
             tensors["ema"] = trainee.average.state(self.model)
-        if not stage_done:
+        # A stage that has ended needs its optimizer no more, unless it is the last, which may be given more steps.
+        if not stage_done or self.stage_index + 1 == len(self.recipe.stages):
             tensors["optimizer"] = checkpoint.optimizer_tensors(trainee.optimizer, {p: n for n, p in named})
         sources = self.feed.state()
         everyone = collective.gather((self.feed.skipped(), self.recorded))
@@ -192,28 +208,14 @@ class Job:
         for parts in zip(*(recorded for _, recorded in everyone), strict=True):
             clips = {n: [k for part in parts for k in part["clips"][n]] for n in parts[0]["clips"]}
             self.run.append("clips.jsonl", {"step": parts[0]["step"], "clips": clips})
-        stage, step = (self.stage_index + 1, 0) if stage_done else (self.stage_index, self.step_in_stage)
-        state = {"stage": stage, "step_in_stage": step, "total": self.total, "sources": sources, "score": score}
-        saved = checkpoint.save(self.run.checkpoints, self.total, tensors, state, self.recipe.keep, self.recipe.best)
+        best = self.recipe.ranking()
+        state = {"total": self.total, "sources": sources, "score": score, "metric": best.metric if best else ""}
+        saved = checkpoint.save(self.run.checkpoints, self.total, tensors, state, self.recipe.keep, best)
         log.info("step %d: saved %s", self.total, saved.name)
         if self.board:
             self.board.flush()
         self.run.push()
         self.place.notify({"step": self.total, "saved": saved.name})
-
-    def _asked_to_stop(self) -> bool:
-        return collective.gather(self.place.rank == 0 and self.place.stop())[0]
-
-    def _with_specimen(self, error: NotFinite) -> TaskError:
-        """The error with the place of the batches that made it, which are saved for looking at."""
-        files = []
-        for i, batch in enumerate(error.batches):
-            name = f"not_finite/step-{self.total + 1:08d}-worker-{self.place.rank}-{i}.safetensors"
-            save_batch(batch, self.run.path / name)
-            files.append(name)
-        self.run.push_files(files)
-        everyone = [f for part in collective.gather(files) for f in part]
-        return TaskError(f"{error} Saved, to be read by taskprompt.load_batch: {self.run.place}/{everyone[0]}.")
 
     def _list_skipped(self, everyone: list[dict[str, dict[str, str]]]) -> None:
         for skipped in everyone:
@@ -234,14 +236,12 @@ class Job:
 
     def _restore(self, path: Path) -> None:
         self.restored = path
+        checkpoint.check(path, self.recipe)
         state = checkpoint.read_state(path)
         checkpoint.load_weights(self.model, checkpoint.read_tensors(path, "model"), str(path))
-        self.stage_index, self.step_in_stage, self.total = state["stage"], state["step_in_stage"], state["total"]
+        self.total = state["total"]
+        self.stage_index, self.step_in_stage = position(self.recipe.stages, self.total)
         self.feed.restore(state["sources"])
-        self.listed = {(r["source"], r["key"]) for r in self.run.lines("skipped.jsonl")}
-        if self.place.rank == 0:
-            for name in ("metrics.jsonl", "held_out.jsonl", "clips.jsonl"):
-                self.run.cut(name, self.total)
         log.info("resumed %s at step %d", path.name, self.total)
 
 

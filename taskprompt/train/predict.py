@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.files import replacing, write, writing
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
@@ -31,7 +31,7 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     holds: clip, run, checkpoint, times (seconds of the frames seen), answers (task -> Task.answer, for tasks that have
     one) and files (what -> path).
 
-    Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, TaskPromptError
+    Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, WriteError
     where the results cannot be written."""
     recipe = run.recipe
     sample = middle_clip(recipe, clip)
@@ -39,7 +39,7 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     folder = clip.absolute().parent if out is None else out.absolute()
     answers, files = {}, {"json": str(folder / f"{clip.stem}.taskprompt.json")}
     large, rate = enlarged(sample.clip.video), frame_rate(recipe.clip, sample.clip.times)
-    try:
+    with writing(folder, "Choose another folder with --out."):
         folder.mkdir(parents=True, exist_ok=True)
         for name, output in outputs.items():
             answer = recipe.tasks[name].answer(output)
@@ -56,11 +56,7 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
             "answers": answers,
             "files": files,
         }
-        Path(files["json"]).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise TaskPromptError(
-            f"{folder}: cannot be written: {error.strerror or error}. Choose another folder with --out."
-        ) from error
+        write(Path(files["json"]), json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return result
 
 
@@ -94,11 +90,12 @@ def write_picture(path: Path, picture: np.ndarray, rate: Fraction) -> Path:
     """Frames t h w c uint8, `rate` a second -> path.mp4, or path.png where there is one; the file written."""
     if len(picture) == 1:
         file = path.with_name(path.name + ".png")
-        Image.fromarray(picture[0]).save(file)
+        with replacing(file) as draft:
+            Image.fromarray(picture[0]).save(draft)
         return file
     file = path.with_name(path.name + ".mp4")
     picture = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
-    with av.open(str(file), "w") as container:
+    with replacing(file) as draft, av.open(str(draft), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
         stream.height, stream.width, stream.pix_fmt = *picture.shape[1:3], "yuv420p"
         for pixels in picture:

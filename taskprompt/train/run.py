@@ -1,8 +1,9 @@
 """Run: the folder of one training: its recipe, checkpoints, metrics, what was skipped, and what came of it."""
 
 import json
-import os
-import shutil
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import torch
 
 from taskprompt.core.errors import CheckpointError, RecipeError
-from taskprompt.core.loading import dump, load_recipe
+from taskprompt.core.files import ELSEWHERE, append, check_writable, parse_json, remove_drafts, write, writing
+from taskprompt.core.loading import dump, load_recipe, read
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
 from taskprompt.train.check_model import model_problems
-from taskprompt.train.folder import owned
+from taskprompt.train.folder import check_one, clear, contents, driven, logged
+from taskprompt.train.records import LINES, read_lines
+from taskprompt.train.resume import take_up
 from taskprompt.train.storage import Copy, is_uri
 
-MODEL_PARTS = ("clip", "backbone", "weights", "prompter", "tasks")
+HOW = "Free some room there, then go on with --resume"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Run:
     path: Path
     which: str = "last"  # the checkpoint whose weights are meant: last, best, or a name such as step-00000100
     copy: Copy | None = None  # where `path` is but a working copy of a run kept in a storage
+    told: tuple[str, ...] = ()  # what a person should know of how it was gone on with, a line each
+    done: bool = False  # it was to be gone on with, and nothing was left to train
 
     @classmethod
     def open(cls, place: str | Path, which: str = "last") -> "Run":
@@ -70,44 +76,58 @@ class Run:
             self.copy.pull()
 
     @classmethod
-    def start(cls, place: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> "Run":
-        """A new run's place, or the old one to go on with. Never mixes two runs. Raises CheckpointError."""
-        run = cls._at(place)
-        written = (run.path / "recipe.yaml").exists()
-        # A run that never made a step (no such cluster, say) may simply be started again.
-        exists = written and ((run.path / "metrics.jsonl").exists() or checkpoint.latest(run.checkpoints) is not None)
-        if exists and fresh:
-            with owned(run.path, patience=10):
-                shutil.rmtree(run.path)
-            if run.copy:
-                run.copy.path.mkdir()
-                run.push()
-        elif exists and not resume:
-            raise CheckpointError(
-                f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
-            )
-        elif exists:
-            run._check_same(recipe)
-        elif not written and run.path.exists() and any(run.path.iterdir()):
-            raise CheckpointError(f"{run.place}: is not empty and holds no run. Choose another folder for --out.")
-        try:
-            run.checkpoints.mkdir(parents=True, exist_ok=True)
-            (run.path / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(
-                f"{run.place}: cannot be written: {error.strerror}. Choose another folder for --out."
-            ) from None
-        run.push()
-        return run
+    @contextmanager
+    def start(cls, place: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> Iterator["Run"]:
+        """A new run's folder, or the old one to go on with, held against other jobs: `with Run.start(...) as run:`.
 
-    def _check_same(self, recipe: Recipe) -> None:
-        old, new = self.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
-        changed = [part for part in MODEL_PARTS if old[part] != new[part]]
-        if changed:
-            raise CheckpointError(
-                f"{self.place}: was made with another recipe; other than here: {', '.join(changed)}. "
-                "Resume with the run's own recipe.yaml, or choose another folder for --out."
+        Nothing is decided before it is held. Raises CheckpointError where the folder holds another run, or this one
+        trained with another recipe; WriteError where it cannot be written."""
+        check_one(resume, fresh)
+        run = cls._at(place)
+        run._check_ours()
+        with driven(run.path):
+            run._check_ours()
+            # A run that never made a step (no such cluster, say) may simply be started again.
+            begun = (run.path / "recipe.yaml").exists() and (
+                (run.path / "metrics.jsonl").exists() or checkpoint.latest(run.checkpoints) is not None
             )
+            if begun and fresh:
+                clear(run.path)
+                run.push()
+                begun = False
+            elif begun and not resume:
+                raise CheckpointError(
+                    f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
+                )
+            elif begun:
+                run = run._resumed(recipe)
+            elif resume:
+                run = replace(run, told=(f"{run.place} holds no run to go on with: a new one begins.",))
+            file = run.path / "recipe.yaml"
+            if not begun or read(file) != recipe.model_dump(mode="json"):
+                write(file, dump(recipe), "Choose another folder for --out.")
+            with writing(run.place):
+                run.checkpoints.mkdir(exist_ok=True)
+            checkpoint.remove_drafts(run.checkpoints)
+            remove_drafts(run.path)
+            run.push()
+            yield run
+
+    def _check_ours(self) -> None:
+        if (found := contents(self.path)) and not any(p.name == "recipe.yaml" for p in found):
+            raise CheckpointError(f"{self.place}: is not empty and holds no run. Choose another folder for --out.")
+
+    def _resumed(self, recipe: Recipe) -> "Run":
+        fetch = self.copy.pull_checkpoint if self.copy else lambda name: None
+        step, told = take_up(self.path, recipe, fetch)
+        for text in told:
+            self.append("warnings.jsonl", {"step": step, "text": text})
+            with logged(self.path, 0) as log:
+                log.warning("step %d: %s", step, text)
+        planned = sum(stage.steps for stage in recipe.stages)
+        if done := step >= planned:
+            told.append(f"Nothing is left to train: {step} of {planned} steps are made. Give more, or append a stage.")
+        return replace(self, told=tuple(told), done=done)
 
     @property
     def recipe(self) -> Recipe:
@@ -131,8 +151,8 @@ class Run:
         if not found:
             raise CheckpointError(f"{self.place}: has no checkpoint yet. Run `taskprompt fit` to its first save.")
         if self.which == "best":
-            best = self.recipe.best
-            ranked = checkpoint.ranked(found, best.mode) if best else []
+            best = self.recipe.ranking()
+            ranked = checkpoint.ranked(found, best) if best else []
             if not ranked:
                 raise CheckpointError(
                     f"{self.place}: no checkpoint is known as the best. Set `best` in the recipe before it is "
@@ -159,35 +179,55 @@ class Run:
         return model.eval()
 
     def append(self, name: str, record: dict[str, Any]) -> None:
-        """One json line to a file of the run."""
-        with open(self.path / name, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """One json line to a file of the run, whole or not at all. Raises WriteError."""
+        append(self.path / name, json.dumps(record) + "\n", f"{HOW}{self._from_newest()}.")
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """The json lines of a file of the run; none where it does not exist. A line cut off by a crash is left out."""
-        try:
-            text = (self.path / name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+        """The json lines of a file of the run; none where it does not exist. A line cut off by a crash is left out.
+        Raises CheckpointError for any other that is damaged."""
+        return read_lines(self.path / name)
 
-    def cut(self, name: str, step: int) -> None:
-        """Drop the lines behind a step: a resumed run writes them again."""
-        kept = [json.dumps(r) + "\n" for r in self.lines(name) if r["step"] <= step]
-        if kept or (self.path / name).exists():
-            (self.path / name).write_text("".join(kept), encoding="utf-8")
+    def cut(self, step: int) -> None:
+        """Drop the lines behind a step, which a resumed run writes again, and ends of lines that a crash cut off."""
+        for name in LINES:
+            if (path := self.path / name).exists():
+                kept = [json.dumps(r) + "\n" for r in self.lines(name) if r.get("step", 0) <= step]
+                write(path, "".join(kept), HOW + self._from_newest() + ".")
 
     def write(self, name: str, data: Any) -> Path:
-        """A json file of the run, whole or not at all."""
-        target, draft = self.path / name, self.path / f".{name}.{os.getpid()}"
-        draft.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        draft.replace(target)
-        return target
+        """A json file of the run, whole or not at all. Raises WriteError."""
+        return write(self.path / name, json.dumps(data, indent=1))
 
     def read(self, name: str) -> Any:
-        """A json file of the run, None where it does not exist."""
+        """A json file of the run, None where it does not exist. Raises CheckpointError for what is not json."""
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            return parse_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}. Remove it.") from None
+
+    def _from_newest(self) -> str:
+        newest = checkpoint.latest(self.checkpoints)
+        return f" from {newest.name}" if newest else ""
+
+    @contextmanager
+    def results_in(self, out: str | Path | None) -> Iterator[Path]:
+        """The folder for evaluation.json and report.html: `out`, or this run's. Raises WriteError at once where nothing
+        can be written there; what was written is sent to the storage, if the run is kept in one."""
+        folder = self.path if out is None else Path(out).absolute()
+        check_writable(folder, ELSEWHERE)
+        yield folder
+        if out is None:
+            self.push()
+
+    def how_to_go_on(self) -> str:
+        """Where the newest checkpoint is, and the command that goes on from it, in one line."""
+        newest, place = checkpoint.latest(self.checkpoints), shlex.quote(self.place)
+        where = f"the newest checkpoint is {self.place}/checkpoints/{newest.name}" if newest else "none is saved yet"
+        recipe = "RECIPE" if self.copy else f"{place}/recipe.yaml"
+        return f"{where}. Go on with: taskprompt fit {recipe} --out {place} --resume"
 
 
 def build_model(recipe: Recipe) -> MultiTaskModel:

@@ -28,8 +28,8 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
         except CheckpointError as error:
             lines = [f"weights: {error}"]
         else:
-            problem = metric_problem(sweep, recipe) or workers_problem(recipe)
-            lines = [problem] if problem else [*unmeasured("metric", recipe, sweep.metric)]
+            problem = metric_problem(sweep, recipe) or mode_problem(sweep, recipe) or workers_problem(recipe)
+            lines = [problem] if problem else unmeasured("metric", recipe, sweep.metric)
             found.append(recipe)
         if lines and not name:  # the others would say the same
             raise RecipeError("sweep", lines)
@@ -39,6 +39,14 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
     if problems:
         raise RecipeError("sweep", list(problems.values()))
     return found
+
+
+def mode_problem(sweep: Sweep, recipe: Recipe) -> str | None:
+    """Does the sweep look for the worst trial? What is better, the metric's task says."""
+    known = recipe.direction(sweep.metric)
+    if known in (None, sweep.mode):
+        return None
+    return f"mode: found {sweep.mode!r}, but {sweep.metric!r} is better the other way. Set it to {known}."
 
 
 def workers_problem(recipe: Recipe) -> str | None:

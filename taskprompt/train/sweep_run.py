@@ -1,23 +1,26 @@
 """SweepRun: the folder of one sweep: what was asked, a journal of all that happened, and what came of it."""
 
 import csv
+import io
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.files import append, flush, remove_drafts, write, writing
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, vary
-from taskprompt.train.folder import owned
+from taskprompt.train.folder import check_one, clear, contents, driven
 from taskprompt.train.run import Run
 from taskprompt.train.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
+
+ROOM = "Free some room there, then go on with --resume."
 
 
 @dataclass
@@ -58,34 +61,48 @@ class SweepRun:
         return cls(path)
 
     @classmethod
-    def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
-        """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
+    @contextmanager
+    def held(cls, path: str | Path) -> Iterator[None]:
+        """Hold a sweep's folder against other jobs, from before `start` to the end. Raises CheckpointError."""
+        path = cls._folder(path)
+        cls._check_ours(path)
+        with driven(path):
+            yield
+
+    @staticmethod
+    def _folder(path: str | Path) -> Path:
         if is_uri(path):
             raise CheckpointError(f"{path}: a sweep lies in a folder, not in a storage. Give --out a path.")
-        run = cls(Path(path).absolute())
+        return Path(path).absolute()
+
+    @staticmethod
+    def _check_ours(path: Path) -> None:
+        if (found := contents(path)) and not any(p.name == "sweep.yaml" for p in found):
+            raise CheckpointError(f"{path}: is not empty and holds no sweep. Choose another folder for --out.")
+
+    @classmethod
+    def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
+        """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
+        check_one(resume, fresh)
+        run = cls(cls._folder(path))
+        cls._check_ours(run.path)
         bases, exists = load_bases(sweep), (run.path / "sweep.yaml").exists()
         if exists and fresh:
-            with owned(run.path, patience=10):
-                shutil.rmtree(run.path)
+            clear(run.path)
         elif exists and not resume:
             raise CheckpointError(
                 f"{run.path}: holds a sweep already. Add --resume to go on with it, or --fresh to replace it."
             )
         elif exists:
             run._check_same(sweep, bases)
-        elif run.path.exists() and any(run.path.iterdir()):
-            raise CheckpointError(f"{run.path}: is not empty and holds no sweep. Choose another folder for --out.")
-        try:
+        with writing(run.path, "Choose another folder for --out."):
             (run.path / "trials").mkdir(parents=True, exist_ok=True)
             (run.path / "recipes").mkdir(exist_ok=True)
-            for name, base in bases.items():
-                run._write(f"recipes/{name}.yaml", dump(base))
-            files = tuple(f"recipes/{name}.yaml" for name in bases)
-            run._write("sweep.yaml", sweep.model_copy(update={"recipe": files}).text())
-        except OSError as error:
-            raise CheckpointError(
-                f"{run.path}: cannot be written: {error.strerror}. Choose another folder for --out."
-            ) from None
+        remove_drafts(run.path)
+        for name, base in bases.items():
+            run._write(f"recipes/{name}.yaml", dump(base))
+        files = tuple(f"recipes/{name}.yaml" for name in bases)
+        run._write("sweep.yaml", sweep.model_copy(update={"recipe": files}).text())
         return run
 
     def _check_same(self, sweep: Sweep, bases: Mapping[str, Recipe]) -> None:
@@ -127,11 +144,9 @@ class SweepRun:
         return Run(self.path).lines("journal.jsonl")
 
     def note(self, event: dict[str, Any]) -> None:
-        """One more event, on disk when this returns."""
-        with open(self.path / "journal.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """One more event, on disk when this returns. Raises WriteError."""
+        append(self.path / "journal.jsonl", json.dumps(event) + "\n", ROOM)
+        flush(self.path / "journal.jsonl")
 
     def mend(self) -> None:
         """Drop a line of the journal that a crash cut off, so that the next one starts a line of its own."""
@@ -143,6 +158,10 @@ class SweepRun:
         rows: list[TrialRow] = []
         for event in self.journal():
             follow(rows, event)
+        axes = set(self.sweep.axes) if rows else set()
+        for row in rows:
+            if set(row.values) != axes:
+                raise CheckpointError(f"{self.path}: journal.jsonl: trial {row.number} is not of this sweep.")
         return rows
 
     def best(self) -> TrialRow | None:
@@ -155,16 +174,14 @@ class SweepRun:
         table = [result(row, sweep) for row in rows]
         shown = {"metric": sweep.metric, "mode": sweep.mode, "best": found and found.number, "trials": table}
         self._write("results.json", json.dumps(shown, indent=1))
-        with open(draft := self.path / ".results.csv", "w", newline="", encoding="utf-8") as file:
-            head = ["trial", *sweep.axes, "state", "last", "best", "best_step", "steps", "seconds", "error"]
-            writer = csv.DictWriter(file, head, extrasaction="ignore")
-            writer.writeheader()
-            for line in table:
-                values = {
-                    k: v if isinstance(v, int | float | str) else json.dumps(v) for k, v in line["values"].items()
-                }
-                writer.writerow({**line, **values})
-        draft.replace(self.path / "results.csv")
+        file = io.StringIO(newline="")
+        head = ["trial", *sweep.axes, "state", "last", "best", "best_step", "steps", "seconds", "error"]
+        writer = csv.DictWriter(file, head, extrasaction="ignore")
+        writer.writeheader()
+        for line in table:
+            values = {k: v if isinstance(v, int | float | str) else json.dumps(v) for k, v in line["values"].items()}
+            writer.writerow({**line, **values})
+        self._write("results.csv", file.getvalue())
         if found is not None and found.last is not None:
             head = (
                 f"# The best of {len(rows)} trials of the sweep {self.path.name}: "
@@ -174,9 +191,7 @@ class SweepRun:
             self._write("best.yaml", head + dump(self.recipe(found.values)))
 
     def _write(self, name: str, text: str) -> None:
-        draft = self.path / f"{name}.part"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(self.path / name)
+        write(self.path / name, text, ROOM)
 
 
 def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
@@ -184,6 +199,8 @@ def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
     if event["event"] == "begin":
         rows.append(TrialRow(event["trial"], event["values"]))
         return
+    if event["trial"] >= len(rows):
+        raise CheckpointError(f"journal.jsonl: tells of trial {event['trial']}, which never began. Start with --fresh.")
     row = rows[event["trial"]]
     if event["event"] == "again":
         row.state, row.error = "running", ""

@@ -120,7 +120,11 @@ def test_sweeps_extend_and_expand(tmp_path, monkeypatch):
         ({"search": {"stages.0.lrr": {"uniform": [1, 2]}}}, ["search.stages.0.lrr", "Did you mean 'lr'?"]),
         ({"search": {"stages.1.lr": {"uniform": [1, 2]}}}, ["search.stages.1.lr", "there is no 'stages.1.lr'"]),
         ({"search": {"stages.0.lr": {"uniform": [-1, 2]}}}, ["stages.0.lr at -1.0", "greater than 0", "Found: -1.0"]),
-        ({"search": {"tasks.action": {"choice": [None]}}, "metric": "test/action/top1"}, ["at null", "'action'"]),
+        (
+            {"search": {"tasks.action": {"choice": [None]}}, "metric": "test/action/top1", "mode": "max"},
+            ["at null", "'action'"],
+        ),
+        ({"metric": "test/action/top1"}, ["mode: found 'min', but 'test/action/top1' is better the other way"]),
         ({"search": {"runtime.workers": {"choice": [1, 2]}}}, ["at 2", "runtime.workers: found 2, expected 1"]),
         ({"search": {"backbone": {"choice": [{"kind": "tiny", "patch": [3, 8, 8]}]}}}, ["multiples of the patch"]),
         ({"metric": "tset/depth/RMSE_m"}, ["'tset' is not a held-out source", "Did you mean 'test'?"]),

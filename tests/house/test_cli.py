@@ -54,7 +54,7 @@ def test_check_says_ok_and_ten_lines(taskprompt):
     assert [line.split("  ")[1].strip() for line in summary] == [
         *("clip", "sources", "held out", "backbone", "weights", "prompter", "tasks", "stages", "evaluated", "runtime")
     ]
-    assert "tiny, 0.9 M parameters, mean [0.45, 0.45, 0.45], std [1.0, 1.0, 1.0]" in out
+    assert "tiny, 0.9 M parameters, mean [0.45, 0.45, 0.45], std [1, 1, 1], the default of tiny" in out
 
 
 def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch):
@@ -74,7 +74,11 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     found = taskprompt("convert", "a.pth", *options, "--clip", "8,64,64", "--out", "b.safetensors", "--json")[1]
     assert json.loads(found)["resized"] == {"time": [[2, 32], [4, 32]], "place": [[4, 4, 32], [8, 8, 32]]}
     weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
-    assert taskprompt("check", QUICKSTART, *weights)[1].splitlines()[-1] == "  head       3 classes, left behind"
+    told = f"{pixels}as the file, which `convert` wrote, says"
+    assert taskprompt("check", QUICKSTART, *weights)[1].splitlines()[-2:] == [
+        "  head       3 classes, left behind",
+        told,
+    ]
     status, out, err = taskprompt("check", QUICKSTART, *weights, "--full")
     assert (status, err) == (0, "")
     assert yaml.safe_load(out)["weights"] == {
@@ -83,8 +87,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
         "head": None,
         "inflate": "centre",
     }
-    told = f"# {pixels}as the file, which `convert` wrote, says"
-    assert out.splitlines()[-2:] == ["#   head       3 classes, left behind", told]
+    assert out.splitlines()[-2:] == ["#   head       3 classes, left behind", f"# {told}"]
     assert f"#   {matched}" in out.splitlines()
 
 

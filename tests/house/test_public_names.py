@@ -31,7 +31,7 @@ VERBS = [
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 67
+    assert len(taskprompt.__all__) == 68
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 

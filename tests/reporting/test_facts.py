@@ -27,7 +27,8 @@ def test_a_task_that_a_reason_starts_with_is_kept():
 def test_time_is_all_clips_at_the_measured_speed(squares, tmp_path):
     squares["stages"] = [{"steps": 5, "sources": ["labelled"], "tasks": ["action"]}, {"steps": 10, "accumulate": 2}]
     recipe = validate(squares, "r")
-    run = Run.start(tmp_path / "run", recipe)
+    with Run.start(tmp_path / "run", recipe) as run:
+        pass
     assert facts.speed(run, recipe) is None
     run.append("metrics.jsonl", {"step": 12, "clips_per_s": 0.5})
     found = facts.speed(run, recipe)

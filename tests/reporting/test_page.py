@@ -93,7 +93,8 @@ def test_a_run_without_held_out_clips_says_so(squares, tmp_path):
 
 
 def test_a_run_that_was_cut_off_before_its_first_checkpoint_still_has_curves(squares, tmp_path):
-    run = tp.Run.start(tmp_path / "run", validate(squares, "r"))
+    with tp.Run.start(tmp_path / "run", validate(squares, "r")) as run:
+        pass
     assert "It has not taken a step yet." in page(run).text
     run.append("metrics.jsonl", {"step": 1, "loss": 1.0, "loss/action": 1.0, "lr": 0.1, "clips_per_s": 2.0})
     found = page(run)

@@ -12,6 +12,8 @@ STEPS = [
     for i in range(1, 9)
 ]
 
+WAYS = {"real/depth/AbsRel": "min", "real/depth/delta1": "max"}.get
+
 
 def svg(panel):
     element = ElementTree.fromstring(panel.svg)
@@ -37,14 +39,14 @@ def test_the_rate_has_its_peak_beside_it():
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert loss_panels([]) == rate_panel([]) == held_out_panels([]) == []
-    assert held_out_panels([{"step": 6}]) == []
+    assert loss_panels([]) == rate_panel([]) == held_out_panels([], WAYS) == []
+    assert held_out_panels([{"step": 6}], WAYS) == []
 
 
 def test_held_out_metrics_need_two_measurements():
     once = {"step": 1, "real/depth/AbsRel": 0.3, "real/depth/delta1": 0.5, "drawn/depth/AbsRel": 0.2}
-    assert held_out_panels([once]) == []
-    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}])
+    assert held_out_panels([once], WAYS) == []
+    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}], WAYS)
     assert [(p.title, p.note, p.first) for p in panels] == [("depth: AbsRel", "↓", True)]
 
 

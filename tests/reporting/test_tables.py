@@ -12,26 +12,26 @@ NAN = math.nan
 @pytest.mark.parametrize(
     ("metric", "name", "unit", "better"),
     [
-        ("top1", "top-1", "%", 1),
-        ("delta1", "δ < 1.25", "%", 1),
-        ("within_11.25_deg", "within 11.25°", "%", 1),
-        ("mIoU", "mIoU", "%", 1),
-        ("AP50", "AP50", "%", 1),
-        ("AbsRel", "AbsRel", "", -1),
-        ("RMSE_m", "RMSE", "m", -1),
-        ("RMSE_m_image", "RMSE, by frame", "m", -1),
-        ("median_deg", "median angle", "°", -1),
-        ("PA_MPJPE_mm", "PA-MPJPE", "mm", -1),
-        ("MAE_s", "MAE", "s", -1),
-        ("contacts_found", "contacts found", "", 0),  # a user's own: nothing says which way is better
-        ("reach_cm", "reach", "cm", 0),
-        ("mean", "mean", "", 0),  # a mean of what? only an angle's is an error
-        ("m", "m", "", 0),
+        ("top1", "top-1", "%", "max"),
+        ("delta1", "δ < 1.25", "%", "max"),
+        ("within_11.25_deg", "within 11.25°", "%", "max"),
+        ("mIoU", "mIoU", "%", "max"),
+        ("AP50", "AP50", "%", "max"),
+        ("AbsRel", "AbsRel", "", "min"),
+        ("RMSE_m", "RMSE", "m", "min"),
+        ("RMSE_m_image", "RMSE, by frame", "m", "min"),
+        ("median_deg", "median angle", "°", "min"),
+        ("PA_MPJPE_mm", "PA-MPJPE", "mm", "min"),
+        ("MAE_s", "MAE", "s", "min"),
+        ("contacts_found", "contacts found", "", None),  # a user's own: nothing says which way is better
+        ("reach_cm", "reach", "cm", None),
+        ("mean", "mean", "", None),  # a mean of what? only an angle's is an error
+        ("m", "m", "", None),
     ],
 )
 def test_a_metric_is_read_from_its_name(metric, name, unit, better):
-    found = reading(metric)
-    assert (found.name, found.unit, found.better) == (name, unit, better)
+    found = reading(metric, better)
+    assert (found.name, found.unit, found.arrow) == (name, unit, {"max": "↑", "min": "↓", None: ""}[better])
 
 
 def test_numbers_carry_their_units():
@@ -76,6 +76,7 @@ RESULT = {
                     "metrics": {"top1": 0.75},
                     "interval": {"top1": [0.3, 0.95]},
                     "trivial": {"top1": 0.25},
+                    "better": {"top1": "max"},
                 },
                 "grip": {"kind": "Grip", "clips": 4, "metrics": {"force": NAN}, "interval": {}, "trivial": {}},
                 "depth": {"kind": "Depth", "clips": 0},

@@ -32,6 +32,7 @@ class Squares(Source):
     clips: int = 12
     broken: tuple[int, ...] = ()  # clips that cannot be read
     sparse: int = 1  # one clip in so many says which side it moves to
+    nobody: bool = False  # no clip says which side it moves to
     wrong: tuple[int, ...] = ()  # clips whose loading has a mistake in its code
     wrong_while: str | None = None  # only while there is this file
 
@@ -53,6 +54,6 @@ class Squares(Source):
             x = 8 + 2 * t if side else 16 - 2 * t
             video[t, 8:20, x : x + 10] = 220
             depth[t, 8:20, x : x + 10] = 1.0
-        labels = {"depth": Map(depth)} | ({} if row["index"] % self.sparse else {"action": SIDES[side]})
+        labels = {"depth": Map(depth)} | ({} if self.nobody or row["index"] % self.sparse else {"action": SIDES[side]})
         times = np.arange(clip.frames) / (clip.fps or 8.0)
         return Sample(row["key"], Clip(video, times), labels, sided=True)

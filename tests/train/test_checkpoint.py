@@ -25,7 +25,7 @@ def test_what_is_saved_comes_back_and_old_ones_go(tmp_path):
     other = nn.Linear(3, 2)
     checkpoint.load_weights(other, checkpoint.read_tensors(last, "model"), "x")
     assert torch.equal(other.weight, module.weight)
-    assert checkpoint.read_state(last) == {"total": 30}
+    assert checkpoint.read_state(last) == {"total": 30, "groups": ["model"]}
     assert checkpoint.latest(tmp_path) == last
 
 

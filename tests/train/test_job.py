@@ -106,7 +106,7 @@ def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
     with pytest.raises(tp.CheckpointError, match=r"holds a run already\. Add --resume"):
         run(squares, out)
     other = squares | {"backbone": {"kind": "tiny", "dim": 16, "depth": 2, "heads": 2}}
-    with pytest.raises(tp.CheckpointError, match="another recipe; other than here: backbone"):
+    with pytest.raises(tp.CheckpointError, match=r"another recipe:\n  backbone\.dim: found 16, expected 32"):
         run(other, out, resume=True)
     run(other, out, fresh=True)
     (tmp_path / "mine").mkdir()

@@ -124,7 +124,8 @@ def test_results_that_cannot_be_written_are_one_line(run, clip, tmp_path):
 
 
 def test_a_run_without_weights_is_told(squares, clip, tmp_path):
-    run = tp.Run.start(tmp_path / "run", validate(squares, "r"))
+    with tp.Run.start(tmp_path / "run", validate(squares, "r")) as run:
+        pass
     with pytest.raises(tp.CheckpointError, match="no checkpoint yet"):
         tp.predict(run, clip)
 

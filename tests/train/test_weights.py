@@ -219,11 +219,11 @@ def test_every_worker_starts_from_the_same(theirs, recipe, tmp_path):
     r = recipe({"path": "k400.pyth"}, ["left", "right"])
     states = []
     for rank in (0, 1):
-        run = tp.Run.start(tmp_path / f"run{rank}", r)
-        job = Job(run, r, Place(rank=rank, workers=2))
-        states.append(job.model_state())
-        assert (run.path / "weights.json").exists() == (rank == 0)
-        job.close()
+        with tp.Run.start(tmp_path / f"run{rank}", r) as run:
+            job = Job(run, r, Place(rank=rank, workers=2))
+            states.append(job.model_state())
+            assert (run.path / "weights.json").exists() == (rank == 0)
+            job.close()
     assert all(states[0][n].equal(states[1][n]) for n in states[0])
     assert states[0]["encoder.norm.weight"].equal(theirs.norm.weight)
 
@@ -252,10 +252,10 @@ def test_without_weights_nothing_changes(recipe, squares, tmp_path):
     assert validate(squares, "r") == r
     assert "weights: null" in dump(r)
     assert check_weights(r) is None
-    run = tp.Run.start(tmp_path / "run", r)
-    job, fresh = Job(run, r, Place()), build_model(r).state_dict()
-    assert all(fresh[n].equal(t) for n, t in job.model_state().items())
-    job.close()
+    with tp.Run.start(tmp_path / "run", r) as run:
+        job, fresh = Job(run, r, Place()), build_model(r).state_dict()
+        assert all(fresh[n].equal(t) for n, t in job.model_state().items())
+        job.close()
     assert not (run.path / "weights.json").exists()
 
 

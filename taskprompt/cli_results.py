@@ -1,0 +1,72 @@
+"""What the command line tells of a run that ended, was stopped, or was measured."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ResultFolder = Annotated[
+    Path | None, typer.Option("--out", help="A folder to write to; the run's if none is given.", show_default=False)
+]
+
+
+@contextmanager
+def interrupts_told() -> Iterator[None]:
+    """Around a training: Ctrl-C and SIGTERM end it with one line, and with the shell's exit status for them."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        print(f"taskprompt: {stop or 'interrupted before anything was trained'}", file=sys.stderr)
+        raise typer.Exit(143 if type(stop).__name__ == "Terminated" else 130) from None
+
+
+def tell_trained(run) -> None:
+    """What a training skipped, what went wrong on its way, and where it is."""
+    tell_skipped(run, None)
+    for warning in run.lines("warnings.jsonl"):
+        print(f"step {warning['step']}: {warning['text']}")
+    print(f"{'trained before' if run.done else 'trained'}: {run.place}")
+
+
+def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None) -> None:
+    """Evaluate and print the table, also where it then cannot be written: what was measured is not lost."""
+    import taskprompt as tp
+
+    try:
+        result, failed = tp.evaluate(run, checkpoint=checkpoint, cluster=cluster, out=out), None
+    except tp.WriteError as error:
+        result, failed = error.result, error
+    if result is not None:
+        show_evaluation(result)
+    if failed is not None:
+        raise failed
+
+
+def show_evaluation(result) -> None:
+    """The table of an evaluation, and what it lacks."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from taskprompt.reporting.facts import unmeasured
+    from taskprompt.reporting.tables import evaluation_rows
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"):
+        table.add_column(column)
+    for row in evaluation_rows(result):
+        table.add_row(*row)
+    Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
+    tell_skipped(None, result)
+    for line in unmeasured(result):
+        print(line)
+
+
+def tell_skipped(run, evaluation) -> None:
+    """One line for each reason why clips were left out of a training or of an evaluation."""
+    from taskprompt.reporting.facts import skips
+
+    for group in skips(run, evaluation):
+        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")

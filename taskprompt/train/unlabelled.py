@@ -1,0 +1,51 @@
+"""Tasks that get no label: a typo in a label's name or an empty column would otherwise train nothing without a word."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.train.reader import Reader
+
+
+def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> dict[str, int]:
+    """task -> optimizer steps of a stage in which all clips of all sources that give the task's label have come."""
+    found: dict[str, int] = {}
+    for name, source in recipe.stage_sources(stage).items():
+        clips, a_step = len(readers[name]) * source.repeats, source.quota * stage.accumulate
+        for task in recipe.tasks_of(source).keys() & set(recipe.stage_tasks(stage)):
+            found[task] = max(found.get(task, 1), -(-clips // a_step))
+    return found
+
+
+class Unlabelled:
+    """Counts, over one stage, the steps since each task had a label."""
+
+    def __init__(self, recipe: Recipe, index: int, readers: Mapping[str, Reader], before: Iterable[Mapping[str, Any]]):
+        """before: the lines of metrics.jsonl of the steps of this stage that are made."""
+        self.stage, self.steps = index, recipe.stages[index].steps
+        self.epochs = epoch_steps(recipe, recipe.stages[index], readers)
+        self.made = 0
+        self.last = dict.fromkeys(self.epochs, 0)  # the step of a task's last label; 0: it had none in this stage
+        for line in before:
+            self.step(n for n in self.epochs if f"loss/{n}" in line)
+
+    def step(self, labelled: Iterable[str]) -> list[str]:
+        """Take in the tasks that had a label in one more step; returns what is to be told now, a line a task.
+
+        A task is told of once for each time that it goes an epoch without a label, and at the end of a stage in which
+        it had none."""
+        self.made += 1
+        self.last |= dict.fromkeys(set(labelled) & self.last.keys(), self.made)
+        told = []
+        for task, last in self.last.items():
+            # Every epoch has an order of its own: but for the very first, only in two epochs does one clip surely come.
+            enough = self.epochs[task] * (1 if not last and not self.stage else 2)
+            if self.made - last == enough:
+                told.append(self._line(task, f"in {enough} steps, an epoch of the sources that give it"))
+            elif self.made == self.steps and not last and enough > self.steps:
+                told.append(self._line(task, f"in all {self.steps} steps of stage {self.stage}"))
+        return told
+
+    @staticmethod
+    def _line(task: str, when: str) -> str:
+        return f"task {task!r} learned nothing: no clip had its label {when}. Check its label's name and the labels."
