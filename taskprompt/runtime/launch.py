@@ -63,6 +63,8 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from taskprompt.runtime.loopback import torch_config
+
     r = recipe.runtime
     board = make_board(ray)
     files, folder = (run.copy.fs, f"{run.copy.root}/ray") if run.copy else (LocalFileSystem(), str(run.path / "ray"))
@@ -74,6 +76,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             "runtime": r.model_dump(),
             "board": board,
         },
+        torch_config=torch_config(ray.util.get_node_ip_address()),
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=bool(r.gpu),
