@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.train.torch import TorchConfig
 from ray.train.torch import config as ray_torch
 
@@ -89,20 +89,19 @@ class FileBackend(ray_torch._TorchBackend):
         count, gpus = len(worker_group), worker_group.get_resources_per_worker().get("GPU", 0)
         worker_group.execute(ray_torch._set_torch_distributed_env_vars)
         self.folder = tempfile.mkdtemp(prefix="taskprompt-store-")
-        ray.get(
-            [
-                worker_group.execute_single_async(
-                    rank,
-                    ray_torch._setup_torch_process_group,
-                    backend=backend_config.backend or ("nccl" if gpus else "gloo"),
-                    world_rank=rank,
-                    world_size=count,
-                    init_method=f"file://{self.folder}/store",
-                    timeout_s=backend_config.timeout_s,
-                )
-                for rank in range(count)
-            ]
-        )
+        begun = [
+            worker_group.execute_single_async(
+                rank,
+                ray_torch._setup_torch_process_group,
+                backend=backend_config.backend or ("nccl" if gpus else "gloo"),
+                world_rank=rank,
+                world_size=count,
+                init_method=f"file://{self.folder}/store",
+                timeout_s=backend_config.timeout_s,
+            )
+            for rank in range(count)
+        ]
+        ray.get(begun)  # type: ignore[call-overload]
 
     def on_shutdown(self, worker_group, backend_config) -> None:
         """End it, and remove the file."""
