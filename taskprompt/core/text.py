@@ -3,6 +3,7 @@
 Names of files, columns and classes, answers of models and the errors of libraries are whatever somebody wrote: they may
 hold the control sequences of a terminal, tags, or the marks of a markup."""
 
+import html
 import re
 import sys
 import unicodedata
@@ -27,7 +28,7 @@ LATEX = {
     "±": r"$\pm$",
     "\u2013": "--",
 }
-MARKDOWN = {**{c: rf"\{c}" for c in "\\`*_[]|~$"}, "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # within a word, '_' marks nothing
 
 
 def printable(text: str, *, colours: bool = False) -> str:
@@ -58,17 +59,12 @@ def say(*parts: Any, file: TextIO | None = None, flush: bool = False) -> None:
 
 def markdown(text: Any) -> str:
     """Text as a cell or a paragraph of Markdown: no tag, no link, no mark, no new cell, no new line."""
-    return "".join(MARKDOWN.get(c, c) for c in one_line(text))
+    return MARKDOWN.sub(r"\\\g<0>", html.escape(one_line(text), quote=False))
 
 
 def latex(text: Any) -> str:
     """Text as LaTeX takes it: no command, no mathematics, no comment."""
     return "".join(LATEX.get(c, c) for c in one_line(text))
-
-
-def figure(text: Any) -> str:
-    """Text as matplotlib draws it: without mathematics."""
-    return one_line(text).replace("$", r"\$")
 
 
 def _escape(c: str) -> str:
