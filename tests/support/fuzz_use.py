@@ -1,0 +1,143 @@
+"""What taskprompt does with an input of each kind, as a user would have it done: read, checked, measured, reported."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from fuzz_seeds import Seed, clips
+
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.loading import validate
+from taskprompt.core.source import ClipSpec
+from taskprompt.core.types import Dims
+from taskprompt.sources.folder import Folder
+
+CLIP = ClipSpec(frames=4, height=32, width=40, fps=5)
+DEPTH = {"kind": "depth", "height": 8, "width": 8}
+
+
+class Refused(TaskPromptError):
+    """A row that is skipped and counted, with its reason."""
+
+
+def use(kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    """Do it in the working folder. Raises what taskprompt raises, and Refused for a row that is skipped."""
+    here = Path(tempfile.mkdtemp(prefix="in-", dir="."))
+    try:
+        USES.get(kind, _clip)(here, kind, data, seed, film)
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def read(source: Any, tasks: dict[str, Any] | None = None) -> None:
+    """Every row as a training reads it."""
+    from taskprompt.train.reader import Reader, table_of
+
+    source.known()
+    reader = Reader("s", source, tasks or {}, CLIP, None, Dims(4, 32, 40, (2, 4, 4), 32), 0, table_of(source.rows()))
+    errors = [str(reader.read(i)["error"]) for i in range(len(reader))]
+    if any(errors):
+        raise Refused(next(e for e in errors if e))
+
+
+def folder(path: Path, **more: Any) -> Folder:
+    return validate({"path": str(path), **more}, "folder", Folder)
+
+
+def _recipe(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    import taskprompt as tp
+    from taskprompt.train.run import check_fits
+    from taskprompt.train.sweep_check import check_sweep
+
+    (here / "r.yaml").write_bytes(data)
+    if "sweep" in seed.how:
+        (here / "base.yaml").write_text(seed.how["sweep"])
+        (here / "r.yaml").write_bytes(b"recipe: base.yaml\n" + data)
+        check_sweep(tp.Sweep.load(here / "r.yaml"))
+    elif "recipe" in seed.how:
+        (here / "r.yaml").write_text(seed.how["recipe"])
+        check_fits(tp.Recipe.load(here / "r.yaml", [data.decode("utf-8", "surrogatepass")]))
+    else:
+        check_fits(tp.Recipe.load(here / "r.yaml"))
+
+
+def _label(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    from taskprompt.tasks.depth import Depth
+
+    (here / "walk").mkdir()
+    (here / "walk" / "c.mp4").write_bytes(film)
+    (here / "walk" / f"c.depth.{kind}").write_bytes(data)
+    tasks = {"depth": validate(DEPTH, "task", Depth)} if seed.how["form"] == "map" else {}
+    spec = {"file": f"{{stem}}.depth.{kind}", **seed.how}
+    read(folder(here, label="class", labels={"depth": spec}), tasks)
+
+
+def _csv(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    (here / "walk").mkdir()
+    (here / "walk" / "c.mp4").write_bytes(film)
+    (here / "l.csv").write_bytes(data)
+    read(folder(here, csv="l.csv", **seed.how))
+
+
+def _stored(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    (here / "walk").mkdir()
+    for name, other in (seed.how["others"] | {seed.how["name"]: data}).items():
+        (here / "walk" / name).write_bytes(other)
+    read(folder(here))
+
+
+def _table(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    from taskprompt.core import label_table
+
+    (here / "a.parquet").write_bytes(data)
+    table = label_table.open_table(str(here))
+    table.counts()
+    for label in table.labels:
+        for key in list(table.at[label])[:3]:
+            table.of(key, [label])
+
+
+def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    from taskprompt.train.weights_file import read_weights
+
+    (here / f"w.{kind}").write_bytes(data)
+    for tensor in read_weights(here / f"w.{kind}").tensors.values():
+        tensor.detach().float().abs().max() if tensor.numel() and tensor.numel() < 1 << 20 else None
+
+
+def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    import taskprompt as tp
+    from taskprompt.reporting import facts, plots, tables
+    from taskprompt.train import checkpoint
+    from taskprompt.train.run import Run
+
+    for name, other in (seed.how["others"] | {seed.how["name"]: data}).items():
+        (here / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "run" / name).write_bytes(other)
+    run = Run.open(here / "run")
+    evaluation = run.read("evaluation.json")
+    run.model()
+    checkpoint.read_state(run.checkpoint())
+    steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
+    facts.skips(run, evaluation)
+    plots.loss_panels(steps), plots.rate_panel(steps), plots.held_out_panels(held_out)
+    tables.evaluation_rows(evaluation)
+    if len(data) % 8 == 0:  # these take a second
+        tp.report(run)
+        tp.fit(run.recipe, here / "run", resume=True, cluster=None, watch=lambda record: None)
+
+
+def _clip(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
+    (here / "walk").mkdir()
+    (here / "walk" / f"c.{kind}").write_bytes(data)
+    read(folder(here))
+
+
+USES = {
+    **{"recipe": _recipe, "override": _recipe, "npy": _label, "npz": _label, "png": _label, "json": _label},
+    **{"csv": _csv, "stored": _stored, "table": _table, "safetensors": _weights, "pth": _weights, "run": _run},
+}
