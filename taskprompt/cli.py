@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from taskprompt.cli_bench import bench
@@ -14,6 +13,7 @@ from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
 from taskprompt.cli_tables import compare, profile
 from taskprompt.cli_weights import convert
 from taskprompt.core.errors import TaskPromptError
+from taskprompt.progress import Console
 
 app = typer.Typer(
     help="Multi-task prompts for video transformers.",
@@ -128,10 +128,11 @@ def evaluate(run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = 
 
 def _tell_skipped(run, evaluation) -> None:
     """One line for each reason why clips were left out of a training or of an evaluation."""
+    from taskprompt.core.text import say
     from taskprompt.reporting.facts import skips
 
     for group in skips(run, evaluation):
-        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
+        say(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
 
 
 @app.command()

@@ -26,6 +26,7 @@ sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).paren
 
 SECONDS = 20  # of CPU time that an input may take
 WALL = 120  # seconds, whatever it waits for
+WHOLE = 10  # of so many inputs one is used to the end, where that takes long
 WORDS = ("used", "refused", "foreign", "hang", "memory", "crash", "executed")
 FAULTS = WORDS[2:]
 GROUPS = {
@@ -91,9 +92,17 @@ def child(work: list[tuple[str, int]], shared: dict[str, Any], pipe: Any, folder
     os.dup2(null, 2)
     limit_memory()
     for kind, number in work:
-        data, seed = make(kind, number, shared["seeds"])
         pipe.send(("begin", kind, number))
-        pipe.send(("end", *outcome(shared["watch"], lambda d=data, k=kind, s=seed: use(k, d, s, shared["film"]))))
+        data, seed = make(kind, number, shared["seeds"])
+        pipe.send(
+            (
+                "end",
+                *outcome(
+                    shared["watch"],
+                    lambda d=data, k=kind, s=seed, n=number: use(k, d, s, shared["film"], n % WHOLE == 0),
+                ),
+            )
+        )
     pipe.send(("done",))
 
 
@@ -111,9 +120,11 @@ def prepare(folder: Path) -> dict[str, Any]:
     for kind, group in seeds.items():
         for seed in group:
             try:
-                fuzz_use.use(kind, seed.data, seed, film)
+                fuzz_use.use(kind, seed.data, seed, film, whole=seed.how.get("name") == "metrics.jsonl")
             except Exception as error:
-                wrong.append(f"{kind} {[v for k, v in seed.how.items() if k != 'others']}: {type(error).__name__}: {error}")
+                wrong.append(
+                    f"{kind} {[v for k, v in seed.how.items() if k != 'others']}: {type(error).__name__}: {error}"
+                )
     if wrong:
         raise SystemExit("valid inputs are refused:\n" + "\n".join(wrong))
     watch.known |= {name.split(".")[0] for name in sys.modules}
@@ -216,7 +227,7 @@ def replay(kind: str, number: int, keep: Path | None) -> None:
         print(f"{len(data)} bytes, { ({k: v for k, v in seed.how.items() if k != 'others'}) }: {data[:200]!r}")
         if keep:
             keep.write_bytes(data)
-        print(*outcome(shared["watch"], lambda: use(kind, data, seed, shared["film"])))
+        print(*outcome(shared["watch"], lambda: use(kind, data, seed, shared["film"], number % WHOLE == 0)))
         os.chdir("/")
 
 

@@ -4,6 +4,7 @@ Names of files, columns and classes, answers of models and the errors of librari
 hold the control sequences of a terminal, tags, or the marks of a markup."""
 
 import html
+import logging
 import re
 import sys
 import unicodedata
@@ -55,6 +56,14 @@ def one_line(text: Any) -> str:
 def say(*parts: Any, file: TextIO | None = None, flush: bool = False) -> None:
     """`print` for text that holds foreign names or answers."""
     print(*map(shown, parts), file=file or sys.stdout, flush=flush)
+
+
+class Formatter(logging.Formatter):
+    """Lines of a log that can be shown on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return shown(super().format(record))
 
 
 def markdown(text: Any) -> str:

@@ -16,6 +16,7 @@ from ray.job_submission import JobSubmissionClient
 
 from taskprompt.core.errors import ClusterError, JobError
 from taskprompt.core.secrets import has_key
+from taskprompt.core.text import shown
 
 SECONDS = 10  # that an answer may take
 UPLOAD_SECONDS = 600  # that a package may take
@@ -32,7 +33,7 @@ logging.getLogger(dashboard_sdk.__name__).setLevel(logging.WARNING)
 
 def to_stderr(text: str) -> None:
     """Tell a user who looks on."""
-    sys.stderr.write(text)
+    sys.stderr.write(shown(text))
     sys.stderr.flush()
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.text import Formatter
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
         yield log
         return
     handler = logging.FileHandler(path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

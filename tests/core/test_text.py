@@ -4,7 +4,7 @@ import pytest
 
 from taskprompt.core.errors import RecipeError, SampleError, TaskPromptError
 from taskprompt.core.secrets import has_key, masked, masked_data
-from taskprompt.core.text import latex, markdown, one_line, printable
+from taskprompt.core.text import latex, markdown, one_line, printable, say
 
 HIDDEN = "SeCrEt"
 
@@ -81,3 +81,18 @@ def test_markup_is_escaped():
     assert latex("\\input{/etc/passwd} $x$ 5% a_b #1 ^~") == (
         r"\textbackslash{}input\{/etc/passwd\} \$x\$ 5\% a\_b \#1 \textasciicircum{}\textasciitilde{}"
     )
+
+
+def test_logs_and_the_terminal_show_escapes(tmp_path, capsys):
+    from taskprompt.progress import Console
+    from taskprompt.train.folder import logged
+
+    hostile = f"clip \x1b]0;owned\x07 s3://a:{HIDDEN}@b [bold]"
+    with logged(tmp_path, 0) as log:
+        log.warning("skipped %s", hostile)
+    Console(force_terminal=True, width=100, markup=False).print(hostile)
+    say(hostile)
+    for text in ((tmp_path / "log.txt").read_text(), capsys.readouterr().out):
+        assert "\x1b]" not in text
+        assert HIDDEN not in text
+        assert r"clip \x1b]0;owned\x07 s3://***@b [bold]" in text

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fuzz_mutate import MARKER, MODULES
+from fuzz_bytes import MARKER, MODULES
 
 LIMIT = 2 << 30  # bytes over what the process takes before
 NEVER = re.compile(  # events of Python's audit hooks

@@ -44,7 +44,7 @@ def recipes() -> list[Seed]:
         "stages": [{"steps": 2, "lr": 1e-3, "betas": [0.9, 0.95], "warmup": 1}],
     }
     large = small | {
-        "held_out": {"h": scenes | {"only": ["depth"]}},
+        "held_out": {"h": scenes | {"clips": 2, "only": ["depth"]}},
         "tasks": {"depth": depth | {"far": 9.0}, "normal": {"kind": "normal", "height": 8, "width": 8}},
         "balancer": {"kind": "fixed", "weights": {"depth": 1.0}},
         "evaluate_every": 1,
@@ -60,7 +60,13 @@ def recipes() -> list[Seed]:
 
 def overrides() -> list[Seed]:
     recipe = recipes()[1].data.decode()
-    texts = ("stages.0.lr=0.1", "sources.s.clips=3", "tasks.depth={kind: depth, height: 4, width: 4}", "backbone={kind: tiny, dim: 16}", "seed=7")
+    texts = (
+        "stages.0.lr=0.1",
+        "sources.s.clips=3",
+        "tasks.depth={kind: depth, height: 4, width: 4}",
+        "backbone={kind: tiny, dim: 16}",
+        "seed=7",
+    )
     return [Seed(text.encode(), {"recipe": recipe}) for text in texts]
 
 

@@ -1,14 +1,11 @@
 """What taskprompt does with an input of each kind, as a user would have it done: read, checked, measured, reported."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from fuzz_seeds import Seed, clips
+from fuzz_seeds import Seed
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.loading import validate
@@ -24,11 +21,15 @@ class Refused(TaskPromptError):
     """A row that is skipped and counted, with its reason."""
 
 
-def use(kind: str, data: bytes, seed: Seed, film: bytes) -> None:
-    """Do it in the working folder. Raises what taskprompt raises, and Refused for a row that is skipped."""
+def use(kind: str, data: bytes, seed: Seed, film: bytes, whole: bool = False) -> None:
+    """Do it in the working folder; whole: of a run the page, too, and training goes on, which takes seconds.
+
+    Raises what taskprompt raises, and Refused for a row that is skipped."""
     here = Path(tempfile.mkdtemp(prefix="in-", dir="."))
     try:
         USES.get(kind, _clip)(here, kind, data, seed, film)
+        if whole and kind == "run":
+            _go_on(here / "run")
     finally:
         shutil.rmtree(here, ignore_errors=True)
 
@@ -60,7 +61,7 @@ def _recipe(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None
         check_sweep(tp.Sweep.load(here / "r.yaml"))
     elif "recipe" in seed.how:
         (here / "r.yaml").write_text(seed.how["recipe"])
-        check_fits(tp.Recipe.load(here / "r.yaml", [data.decode("utf-8", "surrogatepass")]))
+        check_fits(tp.Recipe.load(here / "r.yaml", [data.decode("utf-8", "replace")]))
     else:
         check_fits(tp.Recipe.load(here / "r.yaml"))
 
@@ -110,7 +111,6 @@ def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> Non
 
 
 def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
-    import taskprompt as tp
     from taskprompt.reporting import facts, plots, tables
     from taskprompt.train import checkpoint
     from taskprompt.train.run import Run
@@ -126,9 +126,15 @@ def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     facts.skips(run, evaluation)
     plots.loss_panels(steps), plots.rate_panel(steps), plots.held_out_panels(held_out)
     tables.evaluation_rows(evaluation)
-    if len(data) % 8 == 0:  # these take a second
-        tp.report(run)
-        tp.fit(run.recipe, here / "run", resume=True, cluster=None, watch=lambda record: None)
+
+
+def _go_on(place: Path) -> None:
+    import taskprompt as tp
+    from taskprompt.train.run import Run
+
+    run = Run.open(place)
+    tp.report(run)
+    tp.fit(run.recipe, place, resume=True, cluster=None, watch=lambda record: None)
 
 
 def _clip(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
