@@ -90,7 +90,7 @@ def test_logs_and_the_terminal_show_escapes(tmp_path, capsys):
     hostile = f"clip \x1b]0;owned\x07 s3://a:{HIDDEN}@b [bold]"
     with logged(tmp_path, 0) as log:
         log.warning("skipped %s", hostile)
-    Console(force_terminal=True, width=100, markup=False).print(hostile)
+    Console(force_terminal=True, width=100, markup=False, highlight=False).print(hostile)
     say(hostile)
     for text in ((tmp_path / "log.txt").read_text(), capsys.readouterr().out):
         assert "\x1b]" not in text

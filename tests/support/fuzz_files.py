@@ -14,6 +14,8 @@ from fuzz_bytes import INTS, SHELL, TEXTS, VALUES, Payload, flip
 from fuzz_seeds import Seed, packed, zipped
 from fuzz_text import grow, tree
 
+BOXES = rb"stts|ctts|stss|stsc|stsz|stco|elst|mdhd|mvhd|tkhd|hdlr|stsd|avcC|esds|trun|tfhd|trak|mdia|minf|stbl|moov"
+
 
 def as_table(rng: random.Random, seed: Seed, seeds: list[Seed]) -> bytes:
     import pyarrow as pa
@@ -180,8 +182,7 @@ def as_boxes(rng: random.Random, seed: Seed, seeds: list[Seed]) -> bytes:
     if rng.random() < 0.4:
         return flip(rng, seed.data, [s.data for s in seeds])
     raw = bytearray(seed.data)
-    names = rb"stts|ctts|stss|stsc|stsz|stco|elst|mdhd|mvhd|tkhd|hdlr|stsd|avcC|esds|trun|tfhd|trak|mdia|minf|stbl|moov|mdat"
-    boxes = [found.start() for found in re.finditer(names, raw)]
+    boxes = [found.start() for found in re.finditer(BOXES, raw)]
     if not boxes:
         return flip(rng, seed.data, [s.data for s in seeds])
     for _ in range(rng.choice((1, 1, 2, 5))):

@@ -6,6 +6,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,8 @@ def peak() -> int:
 
 def forget() -> None:
     """Let `peak` count anew."""
-    try:
+    with suppress(OSError):  # without it `peak` counts from the process's start
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # then it counts from the process's start
-        pass
 
 
 def limit_memory() -> None:

@@ -46,7 +46,7 @@ def _tree(rng: random.Random, node: Any) -> Any:
             case 2:
                 return [*node[:at], rng.choice(VALUES), *node[at:]]
             case _:
-                return [*node[:at], _tree(rng, node[at]), *node[at + 1:]]
+                return [*node[:at], _tree(rng, node[at]), *node[at + 1 :]]
     match rng.randrange(6):
         case 0 | 1:
             return rng.choice(VALUES)

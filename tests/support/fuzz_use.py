@@ -106,8 +106,7 @@ def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> Non
     from taskprompt.train.weights_file import read_weights
 
     (here / f"w.{kind}").write_bytes(data)
-    for tensor in read_weights(here / f"w.{kind}").tensors.values():
-        tensor.detach().float().abs().max() if tensor.numel() and tensor.numel() < 1 << 20 else None
+    assert all(tensor.shape is not None for tensor in read_weights(here / f"w.{kind}").tensors.values())
 
 
 def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
