@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True
 os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": tempfile.gettempdir()}
 sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).parents[1])]
 
-from fuzz_worker import WHOLE, Found, Worker, prepare  # noqa: E402
+from fuzz_worker import Found, Worker, prepare  # noqa: E402
 
 GROUPS = {
     "recipes": ("recipe", "override"),
@@ -43,12 +43,13 @@ def planned(count: int, only: list[str], first: int = 0) -> list[tuple[str, int]
     return [(wanted[i % len(wanted)], first + i) for i in range(count)]
 
 
-def fuzz(plan: list[tuple[str, int]], jobs: int, seconds: float = float("inf"), tell: Any = None) -> Found:
-    """Use all inputs, or as many as the seconds allow."""
-    begin, found = time.monotonic(), Found()
+def fuzz(plan: list[tuple[str, int]], jobs: int, seconds: float, whole: bool, tell: Any) -> Found:
+    """Use all inputs, or as many as the seconds allow. whole: to the end, where that takes seconds."""
+    found = Found()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name).resolve()
-        shared = prepare(folder)
+        shared = prepare(folder, {kind for kind, _ in plan}, whole)
+        begin = time.monotonic()
         workers = []
         for i in range(jobs):
             (folder / str(i)).mkdir()
@@ -64,7 +65,7 @@ def fuzz(plan: list[tuple[str, int]], jobs: int, seconds: float = float("inf"), 
             worker.process.kill()
             worker.process.join()
         os.chdir("/")
-    found.seconds = time.monotonic() - begin
+        found.seconds = time.monotonic() - begin
     return found
 
 
@@ -72,7 +73,7 @@ def replay(kind: str, number: int, keep: Path | None) -> None:
     """One input in this process, with all that it raises."""
     keep = keep and keep.absolute()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
-        shared = prepare(Path(name).resolve())
+        shared = prepare(Path(name).resolve(), {kind}, whole=True)
         from fuzz_guard import outcome
         from fuzz_mutate import make
         from fuzz_use import use
@@ -81,7 +82,7 @@ def replay(kind: str, number: int, keep: Path | None) -> None:
         print(f"{len(data)} bytes, { ({k: v for k, v in seed.how.items() if k != 'others'}) }: {data[:200]!r}")
         if keep:
             keep.write_bytes(data)
-        print(*outcome(shared["watch"], lambda: use(kind, data, seed, shared["film"], number % WHOLE == 0)))
+        print(*outcome(shared["watch"], lambda: use(kind, data, seed, shared["film"], number % shared["every"] == 0)))
         os.chdir("/")
 
 
@@ -95,6 +96,7 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=1000)
     parser.add_argument("--first", type=int, default=0, help="the first number")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so many")
+    parser.add_argument("--light", action="store_true", help="leave out what takes seconds: pages of runs, resuming")
     parser.add_argument("--only", default="", help="kinds, with commas")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--replay", nargs=2, metavar=("KIND", "NUMBER"))
@@ -106,7 +108,7 @@ def main() -> int:
         return 0
     only = [k for k in asked.only.split(",") if k]
     plan = planned(asked.count, only, asked.first)
-    found = fuzz(plan, asked.jobs, asked.seconds, tell=lambda fault: print(shown(fault), flush=True))
+    found = fuzz(plan, asked.jobs, asked.seconds, not asked.light, lambda fault: print(shown(fault), flush=True))
     print(f"\n{found.table()}\n{found.seconds:.0f} s; faults: {len(found.faults)}")
     if asked.json:
         asked.json.write_text(json.dumps({"counts": found.counts, "faults": found.faults}, indent=1))

@@ -118,7 +118,7 @@ def test_a_process_that_hangs_or_dies_is_started_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz_worker, "SECONDS", 0.3)
     found, kinds = fuzz_worker.Found(), ["fine", "hangs", "fine", "dies", "dies", "fine"]
     work = [(kind, i) for i, kind in enumerate(kinds)]
-    worker = fuzz_worker.Worker(work, {"seeds": {}, "film": b"", "watch": None}, tmp_path)
+    worker = fuzz_worker.Worker(work, {"seeds": {}, "film": b"", "watch": None, "every": 10}, tmp_path)
     while worker.step(found):
         pass
     assert found.counts == {"fine": {"used": 3}, "hangs": {"hang": 1}, "dies": {"crash": 2}}
@@ -150,6 +150,6 @@ def test_a_seed_is_an_input():
 
 
 def test_a_minute_of_damaged_and_hostile_inputs():
-    command = [sys.executable, str(FUZZER), "400", "--jobs", "1", "--seconds", "50"]
+    command = [sys.executable, str(FUZZER), "400", "--jobs", "1", "--seconds", "30", "--light"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -63,21 +63,22 @@ def film(suffix: str, codec: str, options: dict[str, str], frames: int = 12) -> 
     return file.getvalue()
 
 
-def every() -> dict[str, list[Seed]]:
-    """kind -> its valid inputs."""
-    films = clips()
-    return {
-        "recipe": recipes(),
-        "override": overrides(),
-        "npy": npy(),
-        "npz": npz(),
-        "png": png(),
-        "json": label_json(),
-        "csv": csv(),
-        "stored": stored(),
-        "table": tables(),
-        "safetensors": safetensors(),
-        "pth": pth(),
-        "run": runs(),
-        **films,
-    }
+MAKERS = {
+    "recipe": recipes,
+    "override": overrides,
+    "npy": npy,
+    "npz": npz,
+    "png": png,
+    "json": label_json,
+    "csv": csv,
+    "stored": stored,
+    "table": tables,
+    "safetensors": safetensors,
+    "pth": pth,
+    "run": runs,
+}
+
+
+def valid(kinds: set[str]) -> dict[str, list[Seed]]:
+    """kind -> its valid inputs; those of a run, which is trained for it, only where they are among the kinds."""
+    return {kind: make() for kind, make in MAKERS.items() if kind != "run" or kind in kinds} | clips()

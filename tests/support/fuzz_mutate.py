@@ -48,7 +48,7 @@ def make(kind: str, number: int, seeds: dict[str, list[Seed]]) -> tuple[bytes, S
     rng = random.Random(f"{kind}:{number}")
     seed = rng.choice(seeds[kind])
     if rng.random() < 0.02:  # another kind's file under this name
-        return rng.choice(seeds[rng.choice(sorted(seeds))]).data, seed
+        return rng.choice(seeds[rng.choice(sorted(seeds.keys() - {"run"}))]).data, seed
     if rng.random() < 0.15:
         return flip(rng, seed.data, [s.data for s in seeds[kind]]), seed
     try:

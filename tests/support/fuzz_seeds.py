@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 FRAMES, HEIGHT, WIDTH = 12, 48, 64
+CENTRE = np.array([[0, 0, 32], [0, 0, 24], [0, 0, 0]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def arrays() -> list[tuple[str, dict[str, Any], np.ndarray]]:
         ("boxes", {}, np.tile(np.array([[2, 3, 20, 18]], np.float32), (FRAMES, 1, 1))),
         ("points", {}, rng.random((FRAMES, 5, 2), np.float32) * 20),
         ("joints", {}, rng.random((FRAMES, 7, 3), np.float32)),
-        ("camera", {}, np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))),
+        ("camera", {}, np.tile(np.diag([60, 60, 1]).astype(np.float32) + CENTRE, (FRAMES, 1, 1))),
         ("value", {"framed": True}, np.arange(FRAMES)),
     ]
 
@@ -112,7 +113,9 @@ def png() -> list[Seed]:
         Image.fromarray(rng.integers(0, 9, (HEIGHT, WIDTH), np.uint8)).convert("P"),
         Image.fromarray(rng.integers(0, 255, (HEIGHT, WIDTH), np.uint8)).convert("1"),
     ]
-    return [Seed(packed(lambda f, i=i: i.save(f, "png")), {"form": "map"}) for i in images]
+    scales: list[dict[str, Any]] = [{"scale": 0.01}, {"scale": 0.001}, {}, {}]  # metres; classes
+    pairs = zip(images, scales, strict=True)
+    return [Seed(packed(lambda f, i=i: i.save(f, "png")), {"form": "map", **more}) for i, more in pairs]
 
 
 def label_json() -> list[Seed]:

@@ -72,7 +72,11 @@ def _label(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     (here / "walk").mkdir()
     (here / "walk" / "c.mp4").write_bytes(film)
     (here / "walk" / f"c.depth.{kind}").write_bytes(data)
-    tasks = {"depth": validate(DEPTH, "task", Depth)} if seed.how["form"] == "map" else {}
+    tasks = (
+        {"depth": validate(DEPTH, "task", Depth)}
+        if seed.how["form"] == "map" and (kind != "png" or "scale" in seed.how)
+        else {}
+    )
     spec = {"file": f"{{stem}}.depth.{kind}", **seed.how}
     read(folder(here, label="class", labels={"depth": spec}), tasks)
 

@@ -67,14 +67,14 @@ def child(work: list[tuple[str, int]], shared: dict[str, Any], pipe: Any, folder
                 "end",
                 *outcome(
                     shared["watch"],
-                    lambda d=data, k=kind, s=seed, n=number: use(k, d, s, shared["film"], n % WHOLE == 0),
+                    lambda d=data, k=kind, s=seed, n=number: use(k, d, s, shared["film"], n % shared["every"] == 0),
                 ),
             )
         )
     pipe.send(("done",))
 
 
-def prepare(folder: Path) -> dict[str, Any]:
+def prepare(folder: Path, kinds: set[str], whole: bool) -> dict[str, Any]:
     """The valid inputs, each used once: what that imports and executes is known. Raises where one is refused."""
     import fuzz_films
     import fuzz_guard
@@ -83,12 +83,12 @@ def prepare(folder: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     os.chdir(folder)
-    watch, seeds = fuzz_guard.Watch(folder), fuzz_films.every()
+    watch, seeds = fuzz_guard.Watch(folder), fuzz_films.valid(kinds)
     film, wrong = seeds["mp4"][0].data, []
-    for kind, group in seeds.items():
+    for kind, group in ((k, g) for k, g in seeds.items() if k in kinds):
         for seed in group:
             try:
-                fuzz_use.use(kind, seed.data, seed, film, whole=seed.how.get("name") == "metrics.jsonl")
+                fuzz_use.use(kind, seed.data, seed, film, whole and seed.how.get("name") == "metrics.jsonl")
             except Exception as error:
                 wrong.append(
                     f"{kind} {[v for k, v in seed.how.items() if k != 'others']}: {type(error).__name__}: {error}"
@@ -96,7 +96,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     if wrong:
         raise SystemExit("valid inputs are refused:\n" + "\n".join(wrong))
     watch.known |= {name.split(".")[0] for name in sys.modules}
-    return {"seeds": seeds, "film": film, "watch": watch}
+    return {"seeds": seeds, "film": film, "watch": watch, "every": WHOLE if whole else 1 << 60}
 
 
 def cpu_seconds(pid: int) -> float:
