@@ -10,7 +10,8 @@ NAMED = {"abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs", "ssh", "sftp", "git
 # user:password@, where the password may hold slashes, as those of S3 do; a port is digits alone.
 USER = re.compile(rf"{SCHEME}(?P<who>[^\s/?#'\"<>]*|[^\s/?#'\"<>:@\[]*:(?!:|\d{{1,5}}[/?#])(?:(?!://)[^\s'\"<>])*)@")
 # ?token=..., &X-Amz-Signature=..., ;secret_key=...
-NAME = r"[\w.%-]*(?:key|token|secret|signature|credential|passw|passwd|pwd|auth|access_?id)[\w.%-]*|sig|pass|code|jwt"
+NAME = r"[\w.%-]*(?:key|key_?id|token|secret|signature|credentials?|passw(?:or)?d|passphrase|pwd|auth|access_?id)|"
+NAME += "sig|pass|code|jwt|sas"
 QUERY = re.compile(rf"(?P<name>[?&;#](?:{NAME})=)[^\s&;#'\"<>]+", re.IGNORECASE)
 BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
 

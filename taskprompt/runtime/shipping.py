@@ -32,7 +32,8 @@ KEY_FILES = (  # names of files that hold keys
     *("rclone.conf", "*kubeconfig*", ".vault-token", "auth_token", "*.token", "*.secret", "*_history", "*.tfstate*"),
     *("*.tfvars", "authorized_keys"),
 )
-KEY_STEMS = ("secret", "secrets", "token", "credentials", "credential", "password", "passwords")  # but not of code
+# The same, but not of code.
+KEY_STEMS = re.compile(r"(secret|token|credential)s?|.*(api|access|private|secret)[_-]?keys?.*|.*passwords?.*")
 CODE = (".py", ".pyi", ".pyx", ".so", ".pyd")
 KEY_TEXT = re.compile(  # what keys look like inside a file
     rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d|b3BlbnNzaC1rZXkt[d]jE"
@@ -81,7 +82,9 @@ def is_key_name(name: str) -> bool:
     """Do files of this name hold keys?"""
     name = name.lower()
     stem, suffix = os.path.splitext(name)
-    return any(fnmatch(name, pattern) for pattern in KEY_FILES) or (stem in KEY_STEMS and suffix not in CODE)
+    return any(fnmatch(name, pattern) for pattern in KEY_FILES) or bool(
+        suffix not in CODE and KEY_STEMS.fullmatch(stem)
+    )
 
 
 def _walk(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Found]:

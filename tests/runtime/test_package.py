@@ -67,7 +67,17 @@ SECRET_FILES = [
         ".npmrc",
     ),
     *(".pypirc", ".git-credentials", "credentials.json", "gcp-credentials.json", "client_secret_1.json", "kubeconfig"),
-    *("secrets.yaml", "token.json", "auth_token", "Secrets.TOML", ".aws/credentials", ".ssh/config", ".kube/config"),
+    *(
+        "secrets.yaml",
+        "token.json",
+        "auth_token",
+        "Secrets.TOML",
+        "openai_api_key.txt",
+        "passwords.csv",
+        ".aws/credentials",
+        ".ssh/config",
+        ".kube/config",
+    ),
     *(".git/config", ".venv/x.txt", "__pycache__/m.cpython-311.pyc", "env/pyvenv.cfg", ".docker/config.json"),
 ]
 
