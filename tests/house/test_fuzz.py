@@ -1,5 +1,6 @@
 """Damaged and hostile inputs for a minute; and that the fuzzer notices what it is there to notice."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -149,7 +150,10 @@ def test_a_seed_is_an_input():
     assert said[0].count("True") == 3
 
 
-def test_a_minute_of_damaged_and_hostile_inputs():
+def test_a_minute_of_damaged_and_hostile_inputs(tmp_path):
     command = [sys.executable, str(FUZZER), "400", "--jobs", "1", "--seconds", "30", "--light"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*command, "--json", str(tmp_path / "found")], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads((tmp_path / "found").read_text())["counts"]
+    assert sum(sum(words.values()) for words in counts.values()) >= 50
+    assert {"recipe", "npz", "table", "pth", "mp4"} <= counts.keys()

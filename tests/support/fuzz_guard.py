@@ -28,9 +28,7 @@ WRITES = {
     "os.chown",
     "os.truncate",
 }
-NO_MEMORY = re.compile(
-    r"unable to allocate|cannot allocate|out of memory|not enough memory|bad_alloc|MemoryError", re.IGNORECASE
-)
+NO_MEMORY = re.compile(r"unable to allocate|out of memory|not enough memory|bad_alloc|MemoryError", re.IGNORECASE)
 
 
 class Watch:
