@@ -114,7 +114,7 @@ def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> Non
 
 
 def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
-    from taskprompt.reporting import facts, plots, tables
+    from taskprompt.reporting.page import context, environment
     from taskprompt.train import checkpoint
     from taskprompt.train.run import Run
 
@@ -122,13 +122,10 @@ def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
         (here / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "run" / name).write_bytes(other)
     run = Run.open(here / "run")
-    evaluation = run.read("evaluation.json")
+    run.read("evaluation.json")  # what is in it, a page checks before it shows it
     run.model()
     checkpoint.read_state(run.checkpoint())
-    steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
-    facts.skips(run, evaluation)
-    plots.loss_panels(steps), plots.rate_panel(steps), plots.held_out_panels(held_out)
-    tables.evaluation_rows(evaluation)
+    environment().get_template("page.html.jinja").render(context(run, run.recipe, None, [], []))
 
 
 def _go_on(place: Path) -> None:
