@@ -15,7 +15,7 @@ from fuzz_bytes import MARKER, MODULES
 LIMIT = 2 << 30  # bytes over what the process takes before
 NEVER = re.compile(  # events of Python's audit hooks
     r"subprocess\.Popen|os\.(system|exec|posix_spawn|spawn|fork|forkpty|kill|startfile|putenv)|pty\.spawn|webbrowser\.open"
-    r"|socket\.(connect|bind|getaddrinfo|gethostbyname|sendto)|urllib\.Request|ctypes\.dlopen|code\.__new__|pdb\.Pdb"
+    r"|socket\.(connect|bind|getaddrinfo|gethostbyname|sendto)|urllib\.Request|ctypes\.dlopen|pdb\.Pdb"
 )
 WRITES = {
     "os.remove",
