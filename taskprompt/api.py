@@ -1,14 +1,11 @@
 """The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from taskprompt.core.errors import CheckpointError
 from taskprompt.core.loading import read, validate
 from taskprompt.core.model import Backbone
 from taskprompt.core.recipe import Recipe
@@ -250,25 +247,17 @@ def convert(
 
 
 def fetch(run: Run | str | Path, folder: str | Path, *, checkpoint: str = "last") -> Run:
-    """Copy a run that is kept in a storage, one of its checkpoints with it, into a folder here."""
-    run = _opened(run, checkpoint)
-    folder = Path(folder).absolute()
-    if folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{folder}: is not empty. Choose another folder.")
-    with suppress(CheckpointError):  # a run that has no checkpoint yet
-        run.checkpoint()
-    shutil.copytree(run.path, folder, dirs_exist_ok=True, ignore=_stubs)
-    return Run.open(folder)
+    """Copy a run that is kept in a storage, one of its checkpoints with it, into a new folder here.
+
+    Nothing is written outside the folder, and links out of the run are left out. Raises CheckpointError."""
+    from taskprompt.train.fetch import fetch as job
+
+    return job(_opened(run, checkpoint), Path(folder))
 
 
 def _opened(run: Run | str | Path, checkpoint: str) -> Run:
     """A run, and which of its checkpoints is meant."""
     return replace(run, which=checkpoint) if isinstance(run, Run) else Run.open(run, checkpoint)
-
-
-def _stubs(folder: str, names: list[str]) -> list[str]:
-    """Checkpoints whose tensors were not brought."""
-    return [n for n in names if n.startswith("step-") and not list(Path(folder, n).glob("*.safetensors"))]
 
 
 def _folder(out: str | Path | None) -> Path | None:

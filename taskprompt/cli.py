@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from taskprompt.cli_bench import bench
@@ -15,6 +14,7 @@ from taskprompt.cli_results import ResultFolder, interrupts_told, measured, tell
 from taskprompt.cli_tables import compare, profile
 from taskprompt.cli_weights import convert
 from taskprompt.core.errors import TaskPromptError
+from taskprompt.progress import Console
 
 app = typer.Typer(
     help="Multi-task prompts for video transformers.",

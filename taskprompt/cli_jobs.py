@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from taskprompt.progress import Console
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]

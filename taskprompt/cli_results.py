@@ -47,9 +47,9 @@ def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None) -
 
 def show_evaluation(result) -> None:
     """The table of an evaluation, and what it lacks."""
-    from rich.console import Console
     from rich.table import Table
 
+    from taskprompt.progress import Console
     from taskprompt.reporting.facts import unmeasured
     from taskprompt.reporting.tables import evaluation_rows
 
@@ -66,7 +66,8 @@ def show_evaluation(result) -> None:
 
 def tell_skipped(run, evaluation) -> None:
     """One line for each reason why clips were left out of a training or of an evaluation."""
+    from taskprompt.core.text import say
     from taskprompt.reporting.facts import skips
 
     for group in skips(run, evaluation):
-        print(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")
+        say(f"skipped {len(group.keys)} of {group.source}, such as {group.keys[0]}: {group.reason}")

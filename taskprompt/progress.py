@@ -2,16 +2,27 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich import console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from taskprompt.core.sweep import Sweep, words
+from taskprompt.core.text import shown
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
+
+
+class Console(console.Console):
+    """rich's, without control characters and keys in what it is given to print."""
+
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Pieces of text, made printable; rich's own control sequences are pieces of their own."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(shown(piece.text), piece.style)
 
 
 @contextmanager
@@ -20,12 +31,12 @@ def progress(watch: Callable[[dict[str, Any]], None] | None) -> Iterator[Callabl
     if watch is not None:
         yield watch
         return
-    console = Console(stderr=True, markup=False, highlight=False)
-    if not console.is_terminal:
-        yield Lines(console)
+    terminal = Console(stderr=True, markup=False, highlight=False)
+    if not terminal.is_terminal:
+        yield Lines(terminal)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=terminal) as bar:
         yield Bar(bar)
 
 
@@ -95,10 +106,10 @@ def event_in_words(record: dict[str, Any]) -> str | None:
 
 def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:
     """A function that prints what happens to the trials of a sweep, a line each."""
-    console = Console(stderr=True, markup=False, highlight=False)
+    terminal = Console(stderr=True, markup=False, highlight=False)
 
     def show(record: dict[str, Any]) -> None:
-        console.print(trial_in_words(record, sweep), soft_wrap=True)
+        terminal.print(trial_in_words(record, sweep), soft_wrap=True)
 
     return show
 

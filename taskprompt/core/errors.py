@@ -5,12 +5,16 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+from taskprompt.core.text import shown as shown_text
+
 
 class TaskPromptError(Exception):
-    """Base of every error that taskprompt raises on purpose; the command line prints it as one line."""
+    """Base of every error that taskprompt raises on purpose; the command line prints it as one line.
+
+    Its text is fit to be shown: keys of addresses are masked, and control characters are written as escapes."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return shown_text(super().__str__())
 
 
 class SpecError(TaskPromptError, ValueError):
@@ -26,7 +30,7 @@ class RecipeError(TaskPromptError, ValueError):
 
     def __str__(self) -> str:
         count = f"{len(self.problems)} problem" + "s" * (len(self.problems) > 1)
-        return printable("\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)]))
+        return shown_text("\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
 class LayoutError(TaskPromptError, ValueError):
@@ -61,14 +65,6 @@ class ClusterError(TaskPromptError, RuntimeError):
 
 class JobError(TaskPromptError, RuntimeError):
     """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
-
-
-def printable(text: str) -> str:
-    """Text in which only line breaks and what can be seen stand as they are: names in files may hold control codes
-    that a terminal obeys."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

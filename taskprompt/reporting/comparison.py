@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from taskprompt.core import text
 from taskprompt.core.errors import SpecError
 from taskprompt.core.files import write
 from taskprompt.core.loading import validate
 from taskprompt.core.recipe import Recipe
+from taskprompt.core.secrets import masked_data
 from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting.tables import NOTHING, Reading, reading
 from taskprompt.train.sweep_run import SweepRun, TrialRow
@@ -129,12 +131,12 @@ def write_comparison(run: SweepRun) -> Mapping[str, str]:
     sweep, rows = run.sweep, run.trials()
     entries, read = compare_rows(rows, sweep.names), reading(sweep.metric.rsplit("/", 1)[1], sweep.mode)
     texts = {
-        "comparison.json": json.dumps(as_data(entries, sweep.metric), indent=1),
+        "comparison.json": json.dumps(masked_data(as_data(entries, sweep.metric)), indent=1),
         "comparison.md": markdown(entries, read, sweep.metric),
         "comparison.tex": latex(entries, read),
     }
-    for name, text in texts.items():
-        write(run.path / name, text)
+    for name, content in texts.items():
+        write(run.path / name, content)
     return texts
 
 
@@ -182,14 +184,15 @@ def shown(m: Mean | None, read: Reading, between: str, *, sign: bool = False) ->
 def markdown(entries: Sequence[Entry], read: Reading, metric: str) -> str:
     """The table in Markdown, and below it each run that failed."""
     unit = f" ({read.unit})" if read.unit else ""
-    lines = [
-        f"| recipe | runs | {read.name}{unit} {read.arrow} | over {entries[0].recipe} | minutes a run |",
-        "|---|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in cells(entries, read, " ± ")),
+    head = ("recipe", "runs", f"{read.name}{unit} {read.arrow}", f"over {entries[0].recipe}", "minutes a run")
+    rows = [f"| {' | '.join(map(text.markdown, row))} |" for row in (head, *cells(entries, read, " ± "))]
+    notes = [
         "",
-        f"{metric}; mean ± half of its 95 % interval over seeds (Student's t); differences are paired by seed.",
+        f"{text.markdown(metric)}; mean ± half of its 95 % interval over seeds (Student's t); differences are paired "
+        "by seed.",
     ]
-    failed = [f"- {e.recipe}, {line}" for e in entries for line in e.failed]
+    lines = [rows[0], "|---|---|---|---|---|", *rows[1:], *notes]
+    failed = [text.markdown(f"- {e.recipe}, {line}") for e in entries for line in e.failed]
     return "\n".join([*lines, *(["", "Failed:", "", *failed] if failed else [])]) + "\n"
 
 
@@ -197,12 +200,9 @@ def latex(entries: Sequence[Entry], read: Reading) -> str:
     """The table in LaTeX, with the rules of the package booktabs."""
     unit = f" ({read.unit})" if read.unit else ""
     head = ["recipe", "runs", f"{read.name}{unit}", f"over {entries[0].recipe}", "minutes a run"]
-    body = [" & ".join(f"${c}$" if "pm" in c else escaped(c) for c in row) for row in cells(entries, read, r" \pm ")]
-    rules = [r"\begin{tabular}{lrrrr}", r"\toprule", " & ".join(map(escaped, head)) + r" \\", r"\midrule"]
+    body = [
+        " & ".join([text.latex(name), *(f"${n}$" if "pm" in n else text.latex(n) for n in numbers)])
+        for name, *numbers in cells(entries, read, r" \pm ")
+    ]
+    rules = [r"\begin{tabular}{lrrrr}", r"\toprule", " & ".join(map(text.latex, head)) + r" \\", r"\midrule"]
     return "\n".join([*rules, *(f"{line} \\\\" for line in body), r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text as LaTeX takes it."""
-    marks = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "°": r"$^\circ$", NOTHING: "--", "δ": r"$\delta$"}
-    return "".join(marks.get(c, c) for c in text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from taskprompt.core.text import markdown as escaped
 from taskprompt.train.profile import Cost
 
 HEAD = ("recipe", "trained (M)", "at test (M)", "GFLOPs", "at test", "ms a clip", "at test", "of the first")
@@ -11,7 +12,7 @@ def markdown(costs: Sequence[Cost]) -> str:
     """The table in Markdown; "at test" is without the heads that are dropped then."""
     rows = [
         (
-            cost.recipe,
+            escaped(cost.recipe),
             *(f"{n / 1e6:.3g}" for n in (cost.trained, cost.test)),
             *(f"{n / 1e9:.3g}" for n in (cost.flops, cost.flops_test)),
             *(f"{ms:.1f}" for ms in (cost.ms, cost.ms_test)),
@@ -19,7 +20,7 @@ def markdown(costs: Sequence[Cost]) -> str:
         )
         for cost in costs
     ]
-    kept = sorted({", ".join(cost.kept) or "none" for cost in costs})
+    kept = sorted({escaped(", ".join(cost.kept)) or "none" for cost in costs})
     notes = [
         "",
         f"At test the heads of all tasks but {' or '.join(kept)} are dropped. Operations are those of one clip, a "

@@ -14,6 +14,7 @@ from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.loading import dump
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import kind_of
+from taskprompt.core.text import shown
 from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
@@ -63,9 +64,15 @@ def current_evaluation(run: Run, place: Place, folder: Path) -> dict[str, Any]:
 
 
 def environment() -> Environment:
-    """Templates of this package; every value is escaped, and a name that is not given is an error."""
-    loader = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    """Templates of this package; every value is printable and escaped, and a name that is not given is an error."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # not what is Markup already
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def context(

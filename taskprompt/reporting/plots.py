@@ -12,8 +12,10 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from taskprompt.core.text import shown as shown_text
 from taskprompt.reporting.tables import Mode, reading
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#14b8a6", "#ec4899", "#84cc16")  # on light and dark
@@ -23,6 +25,7 @@ SMOOTH = 30  # a smoothed curve averages a 30th of the steps
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: the page's font and colour apply, and it can be found and read aloud
     "svg.hashsalt": "taskprompt",  # the same curves give the same bytes
+    "text.parse_math": False,  # a '$' in a name begins no formula
     "font.size": 9,
     "axes.edgecolor": GREY,
     "axes.spines.top": False,
@@ -154,7 +157,9 @@ def to_svg(figure: Figure, label: str) -> str:
     """The svg element alone, to stand inside html, described for those who cannot see it."""
     file = io.StringIO()
     with rc_context(STYLE):
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)  # those that were made outside of this context
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     element = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return element.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
+    return element.replace("<svg", f'<svg role="img" aria-label="{html.escape(shown_text(label))}"', 1)

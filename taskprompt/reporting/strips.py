@@ -14,6 +14,7 @@ from taskprompt.core.batch import Columns, collate
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
+from taskprompt.core.text import one_line
 from taskprompt.train.evaluate import held_out_readers
 from taskprompt.train.loop import autocast
 from taskprompt.train.predict import enlarged
@@ -120,7 +121,7 @@ def laid_out(rows: list[tuple[str, np.ndarray]]) -> Image.Image:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for i, (title, line) in enumerate(tiles):
         top = i * (TITLE + TILE + GAP)
-        pen.text((0, top + 2), title, fill=GREY, font=font)
+        pen.text((0, top + 2), one_line(title), fill=GREY, font=font)
         left = 0
         for picture in line:
             sheet.paste(picture, (left, top + TITLE))

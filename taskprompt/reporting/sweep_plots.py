@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from taskprompt.core.sweep import Range, Sweep, words
+from taskprompt.core.text import one_line
 from taskprompt.reporting.plots import COLOURS, GREY, STYLE, Panel, panel_axes, to_svg
 from taskprompt.reporting.tables import reading
 from taskprompt.train.sweep_run import TrialRow
@@ -139,7 +140,8 @@ def axis(axes: Axes, at: int, heights: list[float], texts: list[str]) -> None:
 
 
 def short(text: str, limit: int = 26) -> str:
-    """The end of a long name, which says most."""
+    """The end of a long name, which says most, in one line."""
+    text = one_line(text)
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 

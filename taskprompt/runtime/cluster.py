@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -100,7 +100,10 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
     said: list[str] = []
     cpus, _, _ = needs(recipe, worker_counts(recipe)[0], times)
     mine = not ray.is_initialized()
+    stack = ExitStack()
     if mine:
+        from taskprompt.runtime import loopback
+
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if elsewhere:
             options["runtime_env"] = {"py_modules": [str(Path(__file__).parents[1])]}
@@ -117,11 +120,14 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
                     "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
                     "object_store_memory": _store(recipe, times),
                 }
+                stack.enter_context(loopback.alone())
                 ray.init(address="local", include_dashboard=False, **size, **options)
             else:
+                loopback.refresh()
                 with overheard() as said:
                     ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+            stack.close()
             refusal = re.search(r"InvalidAuthToken: (.*)", said[0]) if said else None
             raise ClusterError(unreachable(address, refusal[1] if refusal else str(error))) from None
     try:
@@ -131,3 +137,4 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
     finally:
         if mine:
             ray.shutdown()
+        stack.close()

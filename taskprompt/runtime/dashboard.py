@@ -15,6 +15,8 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from taskprompt.core.errors import ClusterError, JobError
+from taskprompt.core.secrets import has_key
+from taskprompt.core.text import shown
 
 SECONDS = 10  # that an answer may take
 UPLOAD_SECONDS = 600  # that a package may take
@@ -31,7 +33,7 @@ logging.getLogger(dashboard_sdk.__name__).setLevel(logging.WARNING)
 
 def to_stderr(text: str) -> None:
     """Tell a user who looks on."""
-    sys.stderr.write(text)
+    sys.stderr.write(shown(text))
     sys.stderr.flush()
 
 
@@ -87,6 +89,11 @@ class Client(JobSubmissionClient):
 def check_address(address: str) -> str:
     """An address as http://host:port. Raises ClusterError where it is none, or is that of another service of Ray."""
     wanted = "expected the dashboard's, such as http://127.0.0.1:8265"
+    if has_key(address):
+        raise ClusterError(
+            f"address {address!r}: keys do not belong into an address, which ends in logs. Give headers in the "
+            'environment: RAY_JOB_HEADERS=\'{"Authorization": "Bearer ..."}\'.'
+        )
     try:
         parts = urlsplit(address)
         scheme, host, port = parts.scheme, parts.hostname, parts.port

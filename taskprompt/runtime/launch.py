@@ -64,6 +64,8 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from taskprompt.runtime.loopback import torch_config
+
     class Trainer(TorchTrainer):
         """Leaves signals to us: Ray's own handler for SIGINT, which stays when the training has ended, hides them."""
 
@@ -83,6 +85,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             "runtime": r.model_dump(),
             "board": board,
         },
+        torch_config=torch_config(ray.util.get_node_ip_address()),
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=bool(r.gpu),

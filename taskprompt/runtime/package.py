@@ -1,41 +1,94 @@
 """What travels with a submitted job: the recipe, taskprompt itself, the modules of own kinds, and what else is named.
 
-One zip, made here. Given a folder, Ray would leave out what a .gitignore names, and not say so."""
+One zip, made here. Given a folder, Ray would leave out what a .gitignore names, and not say so. What stays behind
+(keys, links out of a folder) is listed with what travels."""
 
 import ast
 import importlib.util
-import os
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taskprompt.core import plain_yaml
 from taskprompt.core.errors import JobError
-from taskprompt.runtime import start
+from taskprompt.core.secrets import has_key
+from taskprompt.core.text import one_line
+from taskprompt.runtime import shipping, start
 
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
-LEFT_OUT = {"__pycache__", ".git", ".venv"}
+LARGE = 10 << 20  # bytes of a file that is told with its size
+SINGLY = 40  # files of a folder that are listed by name; of more, their number
 RECIPE, START = "submitted.yaml", "start_taskprompt.py"  # names in the package
 
 Files = dict[str, Path]  # path in the package -> the file
 
 
-def write_package(to: Path, recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Path:
-    """A zip of all that a job needs, the same bytes for the same content. Raises JobError where it is too large."""
-    files: Files = {START: Path(str(start.__file__))}
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What travels, and what stays behind."""
+
+    recipe: dict[str, Any]
+    files: Files = field(default_factory=dict)
+    behind: dict[str, str] = field(default_factory=dict)  # path in the package, had it travelled -> why it does not
+
+    def lines(self) -> list[str]:
+        """The list that a user reads: own files by name, taskprompt's and those of full folders by number."""
+        sizes = {name: path.stat().st_size for name, path in self.files.items()}
+        folders = Counter(_group(name) for name in sizes)
+        told = [f"ships {len(sizes) + 1} files, {sum(sizes.values()) / 2**20:.1f} MB:", f"  {RECIPE}"]
+        for folder, count in sorted(folders.items()):
+            names = sorted(n for n in sizes if _group(n) == folder)
+            if folder == "taskprompt" or count > SINGLY:
+                size = sum(sizes[n] for n in names) / 2**20
+                told.append(f"  {folder or '.'}/: {count} files, {size:.1f} MB")
+            else:
+                told += [f"  {n}" for n in names if sizes[n] <= LARGE]
+            told += [f"  {n}: large, {sizes[n] / 2**20:.0f} MB" for n in names if sizes[n] > LARGE]
+        told += [f"  left behind: {name}: {why}" for name, why in sorted(self.behind.items())]
+        return [one_line(line) if not line.startswith("  ") else "  " + one_line(line) for line in told]
+
+
+def _group(name: str) -> str:
+    return "taskprompt" if name.startswith("taskprompt/") else str(PurePosixPath(name).parent)
+
+
+def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Contents:
+    """All that a job needs. Raises JobError where it is too large, or would carry a key that a user has named."""
+    _check_keys(recipe)
+    found = Contents(recipe, {START: Path(str(start.__file__))})
     for name in ("taskprompt", *own_modules(recipe)):
         for root in _roots(name):
-            _add(files, root, name if root.is_dir() else root.name)
+            _add(found, root, name if root.is_dir() else root.name)
     for path in map(Path, ship):
-        _add(files, path, _shipped_as(path))
-    _check_weights(files, recipe)
-    _check_size(files)
+        name = _shipped_as(path)
+        why = "is a folder of tools or keys" if path.resolve().name in shipping.LEFT_OUT else ""
+        if why := why or (shipping.why_not(path) if path.is_file() else ""):
+            raise JobError(f"--ship {path}: {why}. Keys travel through the environment of the cluster, never in a job.")
+        _add(found, path, name)
+    _check_weights(found.files, recipe)
+    _check_size(found.files)
+    return found
+
+
+def write_package(to: Path, recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Path:
+    """A zip of all that a job needs, the same bytes for the same content. Raises JobError as `contents` does."""
+    return pack(to, contents(recipe, ship))
+
+
+def pack(to: Path, found: Contents) -> Path:
+    """Write the zip. Raises JobError where a file cannot be read."""
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(recipe))
-        for name, path in sorted(files.items()):
-            package.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(found.recipe))
+        for name, path in sorted(found.files.items()):
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise JobError(f"{path}: cannot be read: {error.strerror}. Mend its rights, or ship it less.") from None
+            package.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return to
 
 
@@ -101,20 +154,27 @@ def _shipped_as(path: Path) -> str:
     return (whole.relative_to(here) if whole.is_relative_to(here) else Path(whole.name)).as_posix()
 
 
-def _add(files: Files, root: Path, name: str) -> None:
-    for path in _files(root):
+def _add(contents: Contents, root: Path, name: str) -> None:
+    for found in shipping.files(root):
+        path = found.path
         inner = Path(name, path.relative_to(root)).as_posix()
-        if inner in (RECIPE, START) or not files.setdefault(inner, path).samefile(path):
+        if found.why:
+            if path.suffix == ".py" and found.why == shipping.HOLDS_KEYS:
+                raise JobError(f"{path}: {found.why}, so it cannot travel. Take the key from the environment.")
+            contents.behind[inner] = found.why
+        elif inner in (RECIPE, START) or not contents.files.setdefault(inner, path).samefile(path):
             raise JobError(f"the package would hold two files as {inner!r}: {path} is one. Rename it, or ship it less.")
 
 
-def _files(root: Path) -> Iterator[Path]:
-    if root.is_file():
-        yield root
-        return
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(f for f in folders if f not in LEFT_OUT)
-        yield from (Path(folder, n) for n in names if not n.endswith(".pyc") and Path(folder, n).is_file())
+def _check_keys(recipe: Any, at: str = "") -> None:
+    """A recipe travels with what its variables stand for."""
+    if isinstance(recipe, str) and has_key(recipe):
+        raise JobError(
+            f"{at}: {recipe}: holds a key, which would travel and be kept. Set it in the cluster's environment."
+        )
+    parts = recipe.items() if isinstance(recipe, dict) else enumerate(recipe) if isinstance(recipe, list) else ()
+    for name, part in parts:
+        _check_keys(part, f"{at}.{name}" if at else str(name))
 
 
 def _check_weights(files: Files, recipe: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,9 @@ from typing import Any
 from taskprompt.core.errors import JobError, RecipeError
 from taskprompt.core.loading import read, validate
 from taskprompt.core.recipe import Recipe
-from taskprompt.runtime.package import RECIPE, START, write_package
+from taskprompt.core.secrets import has_key
+from taskprompt.core.text import printable, say
+from taskprompt.runtime.package import RECIPE, START, contents, pack
 from taskprompt.train.folder import check_one
 from taskprompt.train.run import check_fits
 
@@ -97,6 +100,7 @@ def submit(
     fresh: bool = False,
     ship: Iterable[str | Path] = (),
     python: str | None = None,
+    tell: Tell | None = None,
 ) -> Job:
     """Send `fit` to a Ray cluster that runs elsewhere, and return as soon as the cluster has it.
 
@@ -104,7 +108,11 @@ def submit(
     overrides: 'key=value' changes of a recipe's file. address: of the cluster's dashboard, such as
     http://127.0.0.1:8265. out: the run's folder, absolute, as all machines of the cluster see it, or a URI that `fit`
     takes. resume, fresh: as for fit. ship: more files and folders; those below the working folder keep their path.
-    python: what starts Python on the cluster's head; None: what the head starts its workers with.
+    python: what starts Python on the cluster's head; None: what the head starts its workers with. tell: called with the
+    list of what travels and what stays behind; None writes to the standard error.
+
+    Files that hold keys (.env, id_rsa, *.pem, credentials.json, ...), folders of tools (.git, .venv, .ssh, ...) and
+    what links out of a folder point at never travel.
 
     Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
     from taskprompt.runtime.dashboard import check_address
@@ -114,8 +122,10 @@ def submit(
     data, name = checked(recipe, overrides)
     words = [START, "fit", RECIPE, "--out", place, "--cluster", "auto", *["--resume"] * resume, *["--fresh"] * fresh]
     job = Job(f"{name}-{uuid.uuid4().hex[:8]}", address, place)
+    found = contents(data, ship)
+    (tell or partial(say, file=sys.stderr))("\n".join(found.lines()))
     with tempfile.TemporaryDirectory() as folder:
-        package = write_package(Path(folder, "package.zip"), data, ship)
+        package = pack(Path(folder, "package.zip"), found)
         client = _connect(address)
 
         def send() -> None:
@@ -160,7 +170,12 @@ def checked(recipe: Recipe | str | Path, overrides: list[str] | tuple[str, ...])
 
 
 def check_place(out: str) -> str:
-    """The run's folder: absolute on the cluster, or a URI. Raises JobError for a relative one."""
+    """The run's folder: absolute on the cluster, or a URI. Raises JobError for a relative one, or one with keys."""
+    if has_key(out):
+        raise JobError(
+            f"--out {out}: keys do not belong into an address, which ends in logs and in the job's command line. Set "
+            "them in the cluster's environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for instance."
+        )
     if "://" not in out and not PurePosixPath(out).is_absolute():
         raise JobError(
             f"--out {out}: is relative, and the folder that a job starts in is thrown away with it. Give an absolute "
@@ -191,5 +206,5 @@ def _connect(address: str) -> Any:
 
 
 def _to_stdout(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(printable(text, colours=True))
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import open_to_append, writing
+from taskprompt.core.text import Formatter
 
 LOCK = ".lock"  # of the process that trains: a worker of a cluster outlives its driver by some seconds
 DRIVER_LOCK = ".driver.lock"  # of the process that `fit` or `tune` was called in, from its first look to its end
@@ -39,7 +40,7 @@ def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
         return
     with writing(path):
         handler = LogFile(path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

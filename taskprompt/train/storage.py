@@ -4,12 +4,13 @@ import shutil
 import tempfile
 import weakref
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
 from pyarrow import ArrowInvalid, fs
 
 from taskprompt.core.errors import CheckpointError, SpecError
+from taskprompt.core.secrets import has_key
 
 Stamp = tuple[int, int]  # size, time of change: what tells that a file here is newer than the one there
 MARK = "state.json"  # written last and deleted first: a checkpoint is there if this file is
@@ -24,7 +25,7 @@ def reach(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of an address, and the path in it. pyarrow's own where it has one, else fsspec's.
 
     Raises SpecError for what is no address, CheckpointError where nobody answers."""
-    if "@" in urlsplit(uri).netloc:
+    if has_key(uri):
         raise SpecError(
             f"{uri.partition('://')[0]}://...: keys do not belong into an address, which ends in logs. Set them in the "
             "environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS."
@@ -44,6 +45,13 @@ def reach(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
     except OSError as error:
         raise CheckpointError(f"{uri}: cannot be reached: {error}. Check the address and the rights.") from None
+
+
+def check_inside(name: str, uri: str) -> None:
+    """A file's path in a storage becomes one here. Raises CheckpointError where that would lie outside its folder."""
+    path, parts = PureWindowsPath(name), name.replace("\\", "/").split("/")
+    if not name or ".." in parts or path.drive or path.root or "\0" in name:
+        raise CheckpointError(f"{uri}: the file {name!r} would be written outside the run's folder. This is no run.")
 
 
 class Copy:
@@ -100,6 +108,8 @@ class Copy:
         )
         start = self.root.lstrip("/")
         names = [i.path.lstrip("/")[len(start) :].lstrip("/") for i in found if i.type == fs.FileType.File]
+        for name in names:
+            check_inside(name, self.uri)
         marked = {n.removesuffix(MARK) for n in names if n.endswith(MARK)}
         whole = [n for n in names if not n.startswith("checkpoints/") or n.rpartition("/")[0] + "/" in marked]
         return [n for n in whole if n.startswith(prefix) and not n.startswith("ray/")]
@@ -116,12 +126,13 @@ class Copy:
         self.known[name] = stamp
 
     def _download(self, name: str) -> None:
-        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         source = f"{self.root}/{name}"
-        self._guard(
-            "cannot be read",
-            lambda: fs.copy_files(source, str(self.path / name), self.fs, fs.LocalFileSystem()),
-        )
+
+        def bring() -> None:
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            fs.copy_files(source, str(self.path / name), self.fs, fs.LocalFileSystem())
+
+        self._guard("cannot be read", bring)
         self.known[name] = self._stamp(name)
 
     def _stamp(self, name: str) -> Stamp:

@@ -12,18 +12,20 @@ def cluster(tmp_path_factory):
     import ray
 
     from taskprompt.runtime.cluster import QUIET
+    from taskprompt.runtime.loopback import alone
 
     os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
-    ray.init(
-        address="local",
-        num_cpus=8,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=256 << 20,
-        labels={"disk": "fast"},
-        runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
-    )
+    with alone():
+        ray.init(
+            address="local",
+            num_cpus=8,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=256 << 20,
+            labels={"disk": "fast"},
+            runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
+        )
     yield ray
     ray.shutdown()
 

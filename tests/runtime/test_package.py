@@ -1,5 +1,6 @@
 """What travels with a job, and what it says where the Python that it meets lacks something."""
 
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,88 @@ def test_a_package_holds_the_own_modules_and_what_they_import(tmp_path, monkeypa
     }
     again = package.write_package(tmp_path / "b.zip", squares, ["data"])
     assert first.read_bytes() == again.read_bytes()  # else Ray would take the same package twice
+
+
+def plant(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n"
+SECRET_FILES = [
+    *(
+        ".env",
+        ".env.local",
+        "prod.env",
+        "id_rsa",
+        "id_ed25519",
+        "server.pem",
+        "tls.key",
+        "store.p12",
+        ".netrc",
+        ".npmrc",
+    ),
+    *(".pypirc", ".git-credentials", "credentials.json", "gcp-credentials.json", "client_secret_1.json", "kubeconfig"),
+    *(
+        "secrets.yaml",
+        "token.json",
+        "auth_token",
+        "Secrets.TOML",
+        "openai_api_key.txt",
+        "passwords.csv",
+        ".aws/credentials",
+        ".ssh/config",
+        ".kube/config",
+    ),
+    *(".git/config", ".venv/x.txt", "__pycache__/m.cpython-311.pyc", "env/pyvenv.cfg", ".docker/config.json"),
+]
+
+
+def test_keys_and_links_out_of_the_folder_stay_behind(tmp_path, monkeypatch, squares):
+    """By name and by content, in a package of the user's and in a folder that is shipped; what stays is told."""
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path, {"outside/deep.txt": "x"})
+    kept = {"secrets.py": "", "tokens.py": "", "tokenizer.json": "{}", "words.txt": "the key", "monkey.txt": ""}
+    for folder in ("leaky", "data"):
+        plant(tmp_path / folder, dict.fromkeys(SECRET_FILES, "x") | kept | {"__init__.py": ""})
+        plant(tmp_path / folder, {"notes.txt": f"mine:\n{KEY}", "aws.txt": "AKIAABCDEFGHIJKLMNOP", "in/f.txt": ""})
+        for name, target in {
+            "out": tmp_path / "outside",
+            "out.txt": tmp_path / "outside" / "deep.txt",
+            "round": ".",
+            "dangling": "nowhere",
+            "hidden": ".env",
+            "ssh": ".ssh",
+            "fine": "in",
+        }.items():
+            (tmp_path / folder / name).symlink_to(target)
+        os.mkfifo(tmp_path / folder / "pipe")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    squares["tasks"]["own"] = {"kind": "leaky:Own"}
+    found = package.contents(squares, ["data"])
+    names = {n for n in found.files if n.split("/")[0] in ("leaky", "data", "outside")}
+    assert names == {f"{f}/{n}" for f in ("leaky", "data") for n in (*kept, "__init__.py", "in/f.txt", "fine/f.txt")}
+    told = "\n".join(found.lines())
+    for name in ("data/.env", "leaky/out", "data/notes.txt", "leaky/.ssh", "data/round", "data/pipe", "data/dangling"):
+        assert f"left behind: {name}: " in told
+    assert "  data/words.txt" in told
+    assert re.search(r"^  taskprompt/: \d+ files, ", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["id_rsa", "notes.txt", ".ssh", "innocent"])
+def test_a_key_that_is_named_is_refused(tmp_path, monkeypatch, squares, name):
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path, {"id_rsa": KEY, "notes.txt": KEY, ".ssh/config": "x", ".netrc": "x"})
+    (tmp_path / "innocent").symlink_to(".netrc")
+    with pytest.raises(tp.JobError, match=f"--ship {name}: "):
+        package.contents(squares, [name])
+
+
+def test_a_recipe_with_a_key_is_refused(squares):
+    squares["weights"] = {"path": "https://user:pa55@host/w.pyth"}
+    with pytest.raises(tp.JobError, match=r"^weights.path: https://\*\*\*@host/w.pyth: holds a key"):
+        package.contents(squares)
 
 
 def test_a_package_too_large_or_with_two_of_a_name_is_refused(tmp_path, monkeypatch, squares):

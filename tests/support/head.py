@@ -29,6 +29,7 @@ def head(environment: dict[str, str], cpus: int) -> Iterator[int]:
     bare = {k: os.environ[k] for k in ("HOME", "LANG") if k in os.environ} | {"PATH": "/usr/bin:/bin"}
     # Idle workers would be of no use to a job, whose own are started in its package.
     spare = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+    spare |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # listens on loopback
     with open(Path(folder, "out"), "w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=bare | spare | environment)
     try:

@@ -62,7 +62,7 @@ def test_best_is_the_least_of_an_error_and_is_refused_where_nobody_knows(squares
     squares["tasks"]["grey"] = {"kind": "brightness:Brightness"}
     unknown = validate(squares | {"best": {"metric": "test/grey/gap"}}, "r")
     with pytest.raises(
-        tp.RecipeError, match="nothing says which way 'test/grey/gap' is better. Set mode to max or min"
+        tp.RecipeError, match=r"nothing says which way 'test/grey/gap' is better\. Set mode to max or min"
     ):
         check_fits(unknown)
 
