@@ -3,9 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from taskprompt.core.text import shown as shown_text
+
 
 class TaskPromptError(Exception):
-    """Base of every error that taskprompt raises on purpose; the command line prints it as one line."""
+    """Base of every error that taskprompt raises on purpose; the command line prints it as one line.
+
+    Its text is fit to be shown: keys of addresses are masked, and control characters are written as escapes."""
+
+    def __str__(self) -> str:
+        return shown_text(super().__str__())
 
 
 class SpecError(TaskPromptError, ValueError):
@@ -21,7 +28,7 @@ class RecipeError(TaskPromptError, ValueError):
 
     def __str__(self) -> str:
         count = f"{len(self.problems)} problem" + "s" * (len(self.problems) > 1)
-        return "\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)])
+        return shown_text("\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
 class LayoutError(TaskPromptError, ValueError):

@@ -1,0 +1,46 @@
+"""Keys in addresses: masked in all that is shown, logged, written or sent."""
+
+import re
+from typing import Any
+
+MASK = "***"
+SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+# What stands before '@' is a name there, unless a colon follows it: a container, a user, an owner and a repository.
+NAMED = {"abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs", "ssh", "sftp", "github"}
+# user:password@, where the password may hold slashes, as those of S3 do; a port is digits alone.
+USER = re.compile(rf"{SCHEME}(?P<who>[^\s/?#'\"<>]*|[^\s/?#'\"<>:@\[]*:(?!:|\d{{1,5}}[/?#])(?:(?!://)[^\s'\"<>])*)@")
+# ?token=..., &X-Amz-Signature=..., ;secret_key=...
+NAME = r"[\w.%-]*(?:key|token|secret|signature|credential|passw|passwd|pwd|auth|access_?id)[\w.%-]*|sig|pass|code|jwt"
+QUERY = re.compile(rf"(?P<name>[?&;#](?:{NAME})=)[^\s&;#'\"<>]+", re.IGNORECASE)
+BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text with every key of an address in it as '***': s3://KEY:SECRET@bucket, ?token=..., Bearer ....
+
+    Everything else stays as it is, so that an address can still be recognised."""
+    if "://" in text:
+        text = USER.sub(_mask_user, text)
+        text = QUERY.sub(rf"\g<name>{MASK}", text)
+    return BEARER.sub(rf"\g<name>{MASK}", text) if "earer" in text or "asic" in text else text
+
+
+def has_key(text: str) -> bool:
+    """Does an address in this text hold a key?"""
+    return masked(text) != text
+
+
+def masked_data(data: Any) -> Any:
+    """Data of dictionaries, lists and scalars with every string in it `masked`, keys of mappings included."""
+    if isinstance(data, str):
+        return masked(data)
+    if isinstance(data, dict):
+        return {masked_data(k): masked_data(v) for k, v in data.items()}
+    return type(data)(map(masked_data, data)) if isinstance(data, list | tuple) else data
+
+
+def _mask_user(found: re.Match[str]) -> str:
+    scheme, who = found["scheme"], found["who"]
+    if who == MASK or not who or (scheme.lower() in NAMED and (":" not in who or scheme.lower() == "github")):
+        return found[0]
+    return f"{scheme}://{MASK}@"

@@ -1,0 +1,75 @@
+"""Foreign text, made fit to be shown: on a terminal, in a page, in Markdown, in LaTeX, in a figure.
+
+Names of files, columns and classes, answers of models and the errors of libraries are whatever somebody wrote: they may
+hold the control sequences of a terminal, tags, or the marks of a markup."""
+
+import re
+import sys
+import unicodedata
+from typing import Any, TextIO
+
+from taskprompt.core.secrets import masked
+
+OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, lone surrogates, separators of lines
+KEPT = "\n\t\u200c\u200d"  # line ends, and the joiners that scripts and emoji need
+COLOUR = re.compile(r"(\x1b\[[0-9;]{0,16}m)")
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{c: rf"\{c}" for c in "{}%_&#$"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "°": r"$^\circ$",
+    "δ": r"$\delta$",
+    "±": r"$\pm$",
+    "\u2013": "--",
+}
+MARKDOWN = {**{c: rf"\{c}" for c in "\\`*_[]|~$"}, "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def printable(text: str, *, colours: bool = False) -> str:
+    """The text with all that a terminal would obey, or could not show, written as an escape: '\\x1b', '\\udc80'.
+
+    colours: leave the sequences that set colours alone, as in a log."""
+    if text.isprintable():
+        return text
+    if colours:
+        return "".join(p if i % 2 else printable(p) for i, p in enumerate(COLOUR.split(text)))
+    return "".join(_escape(c) if unicodedata.category(c) in OBEYED and c not in KEPT else c for c in text)
+
+
+def shown(text: Any) -> str:
+    """What may be told: without the keys of addresses, and printable."""
+    return printable(masked(str(text)))
+
+
+def one_line(text: Any) -> str:
+    """The same in one line."""
+    return " ".join(shown(text).split())
+
+
+def say(*parts: Any, file: TextIO | None = None, flush: bool = False) -> None:
+    """`print` for text that holds foreign names or answers."""
+    print(*map(shown, parts), file=file or sys.stdout, flush=flush)
+
+
+def markdown(text: Any) -> str:
+    """Text as a cell or a paragraph of Markdown: no tag, no link, no mark, no new cell, no new line."""
+    return "".join(MARKDOWN.get(c, c) for c in one_line(text))
+
+
+def latex(text: Any) -> str:
+    """Text as LaTeX takes it: no command, no mathematics, no comment."""
+    return "".join(LATEX.get(c, c) for c in one_line(text))
+
+
+def figure(text: Any) -> str:
+    """Text as matplotlib draws it: without mathematics."""
+    return one_line(text).replace("$", r"\$")
+
+
+def _escape(c: str) -> str:
+    return c.encode("unicode_escape", "backslashreplace").decode("ascii")
