@@ -3,12 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.weights import Inflate
 
 
 def convert(
@@ -18,7 +17,9 @@ def convert(
         list[str] | None, typer.Argument(help="Of the backbone, as key=value.", show_default=False)
     ] = None,
     clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
-    inflate: Annotated[Inflate, typer.Option(help="What becomes of the kernels of images.")] = "centre",
+    inflate: Annotated[
+        Literal["centre", "mean"], typer.Option(help="What becomes of the kernels of images.")
+    ] = "centre",
     entry: Annotated[str | None, typer.Option(help="Which of several sets of weights, such as state_dict_ema.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as json.")] = False,
@@ -30,10 +31,9 @@ def convert(
     backbone: dict[str, Any] = {"kind": to}
     for text in fields or ():
         override(backbone, text)
+    shape = None if clip is None else _clip(clip)
     target = out or file.with_suffix(".safetensors")
-    report = tp.convert(
-        file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate, entry=entry
-    )
+    report = tp.convert(file, backbone, target, clip=shape, inflate=inflate, entry=entry)
     if json_:
         print(json.dumps(asdict(report), indent=1))
     else:

@@ -3,19 +3,21 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import yaml
 from pydantic import ValidationError
 
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec
+
+if TYPE_CHECKING:
+    from taskprompt.core.recipe import Recipe
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 
 
-def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Recipe":
     """The recipe in a yaml file with 'a.b=value' overrides applied. Raises RecipeError with every problem."""
     return validate(read(path, overrides), str(path))
 
@@ -32,9 +34,15 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, elsewhere: bool = False) -> Whole:
+@overload
+def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> "Recipe": ...
+@overload
+def validate(data: dict[str, Any], where: str, spec: type[Whole], *, elsewhere: bool = False) -> Whole: ...
+def validate(data: dict[str, Any], where: str, spec: type[Spec] | None = None, *, elsewhere: bool = False) -> Spec:
     """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
     data may lie on other machines alone."""
+    if spec is None:  # imported here, and torch with it: a file that cannot be read needs neither
+        from taskprompt.core.recipe import Recipe as spec
     try:
         return spec.model_validate(data, context={"elsewhere": elsewhere})
     except ValidationError as error:
