@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import re
 import sys
 from contextlib import suppress
 
@@ -25,7 +24,7 @@ def run_app(app: typer.Typer) -> None:
     try:
         status = app(prog_name="taskprompt", standalone_mode=False)
     except TaskPromptError as error:
-        status = _refuse(as_options(str(error)))
+        status = _refuse(error.text)
     except UsageError as error:
         status = _refuse(usage_problem(error))
     except OSError as error:
@@ -34,19 +33,6 @@ def run_app(app: typer.Typer) -> None:
         where = "the output" if error.filename is None else os.fsdecode(error.filename)
         status = _refuse(f"{where}: {error.strerror}.")
     sys.exit(status if _flushed() else status or 1)
-
-
-def as_options(text: str) -> str:
-    """A message of the Python API in the words of the command line: `resume=True` is `--resume` there.
-
-    Messages name the arguments of functions as Python writes them, in backquotes: `resume=True`, `out=...` or
-    `metric="real/action/top1"`."""
-
-    def option(found: re.Match) -> str:
-        name, value = found[1].replace("_", "-"), found[2].strip("\"'")
-        return f"`--{name}`" if value in ("True", "...") else f"`--{name} {value}`"
-
-    return re.sub(r"`([a-z_]+)=([^`]+)`", option, text)
 
 
 def usage_problem(error: Exception) -> str:

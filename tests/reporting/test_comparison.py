@@ -134,7 +134,7 @@ def test_pairs_share_seed_and_fold(files):
         (1, 5, {}, "found 1 recipe and 5 seeds, expected two recipes or more"),
         (2, 0, {}, "found 2 recipes and 0 seeds"),
         (2, 1, {"metric": None}, "metric: none is given. Measured: test/action/..., test/depth/..."),
-        (2, 1, {"metric": "test/action/odd"}, "'test/action/odd' does not say whether more is better. Give --mode"),
+        (2, 1, {"metric": "test/action/odd"}, "'test/action/odd' does not say whether more is better. Give `mode`"),
         (2, 1, {"overrides": {"seed": 3}}, "search.seed: is fixed in overrides"),
     ],
 )

@@ -103,7 +103,7 @@ def test_what_can_be_seen_wrong_here_is_told_here(recipe, squares):
 def test_nobody_listens_and_a_relative_place(recipe):
     with pytest.raises(tp.ClusterError, match=r"nobody answers at http://127.0.0.1:1. Give"):
         tp.submit(recipe, address="http://127.0.0.1:1", out="/nowhere/run")
-    with pytest.raises(tp.JobError, match="--out runs/x: is relative"):
+    with pytest.raises(tp.JobError, match="`out` runs/x: is relative"):
         tp.submit(recipe, address="http://127.0.0.1:1", out="runs/x")
 
 
@@ -188,7 +188,7 @@ def test_the_program_of_the_docs_and_a_mistake_met_there(open_head, recipe, squa
 
 def test_a_python_that_is_not_there_is_the_last_word(open_head, recipe, tmp_path):
     job = tp.submit(recipe, address=f"http://127.0.0.1:{open_head}", out=str(tmp_path), python="nosuch")
-    with pytest.raises(tp.JobError, match=r"nosuch: not found. Name a Python that the cluster has with --python"):
+    with pytest.raises(tp.JobError, match=r"nosuch: not found. Name a Python that the cluster has with `python`"):
         job.follow(tell=lambda text: None)
 
 
@@ -231,5 +231,5 @@ def test_a_job_whose_answer_is_lost_is_not_doubled(open_head, recipe, slow, tmp_
 
 
 def test_a_job_that_is_not_known(open_head):
-    with pytest.raises(tp.JobError, match=r"Job nix does not exist. `taskprompt job list"):
+    with pytest.raises(tp.JobError, match=r"Job nix does not exist. `taskprompt.jobs`"):
         tp.Job.open("nix", f"http://127.0.0.1:{open_head}")
