@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     )
     from taskprompt.core.weights import Layout, LoadReport, Weights
     from taskprompt.nn.heads import DenseHead, PromptHead
+    from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
     from taskprompt.runtime.submit import Job, jobs, submit
     from taskprompt.train.run import Run
     from taskprompt.train.specimen import load_batch
@@ -68,20 +69,24 @@ __all__ = [
     "Clip",
     "ClipSpec",
     "ClusterError",
+    "Comparison",
     "DenseHead",
     "Dims",
     "Encoder",
+    "Evaluation",
     "Features",
     "Job",
     "JobError",
     "Joints",
     "Labeler",
+    "Labelling",
     "Layout",
     "LayoutError",
     "LoadReport",
     "Map",
     "MultiTaskModel",
     "Points",
+    "Prediction",
     "PromptHead",
     "Prompter",
     "Question",
@@ -135,6 +140,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
     "taskprompt.core.weights": "Layout LoadReport Weights",
     "taskprompt.nn.heads": "DenseHead PromptHead",
+    "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
     "taskprompt.runtime.submit": "Job jobs submit",
     "taskprompt.train.run": "Run",
     "taskprompt.train.specimen": "load_batch",

@@ -15,6 +15,7 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
+from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
 from taskprompt.train.run import Run, check_fits
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
@@ -92,7 +93,7 @@ def compare(
     fresh: bool = False,
     retry: bool = False,
     watch: Watch | None = None,
-) -> SweepRun:
+) -> Comparison:
     """Train each of several recipes with seeds 0, 1, ... into the folder `out`, a sweep's, and tabulate the results.
 
     The table is comparison.md, .tex and .json in the folder: the mean of `metric` over seeds with its 95 % interval,
@@ -107,10 +108,11 @@ def compare(
 
     sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)
     try:
-        return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, retry=retry, watch=watch)
+        tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, retry=retry, watch=watch)
     finally:  # what has ended before an interruption is a table, too
         if (Path(out) / "sweep.yaml").is_file() and is_comparison((run := SweepRun.open(out)).sweep):
             write_comparison(run)
+    return Comparison.open(out)
 
 
 def label(
@@ -120,7 +122,7 @@ def label(
     overrides: Sequence[str] = (),
     cluster: str = "local",
     watch: Watch | None = None,
-) -> dict[str, dict[str, int]]:
+) -> Labelling:
     """Run a recipe's labelers into their tables, those of `names` or all: name -> labels there before, made, failed.
 
     Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate.
@@ -132,7 +134,7 @@ def label(
     if not isinstance(recipe, Recipe):
         recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
     with progress(watch) as told:
-        return {name: dict(counts) for name, counts in job(recipe, tuple(names), cluster, told).items()}
+        return Labelling.of(job(recipe, tuple(names), cluster, told))
 
 
 def profile(
@@ -155,23 +157,23 @@ def profile(
 
 def evaluate(
     run: Run | str | Path, *, checkpoint: str = "last", cluster: str | None = None, watch: Watch | None = None
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measure a run's weights on its held-out sources; also written to the run's evaluation.json.
 
     checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100."""
     run = _opened(run, checkpoint)
     run.checkpoint()
     _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
-    return run.read("evaluation.json")
+    return Evaluation.of(run.read("evaluation.json"))
 
 
 def predict(
     run: Run | str | Path, clip: str | Path, out: str | Path | None = None, *, checkpoint: str = "last"
-) -> dict[str, Any]:
+) -> Prediction:
     """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
     from taskprompt.train.predict import predict as job
 
-    return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
+    return Prediction(job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out)))
 
 
 def report(run: Run | SweepRun | Recipe | str | Path, *, checkpoint: str = "last") -> Path:

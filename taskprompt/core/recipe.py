@@ -13,6 +13,7 @@ from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.runtime import Runtime
+from taskprompt.core.shown import recipe_html, recipe_text
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec, nearest, resolve
 from taskprompt.core.task import Task
@@ -203,6 +204,14 @@ class Recipe(Spec):
             self.prompter.check(dims)
         except SpecError as error:
             yield f"prompter: {error}"
+
+    def __repr__(self) -> str:
+        return recipe_text(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return recipe_html(self)
 
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":

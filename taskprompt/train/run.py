@@ -15,6 +15,7 @@ from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.recipe import Recipe
 from taskprompt.train import checkpoint
 from taskprompt.train.folder import owned
+from taskprompt.train.shown import run_html, run_text
 from taskprompt.train.storage import Copy, is_uri
 
 MODEL_PARTS = ("clip", "backbone", "weights", "prompter", "tasks")
@@ -45,6 +46,12 @@ class Run:
             return cls(Path(place).absolute(), which)
         copy = Copy(place)
         return cls(copy.path, which, copy)
+
+    def __repr__(self) -> str:
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @property
     def place(self) -> str:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.loading import dump
@@ -15,6 +15,7 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, vary
 from taskprompt.train.folder import owned
 from taskprompt.train.run import Run
+from taskprompt.train.shown import sweep_html, sweep_text
 from taskprompt.train.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
@@ -50,7 +51,7 @@ class SweepRun:
     path: Path
 
     @classmethod
-    def open(cls, path: str | Path) -> "SweepRun":
+    def open(cls, path: str | Path) -> Self:
         """An existing sweep. Raises CheckpointError where the folder is none."""
         path = Path(path).absolute()
         if not (path / "sweep.yaml").is_file():
@@ -105,6 +106,12 @@ class SweepRun:
             )
         if new["trials"] is not None and new["trials"] < begun:
             raise CheckpointError(f"{self.path}: has begun {begun} trials. Set trials to no fewer.")
+
+    def __repr__(self) -> str:
+        return sweep_text(self)
+
+    def _repr_html_(self) -> str:
+        return sweep_html(self)
 
     @property
     def sweep(self) -> Sweep:

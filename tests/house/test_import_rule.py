@@ -31,7 +31,7 @@ MAY_IMPORT = {  # room -> rooms
     "cli_jobs": {"cli_options", ""},
     "cli_weights": {"core", ""},
     "__main__": {"cli"},
-    "": {"core", "nn", "train", "api", "runtime"},  # taskprompt/__init__.py
+    "": {"core", "nn", "train", "reporting", "api", "runtime"},  # taskprompt/__init__.py
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

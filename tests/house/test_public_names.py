@@ -19,7 +19,7 @@ VERBS = ["compare", "convert", "evaluate", "fetch", "fit", "jobs", "predict", "p
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 65
+    assert len(taskprompt.__all__) == 69
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
