@@ -32,7 +32,7 @@ def run_app(app: typer.Typer) -> None:
             raise
         where = "the output" if error.filename is None else os.fsdecode(error.filename)
         status = _refuse(f"{where}: {error.strerror}.")
-    sys.exit(status if _flushed() else status or 1)
+    sys.exit(_flushed(status or 0))
 
 
 def usage_problem(error: Exception) -> str:
@@ -42,8 +42,8 @@ def usage_problem(error: Exception) -> str:
     if context is None or message.startswith("Usage:"):
         return message
     _, _, verb = context.command_path.partition(" ")
-    told = " ".join(message.split()).rstrip(".")
-    return f"{verb + ': ' if verb else ''}{told}. See {context.command_path} --help."
+    told = " ".join(message.replace("Value error, ", "").split()).removesuffix(".")
+    return f"{verb + ': ' if verb else ''}{told}{'' if told.endswith('?') else '.'} See {context.command_path} --help."
 
 
 def _refuse(text: str) -> int:
@@ -52,15 +52,13 @@ def _refuse(text: str) -> int:
     return 2
 
 
-def _flushed() -> bool:
-    """Is all output written? What cannot be is dropped: Python would try again at its end, and complain."""
+def _flushed(status: int) -> int:
+    """The status once all output is written. What cannot be is dropped: Python would try again, and complain."""
     output = sys.stdout
     try:
         if output is not None:  # None where the caller closed it
             output.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if error.errno != errno.EPIPE:
-            _refuse(f"the output: {error.strerror}.")
-        return False
-    return True
+        return status or 1 if error.errno == errno.EPIPE else _refuse(f"the output: {error.strerror}.")
+    return status

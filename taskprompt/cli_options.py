@@ -25,9 +25,16 @@ def _of_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) 
     return str(parameter.default) if from_environment and value.startswith(("http://", "https://")) else value
 
 
+def _on_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """The same for a verb that needs Ray."""
+    if value == "none":
+        raise typer.BadParameter("this verb runs on Ray. Give local, auto, or host:port of a running head.")
+    return _of_ray(context, parameter, value)
+
+
 def _checkpoints(context: typer.Context, incomplete: str) -> list[str]:
     """What --checkpoint can be, for a shell that completes it."""
-    folders = Path(str(context.params.get("run", "")), "checkpoints").glob("step-*")
+    folders = Path(*context.args[:1], "checkpoints").glob("step-*")  # the words that are no options: the run first
     return [n for n in ("last", "best", *sorted(f.name for f in folders)) if n.startswith(incomplete)]
 
 
@@ -45,7 +52,7 @@ Cluster = Annotated[
     ),
 ]
 RayCluster = Annotated[
-    str, typer.Option(help="local: Ray on this machine; or an address.", envvar=ADDRESS, callback=_of_ray)
+    str, typer.Option(help="local: Ray on this machine; or an address.", envvar=ADDRESS, callback=_on_ray)
 ]
 Address = Annotated[
     str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False, envvar=ADDRESS)

@@ -1,6 +1,7 @@
 """The command line's verb for checkpoints of elsewhere: `convert`."""
 
 import json
+import pkgutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,9 +11,17 @@ import typer
 from taskprompt.core.errors import SpecError
 
 
+def _backbones(incomplete: str) -> list[str]:
+    """What --to can be, for a shell that completes it."""
+    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).with_name("backbones"))]))
+    return [n for n in names if n.startswith(incomplete) and not n.startswith("_")]
+
+
 def convert(
     file: Annotated[Path, typer.Argument(help="A checkpoint, or a run's folder step-N.", show_default=False)],
-    to: Annotated[str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False)],
+    to: Annotated[
+        str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False, autocompletion=_backbones)
+    ],
     fields: Annotated[
         list[str] | None, typer.Argument(help="Of the backbone, as key=value.", show_default=False)
     ] = None,

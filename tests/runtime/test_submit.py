@@ -134,6 +134,15 @@ def test_a_job_trains_there_with_what_was_sent(guarded, recipe, tmp_path):
     assert run.recipe.seed == 3
     assert [r["step"] for r in run.lines("metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert run.checkpoint().name == "step-00000006"
+    there = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "TASKPROMPT_ADDRESS": guarded}
+    log = command("job", "logs", job[1], **there)
+    assert (log.returncode, log.stderr) == (0, "")
+    assert log.stdout.splitlines()[-1] == f"trained: {place}"
+    followed = command("job", "logs", "--follow", job[1], **there)
+    assert followed.stdout == f"{log.stdout}{lines[-1]}\n"
+    unknown = command("job", "logs", "own-none", **there)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "own-none does not exist. `taskprompt job list` shows those that do." in unknown.stderr
 
 
 def test_no_longer_followed_then_stopped_then_gone_on_with(open_head, recipe, tmp_path):
