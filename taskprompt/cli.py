@@ -8,6 +8,7 @@ import typer
 
 from taskprompt.cli_bench import bench
 from taskprompt.cli_jobs import job, submit
+from taskprompt.cli_kinds import kinds, schema
 from taskprompt.cli_main import run_app
 from taskprompt.cli_options import (
     Checkpoint,
@@ -56,36 +57,6 @@ def check(recipe: RecipeFile, overrides: Overrides = None) -> None:
     lines = report.text().splitlines() if report else [f"pixels {pixels(loaded.backbone, loaded.normalization())}"]
     for line in lines:
         print(f"# {line}")
-
-
-@app.command()
-def kinds() -> None:
-    """List everything that a recipe can name, with one line each."""
-    from rich.table import Table
-
-    from taskprompt.core.catalogue import interfaces, one_line
-    from taskprompt.core.spec import kinds, resolve
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("interface", "kind", "what it is"):
-        table.add_column(column, overflow="fold" if column == "what it is" else "ignore")
-    for interface in interfaces():
-        for kind in kinds(interface):
-            table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
-    output(160).print(table)
-
-
-@app.command()
-def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
-    """Write the JSON schema of recipes, for completion and checks in editors."""
-    from taskprompt.core.catalogue import recipe_schema
-
-    text = json.dumps(recipe_schema(), indent=1)
-    if out is None:
-        print(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-        print(out)
 
 
 @app.command()
@@ -241,6 +212,8 @@ def label(
                 print(f"  {flag} {count}")
 
 
+app.command()(kinds)
+app.command()(schema)
 app.command()(compare)
 app.command()(profile)
 app.command()(convert)
