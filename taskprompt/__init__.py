@@ -1,10 +1,10 @@
 """taskprompt: multi-task prompts for video transformers.
 
-Importing it is light: neither ray nor vllm is loaded before a verb needs it."""
+Importing it is light: a name is imported from its module when it is first used, and PyTorch or Ray with it."""
 
-from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
-from taskprompt.core.augment import Augment
-from taskprompt.core.balancer import Balance, Balancer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from taskprompt.core.errors import (
     CheckpointError,
     ClusterError,
@@ -18,36 +18,43 @@ from taskprompt.core.errors import (
     TaskPromptError,
     WriteError,
 )
-from taskprompt.core.labeler import Answer, Labeler, Question
-from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
-from taskprompt.core.recipe import Best, Recipe, Stage
-from taskprompt.core.runtime import Runtime
-from taskprompt.core.source import ClipSpec, Source
-from taskprompt.core.spec import Spec
-from taskprompt.core.sweep import Asha, Range, Sweep
-from taskprompt.core.task import Array, Task
-from taskprompt.core.types import (
-    Batch,
-    Boxes,
-    Camera,
-    Clip,
-    Dims,
-    Features,
-    Joints,
-    Map,
-    Points,
-    Row,
-    Sample,
-    Vectors,
-)
-from taskprompt.core.weights import Layout, LoadReport, Weights
-from taskprompt.nn.heads import DenseHead, PromptHead
-from taskprompt.runtime.submit import Job, jobs, submit
-from taskprompt.train.check import Checked
-from taskprompt.train.run import Run
-from taskprompt.train.specimen import load_batch
-from taskprompt.train.sweep_run import SweepRun
 
+if TYPE_CHECKING:  # the names below for type checkers and editors
+    from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
+    from taskprompt.core.augment import Augment
+    from taskprompt.core.balancer import Balance, Balancer
+    from taskprompt.core.labeler import Answer, Labeler, Question
+    from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
+    from taskprompt.core.recipe import Best, Recipe, Stage
+    from taskprompt.core.runtime import Runtime
+    from taskprompt.core.source import ClipSpec, Source
+    from taskprompt.core.spec import Spec
+    from taskprompt.core.sweep import Asha, Range, Sweep
+    from taskprompt.core.task import Array, Task
+    from taskprompt.core.types import (
+        Batch,
+        Boxes,
+        Camera,
+        Clip,
+        Dims,
+        Features,
+        Joints,
+        Map,
+        Points,
+        Row,
+        Sample,
+        Vectors,
+    )
+    from taskprompt.core.weights import Layout, LoadReport, Weights
+    from taskprompt.nn.heads import DenseHead, PromptHead
+    from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
+    from taskprompt.runtime.submit import Job, jobs, submit
+    from taskprompt.train.check import Checked
+    from taskprompt.train.run import Run
+    from taskprompt.train.specimen import load_batch
+    from taskprompt.train.sweep_run import SweepRun
+
+__version__ = "0.1.0"
 __all__ = [
     "Answer",
     "Array",
@@ -65,20 +72,24 @@ __all__ = [
     "Clip",
     "ClipSpec",
     "ClusterError",
+    "Comparison",
     "DenseHead",
     "Dims",
     "Encoder",
+    "Evaluation",
     "Features",
     "Job",
     "JobError",
     "Joints",
     "Labeler",
+    "Labelling",
     "Layout",
     "LayoutError",
     "LoadReport",
     "Map",
     "MultiTaskModel",
     "Points",
+    "Prediction",
     "PromptHead",
     "Prompter",
     "Question",
@@ -118,3 +129,41 @@ __all__ = [
     "submit",
     "tune",
 ]
+
+_NAMES = {  # module -> the public names in it
+    "taskprompt.api": "check compare convert evaluate fetch fit label predict profile report tune",
+    "taskprompt.core.augment": "Augment",
+    "taskprompt.core.balancer": "Balance Balancer",
+    "taskprompt.core.labeler": "Answer Labeler Question",
+    "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
+    "taskprompt.core.recipe": "Best Recipe Stage",
+    "taskprompt.core.runtime": "Runtime",
+    "taskprompt.core.source": "ClipSpec Source",
+    "taskprompt.core.spec": "Spec",
+    "taskprompt.core.sweep": "Asha Range Sweep",
+    "taskprompt.core.task": "Array Task",
+    "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
+    "taskprompt.core.weights": "Layout LoadReport Weights",
+    "taskprompt.nn.heads": "DenseHead PromptHead",
+    "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
+    "taskprompt.runtime.submit": "Job jobs submit",
+    "taskprompt.train.check": "Checked",
+    "taskprompt.train.run": "Run",
+    "taskprompt.train.specimen": "load_batch",
+    "taskprompt.train.sweep_run": "SweepRun",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("taskprompt.testing")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'taskprompt' has no attribute {name!r}", name=name, obj=import_module(__name__))
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__, "testing"})

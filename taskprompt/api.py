@@ -12,6 +12,7 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
+from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
 from taskprompt.train.check import Checked
 from taskprompt.train.run import Run, check_fits
 from taskprompt.train.stop import stoppable
@@ -107,7 +108,7 @@ def compare(
     fresh: bool = False,
     retry: bool = False,
     watch: Watch | None = None,
-) -> SweepRun:
+) -> Comparison:
     """Train each of several recipes with seeds 0, 1, ... into the folder `out`, a sweep's, and tabulate the results.
 
     The table is comparison.md, .tex and .json in the folder: the mean of `metric` over seeds with its 95 % interval,
@@ -122,10 +123,11 @@ def compare(
 
     sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)
     try:
-        return tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, retry=retry, watch=watch)
+        tune(sweep, out, cluster=cluster, resume=resume, fresh=fresh, retry=retry, watch=watch)
     finally:  # what has ended before an interruption is a table, too
         if (Path(out) / "sweep.yaml").is_file() and is_comparison((run := SweepRun.open(out)).sweep):
             write_comparison(run)
+    return Comparison.open(out)
 
 
 def label(
@@ -135,7 +137,7 @@ def label(
     overrides: Sequence[str] = (),
     cluster: str = "local",
     watch: Watch | None = None,
-) -> dict[str, dict[str, int]]:
+) -> Labelling:
     """Run a recipe's labelers into their tables, those of `names` or all: name -> labels there before, made, failed.
 
     Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate.
@@ -147,7 +149,7 @@ def label(
     if not isinstance(recipe, Recipe):
         recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
     with progress(watch) as told:
-        return {name: dict(counts) for name, counts in job(recipe, tuple(names), cluster, told).items()}
+        return Labelling.of(job(recipe, tuple(names), cluster, told))
 
 
 def profile(
@@ -175,7 +177,7 @@ def evaluate(
     out: str | Path | None = None,
     cluster: str | None = None,
     watch: Watch | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measure a run's weights on its held-out sources; also written to the run's evaluation.json.
 
     checkpoint: last, best (where the recipe has `best`), or a name such as step-00000100. out: a folder for
@@ -190,16 +192,16 @@ def evaluate(
     with run.results_in(out) as folder:
         result = _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
         write_evaluation(result, folder)
-    return result
+    return Evaluation.of(result)
 
 
 def predict(
     run: Run | str | Path, clip: str | Path, out: str | Path | None = None, *, checkpoint: str = "last"
-) -> dict[str, Any]:
+) -> Prediction:
     """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
     from taskprompt.train.predict import predict as job
 
-    return job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out))
+    return Prediction(job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out)))
 
 
 def report(

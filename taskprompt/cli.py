@@ -1,31 +1,46 @@
 """The command line: thin verbs over the Python API. Errors are one line, exit status 2, and no traceback."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from taskprompt.cli_bench import bench
-from taskprompt.cli_jobs import Overrides, RecipeFile, job, submit
+from taskprompt.cli_jobs import job, submit
+from taskprompt.cli_kinds import kinds, schema
+from taskprompt.cli_main import run_app
+from taskprompt.cli_options import (
+    Checkpoint,
+    Cluster,
+    Fresh,
+    Overrides,
+    Quiet,
+    RayCluster,
+    RecipeFile,
+    Resume,
+    RunPlace,
+    SweepFile,
+    Version,
+    load,
+    watcher,
+)
 from taskprompt.cli_results import ResultFolder, interrupts_told, measured, tell_trained
 from taskprompt.cli_tables import compare, profile
 from taskprompt.cli_weights import convert
-from taskprompt.core.errors import TaskPromptError
-from taskprompt.progress import Console
 
 app = typer.Typer(
     help="Multi-task prompts for video transformers.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # plain text: rich takes as long to import as all the rest
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
-RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
-Checkpoint = Annotated[str, typer.Option(help="last, best, or a name such as step-00000100.")]
-Cluster = Annotated[str, typer.Option(help="local: Ray on this machine; none: this process; or an address.")]
+
+
+@app.callback()
+def every_verb(version: Version = False, quiet: Quiet = False) -> None:
+    """Multi-task prompts for video transformers."""
 
 
 @app.command()
@@ -36,37 +51,13 @@ def check(
     full: Annotated[bool, typer.Option("--full", help="Print the recipe with every default.")] = False,
 ) -> None:
     """Say `ok` and what a recipe is, or every error in it."""
+    from taskprompt.core.loading import read
+
+    read(recipe, tuple(overrides or ()))  # a file that cannot be read is told at once, without PyTorch
     import taskprompt as tp
+    from taskprompt.core.text import say
 
-    print(tp.check(recipe, overrides or (), data=data).text(full), end="")
-
-
-@app.command()
-def kinds() -> None:
-    """List everything that a recipe can name, with one line each."""
-    from taskprompt.core.catalogue import interfaces, one_line
-    from taskprompt.core.spec import kinds, resolve
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("interface", "kind", "what it is"):
-        table.add_column(column, overflow="fold" if column == "what it is" else "ignore")
-    for interface in interfaces():
-        for kind in kinds(interface):
-            table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
-    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
-
-
-@app.command()
-def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
-    """Write the JSON schema of recipes, for completion and checks in editors."""
-    from taskprompt.core.catalogue import recipe_schema
-
-    text = json.dumps(recipe_schema(), indent=1)
-    if out is None:
-        print(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-        print(out)
+    say(tp.check(recipe, overrides or (), data=data).text(full).rstrip())
 
 
 @app.command()
@@ -75,15 +66,16 @@ def fit(
     overrides: Overrides = None,
     out: Annotated[str, typer.Option(help="The run's folder, or an address: s3://bucket/run.")] = "runs/run",
     cluster: Cluster = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    resume: Resume = False,
+    fresh: Fresh = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a recipe."""
+    loaded, where = load(recipe, overrides), None if cluster == "none" else cluster
     import taskprompt as tp
 
-    where = None if cluster == "none" else cluster
     with interrupts_told():
-        run = tp.fit(tp.Recipe.load(recipe, overrides or ()), out, cluster=where, resume=resume, fresh=fresh)
+        run = tp.fit(loaded, out, cluster=where, resume=resume, fresh=fresh, watch=watcher(quiet))
     tell_trained(run)
 
 
@@ -92,15 +84,17 @@ def tune(
     sweep: SweepFile,
     overrides: Overrides = None,
     out: Annotated[str, typer.Option(help="The sweep's folder.")] = "runs/sweep",
-    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    cluster: RayCluster = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials that have not ended.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    fresh: Fresh = False,
     retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the trials that failed, too.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a recipe many times, with other values each time, and find the best."""
     import taskprompt as tp
 
-    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, cluster=cluster, resume=resume, fresh=fresh, retry=retry)
+    options = {"cluster": cluster, "resume": resume, "fresh": fresh, "retry": retry}
+    run = tp.tune(tp.Sweep.load(sweep, overrides or ()), out, **options, watch=watcher(quiet))
     rows, best = run.trials(), run.best()
     states = {state: sum(r.state == state for r in rows) for state in ("done", "stopped", "failed", "running")}
     words = ", ".join(f"{n} {'unfinished' if s == 'running' else s}" for s, n in states.items() if n)
@@ -113,10 +107,14 @@ def tune(
 
 @app.command()
 def evaluate(
-    run: RunPlace, checkpoint: Checkpoint = "last", cluster: Cluster = "none", out: ResultFolder = None
+    run: RunPlace,
+    checkpoint: Checkpoint = "last",
+    cluster: Cluster = "none",
+    out: ResultFolder = None,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a run on its held-out sources, beside trivial predictors."""
-    measured(run, checkpoint, None if cluster == "none" else cluster, out)
+    measured(run, checkpoint, None if cluster == "none" else cluster, out, watcher(quiet))
 
 
 @app.command()
@@ -167,14 +165,15 @@ def fetch(
 
 
 @app.command()
-def render(recipe: RecipeFile, overrides: Overrides = None, cluster: Cluster = "local") -> None:
+def render(
+    recipe: RecipeFile, overrides: Overrides = None, cluster: RayCluster = "local", quiet: Quiet = False
+) -> None:
     """Draw every clip of a recipe's `scenes` sources that have a cache, ahead of training."""
-    from taskprompt.core.recipe import Recipe
+    loaded = load(recipe, overrides)
     from taskprompt.progress import progress
     from taskprompt.runtime.render import render as draw
 
-    loaded = Recipe.load(recipe, overrides or ())
-    with progress(None) as watch:
+    with progress(watcher(quiet)) as watch:
         done = draw(loaded, cluster, watch)
     for name, (drawn, found, folder) in done.items():
         print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
@@ -185,12 +184,14 @@ def label(
     recipe: RecipeFile,
     overrides: Overrides = None,
     only: Annotated[list[str] | None, typer.Option(help="A labeler's name; all if none is given.")] = None,
-    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    cluster: RayCluster = "local",
+    quiet: Quiet = False,
 ) -> None:
     """Make labels with a recipe's labelers: captions, embeddings of texts, or a model's of your own."""
     import taskprompt as tp
 
-    for name, counts in tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster).items():
+    made = tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster, watch=watcher(quiet))
+    for name, counts in made.items():
         there, made, failed = (counts.get(k, 0) for k in ("there", "made", "failed"))
         print(f"{name}: {counts['clips']} clips: made {made} labels, found {there}, failed {failed}")
         for flag, count in counts.items():
@@ -198,6 +199,8 @@ def label(
                 print(f"  {flag} {count}")
 
 
+app.command()(kinds)
+app.command()(schema)
 app.command()(compare)
 app.command()(profile)
 app.command()(convert)
@@ -208,11 +211,7 @@ app.add_typer(bench, name="bench")
 
 def main() -> None:
     """The command `taskprompt`."""
-    try:
-        app()
-    except TaskPromptError as error:
-        print(f"taskprompt: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_app(app)
 
 
 if __name__ == "__main__":

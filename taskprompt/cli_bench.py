@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from taskprompt.cli_jobs import Overrides, RecipeFile
+from taskprompt.cli_options import Overrides, RecipeFile, load
 
-bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True)
+bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bench.command("data")
@@ -35,10 +35,9 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> None:
 @bench.command("ray")
 def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
     """What Ray costs a training, with one and with two workers, beside the plain loop."""
-    from taskprompt.core.recipe import Recipe
     from taskprompt.runtime.bench_ray import bench_ray as measure
 
-    found = measure(Recipe.load(recipe, overrides or ()), rounds=rounds)
+    found = measure(load(recipe, overrides), rounds=rounds)
     print("way         first step s   step s   of plain   peak memory GB")
     for way, name in (("plain", "plain loop"), ("1", "1 worker"), ("2", "2 workers")):
         ratio = found.step[way] / found.step["plain"]
@@ -58,11 +57,10 @@ def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3)
     """Seconds of a training step: through Ray Train, and in a plain loop."""
     import tempfile
 
-    from taskprompt.core.recipe import Recipe
     from taskprompt.runtime.bench_step import bench_step as measure
 
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Recipe.load(recipe, overrides or ()), Path(folder), rounds=rounds)
+        found = measure(load(recipe, overrides), Path(folder), rounds=rounds)
     print(
         f"plain loop {found['plain']:.4f} s   through Ray Train {found['ray train']:.4f} s   ratio {found['ratio']:.3f}"
     )
@@ -76,10 +74,9 @@ def bench_label(
     rounds: int = 3,
 ) -> None:
     """A labeler's answers a second through Ray Data, beside its model handed the same questions in one list."""
-    from taskprompt.core.loading import read, validate
+    loaded = load(recipe, overrides, elsewhere=True)
     from taskprompt.runtime.bench_label import bench_label as measure
 
-    loaded = validate(read(recipe, tuple(overrides or ())), str(recipe), elsewhere=True)
     found = measure(loaded, labeler, rounds)
     print(f"pipeline {found.pipeline:.1f} answers/s   in one list {found.direct:.1f}   ratio {found.ratio:.2f}")
 

@@ -1,17 +1,12 @@
 """The command line's verbs for jobs: `submit`, and the group `job`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from taskprompt.progress import Console
+from taskprompt.cli_options import Address, Fresh, Overrides, Quiet, RecipeFile, Resume, output
 
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
-Address = Annotated[str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False)]
 Id = Annotated[str, typer.Argument(help="As `submit` printed it.", show_default=False)]
 
 
@@ -20,11 +15,12 @@ def submit(
     address: Address,
     out: Annotated[str, typer.Option(help="The run's folder, absolute, on the cluster.", show_default=False)],
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    resume: Resume = False,
+    fresh: Fresh = False,
     ship: Annotated[list[Path] | None, typer.Option(help="A file or folder to send along.")] = None,
     python: Annotated[str | None, typer.Option(help="Another Python on the head than its workers'.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the job.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a recipe on a cluster that runs elsewhere: send it there, and follow it."""
     import taskprompt as tp
@@ -43,15 +39,31 @@ def submit(
     if detach:
         _tell_how(sent)
     else:
-        _follow(sent)
+        _follow(sent, quiet)
 
 
-job = typer.Typer(help="Follow, stop and list what `submit` sent.", no_args_is_help=True)
+job = typer.Typer(help="Follow, stop and list what `submit` sent.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@job.command("logs")
+def logs(
+    id: Id,
+    address: Address,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+) -> None:
+    """Print what a job has written so far."""
+    import taskprompt as tp
+
+    found = tp.Job.open(id, address)
+    if follow:
+        _follow(found)
+    else:
+        print(found.logs(), end="")
 
 
 @job.command("follow")
-def follow(id: Id, address: Address) -> None:
-    """Print a job's log from its start, until the job ends."""
+def follow_job(id: Id, address: Address) -> None:
+    """Print a job's log from its start, until the job ends: `job logs --follow`."""
     import taskprompt as tp
 
     _follow(tp.Job.open(id, address))
@@ -69,6 +81,8 @@ def stop(id: Id, address: Address) -> None:
 @job.command("list")
 def list_jobs(address: Address) -> None:
     """List the jobs that taskprompt sent to a cluster, newest first."""
+    from rich.table import Table
+
     import taskprompt as tp
 
     table = Table(box=None, pad_edge=False)
@@ -76,12 +90,12 @@ def list_jobs(address: Address) -> None:
         table.add_column(column, overflow="fold")
     for found, status in tp.jobs(address).items():
         table.add_row(found.id, status, found.place)
-    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
+    output(160).print(table)
 
 
-def _follow(sent) -> None:
+def _follow(sent, quiet: bool = False) -> None:
     try:
-        sent.follow()
+        sent.follow((lambda text: None) if quiet else None)
     except KeyboardInterrupt:
         print(f"\nno longer following {sent.id}; it goes on", flush=True)
         _tell_how(sent)

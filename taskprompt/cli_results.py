@@ -1,13 +1,14 @@
 """What the command line tells of a run that ended, was stopped, or was measured."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+Watch = Callable[[dict[str, Any]], None]
 ResultFolder = Annotated[
     Path | None, typer.Option("--out", help="A folder to write to; the run's if none is given.", show_default=False)
 ]
@@ -31,12 +32,12 @@ def tell_trained(run) -> None:
     print(f"{'trained before' if run.done else 'trained'}: {run.place}")
 
 
-def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None) -> None:
+def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None, watch: Watch | None = None) -> None:
     """Evaluate and print the table, also where it then cannot be written: what was measured is not lost."""
     import taskprompt as tp
 
     try:
-        result, failed = tp.evaluate(run, checkpoint=checkpoint, cluster=cluster, out=out), None
+        result, failed = tp.evaluate(run, checkpoint=checkpoint, cluster=cluster, out=out, watch=watch), None
     except tp.WriteError as error:
         result, failed = error.result, error
     if result is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from taskprompt.cli_options import Fresh, Quiet, RayCluster, watcher
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.plain_yaml import parse
 
@@ -28,10 +29,11 @@ def compare(
     mode: Annotated[Literal["max", "min"] | None, typer.Option(help="Is more better, or less? By its name.")] = None,
     concurrent: Annotated[int | None, typer.Option(help="Runs side by side; as many as there is room for.")] = None,
     out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
-    cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
+    cluster: RayCluster = "local",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that have not ended.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")] = False,
+    fresh: Fresh = False,
     retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the runs that failed, too.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train recipes with several seeds each, and tabulate means, intervals, paired differences and costs."""
     import taskprompt as tp
@@ -42,7 +44,8 @@ def compare(
         if not isinstance(value, list) or not value:
             raise RecipeError("--over", [f"{key}: found {value!r}, expected a list of values, as in {key}=[0, 1]."])
     options = {"over": values, "metric": metric, "mode": mode, "overrides": overrides, "concurrent": concurrent}
-    run = tp.compare(files, out, seeds=seeds, cluster=cluster, resume=resume, fresh=fresh, retry=retry, **options)
+    options |= {"cluster": cluster, "resume": resume, "fresh": fresh, "retry": retry, "watch": watcher(quiet)}
+    run = tp.compare(files, out, seeds=seeds, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
     print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
 
@@ -67,6 +70,7 @@ def profile(
 
 def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
     """Files, and key=value changes."""
+
     overrides = {}
     for word in (w for w in words if "=" in w):
         key, _, value = word.partition("=")

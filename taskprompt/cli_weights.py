@@ -1,24 +1,34 @@
 """The command line's verb for checkpoints of elsewhere: `convert`."""
 
 import json
+import pkgutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.weights import Inflate
+
+
+def _backbones(incomplete: str) -> list[str]:
+    """What --to can be, for a shell that completes it."""
+    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).with_name("backbones"))]))
+    return [n for n in names if n.startswith(incomplete) and not n.startswith("_")]
 
 
 def convert(
     file: Annotated[Path, typer.Argument(help="A checkpoint, or a run's folder step-N.", show_default=False)],
-    to: Annotated[str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False)],
+    to: Annotated[
+        str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False, autocompletion=_backbones)
+    ],
     fields: Annotated[
         list[str] | None, typer.Argument(help="Of the backbone, as key=value.", show_default=False)
     ] = None,
     clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
-    inflate: Annotated[Inflate, typer.Option(help="What becomes of the kernels of images.")] = "centre",
+    inflate: Annotated[
+        Literal["centre", "mean"], typer.Option(help="What becomes of the kernels of images.")
+    ] = "centre",
     entry: Annotated[str | None, typer.Option(help="Which of several sets of weights, such as state_dict_ema.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as json.")] = False,
@@ -30,10 +40,9 @@ def convert(
     backbone: dict[str, Any] = {"kind": to}
     for text in fields or ():
         override(backbone, text)
+    shape = None if clip is None else _clip(clip)
     target = out or file.with_suffix(".safetensors")
-    report = tp.convert(
-        file, backbone, target, clip=None if clip is None else _clip(clip), inflate=inflate, entry=entry
-    )
+    report = tp.convert(file, backbone, target, clip=shape, inflate=inflate, entry=entry)
     if json_:
         print(json.dumps(asdict(report), indent=1))
     else:

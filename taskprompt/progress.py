@@ -1,4 +1,4 @@
-"""The progress bar: loss, clips a second and time left, on a terminal; a line now and then elsewhere; trials."""
+"""Progress: loss, clips a second and time left, as a bar on a terminal or in a notebook, as lines elsewhere; trials."""
 
 import sys
 import time
@@ -12,6 +12,7 @@ from rich.segment import Segment
 
 from taskprompt.core.sweep import Sweep, words
 from taskprompt.core.text import shown
+from taskprompt.notebook import Notebook, displayed
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
 
@@ -32,6 +33,13 @@ def progress(watch: Callable[[dict[str, Any]], None] | None) -> Iterator[Callabl
         yield watch
         return
     terminal = Console(stderr=True, markup=False, highlight=False)
+    if terminal.is_jupyter:
+        notebook = Notebook(displayed())
+        try:
+            yield Cell(notebook)
+        finally:
+            notebook.draw()
+        return
     if not terminal.is_terminal:
         yield Lines(terminal)
         return
@@ -66,6 +74,25 @@ class Bar:
         return self.tasks[name]
 
 
+class Cell:
+    """The same bars in a notebook, and what was measured while training."""
+
+    def __init__(self, notebook: Notebook):
+        self.notebook = notebook
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        if "left" in record:
+            total = record["step"] + record["left"]
+            self.notebook.set("fit", record["step"], total, f"{facts(record)}  {time_left(record)}")
+        for verb in ("evaluated", "drawn", "labeled"):
+            if verb in record:
+                told = labels_a_second(record) if verb == "labeled" else ""
+                self.notebook.advance(f"{verb} {record['source']}", record[verb], record["of"], told)
+        for text in (held_out_in_words(record), event_in_words(record)):
+            if text is not None:
+                self.notebook.say(text)
+
+
 class Lines:
     """The same facts as lines, for a log."""
 
@@ -78,12 +105,9 @@ class Lines:
         if "left" in record and (now - self.last >= QUIET_SECONDS or record["left"] == 0):
             self.last = now
             of = record["step"] + record["left"]
-            pace = record["steps_per_s"]  # 0 for the first step of a job
-            left = f"{record['left'] / pace:.0f} s left" if pace else ""
-            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {left}")
-        elif "held_out" in record:
-            found = "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
-            self.console.print(f"step {record['step']}  {found}")
+            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {time_left(record)}")
+        elif (words := held_out_in_words(record)) is not None:
+            self.console.print(words)
         elif "labeled" in record and (now - self.last >= QUIET_SECONDS or record["seen"] == record["of"]):
             self.last = now
             left = record["seconds"] * (record["of"] / record["seen"] - 1)
@@ -92,6 +116,18 @@ class Lines:
         elif (words := event_in_words(record)) is not None:
             self.console.print(words)
         sys.stderr.flush()
+
+
+def held_out_in_words(record: dict[str, Any]) -> str | None:
+    """What was measured while training; None for other records."""
+    if "held_out" not in record:
+        return None
+    return f"step {record['step']}  " + "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
+
+
+def time_left(record: dict[str, Any]) -> str:
+    """Of a training; nothing for the first step of a job, which has no pace yet."""
+    return f"{record['left'] / record['steps_per_s']:.0f} s left" if record["steps_per_s"] else ""
 
 
 def event_in_words(record: dict[str, Any]) -> str | None:
@@ -107,8 +143,13 @@ def event_in_words(record: dict[str, Any]) -> str | None:
 def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:
     """A function that prints what happens to the trials of a sweep, a line each."""
     terminal = Console(stderr=True, markup=False, highlight=False)
+    notebook = Notebook(displayed()) if terminal.is_jupyter else None
 
     def show(record: dict[str, Any]) -> None:
+        if notebook is not None:
+            notebook.say(trial_in_words(record, sweep))
+            notebook.draw()
+            return
         terminal.print(trial_in_words(record, sweep), soft_wrap=True)
 
     return show

@@ -5,16 +5,23 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+from taskprompt.core.advice import for_python
 from taskprompt.core.text import shown as shown_text
 
 
 class TaskPromptError(Exception):
-    """Base of every error that taskprompt raises on purpose; the command line prints it as one line.
+    """Base of every error that taskprompt raises on purpose; the command line prints its `text` as one line.
 
-    Its text is fit to be shown: keys of addresses are masked, and control characters are written as escapes."""
+    A message names options as the command line does, such as --resume; str() of the error names them as Python does.
+    Both are fit to be shown: keys of addresses are masked, and control characters are written as escapes."""
+
+    @property
+    def text(self) -> str:
+        """The message in the words of the command line."""
+        return shown_text(super().__str__())
 
     def __str__(self) -> str:
-        return shown_text(super().__str__())
+        return for_python(self.text)
 
 
 class SpecError(TaskPromptError, ValueError):
@@ -28,7 +35,8 @@ class RecipeError(TaskPromptError, ValueError):
         self.where, self.problems = where, problems
         super().__init__(where, problems)  # both, so that it survives pickling between Ray workers
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
         count = f"{len(self.problems)} problem" + "s" * (len(self.problems) > 1)
         return shown_text("\n".join([f"{self.where}: {count}", *(f"  {p}" for p in self.problems)]))
 

@@ -137,7 +137,7 @@ def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
             )
         parts.append(part)
     if not parts:
-        raise SourceError(f"there is no label table in {str(folder)!r}. Write it: taskprompt label RECIPE.")
+        raise SourceError(f"there is no label table in {str(folder)!r}. Write it with `taskprompt label`.")
     return pa.concat_tables(parts)
 
 

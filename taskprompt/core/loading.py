@@ -3,15 +3,17 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
 from taskprompt.core import plain_yaml
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.problems import lines, repaired
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec
+
+if TYPE_CHECKING:
+    from taskprompt.core.recipe import Recipe
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 MOST_FILES = 32  # that extend each other
@@ -20,7 +22,7 @@ VERBS = {"recipe": "fit", "sweep": "tune"}  # what a file holds -> the verb that
 MARKS = {"recipe": {"sources", "tasks", "backbone", "prompter", "stages"}, "sweep": {"recipe", "search", "metric"}}
 
 
-def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Recipe":
     """The recipe in a yaml file with 'a.b=value' overrides applied. Raises RecipeError with every problem."""
     return validate(read(path, overrides), str(path))
 
@@ -37,9 +39,15 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, elsewhere: bool = False) -> Whole:
+@overload
+def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> "Recipe": ...
+@overload
+def validate(data: dict[str, Any], where: str, spec: type[Whole], *, elsewhere: bool = False) -> Whole: ...
+def validate(data: dict[str, Any], where: str, spec: type[Spec] | None = None, *, elsewhere: bool = False) -> Spec:
     """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
     data may lie on other machines alone."""
+    if spec is None:  # imported here, and torch with it: a file that cannot be read needs neither
+        from taskprompt.core.recipe import Recipe as spec
     _check_holds(data, where, spec)
     context = {"elsewhere": elsewhere}
     try:
@@ -48,11 +56,13 @@ def validate(data: dict[str, Any], where: str, spec: type[Whole] = Recipe, *, el
         raise RecipeError(where, [*lines(error), *_behind(data, error, spec, context)]) from None
 
 
-def draft(data: dict[str, Any], where: str) -> tuple[Recipe | None, list[str], tuple[str, ...]]:
+def draft(data: dict[str, Any], where: str) -> tuple["Recipe | None", list[str], tuple[str, ...]]:
     """A recipe whose names have not been compared yet, for a check that tells everything at once.
 
     Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
     that. None where too much is wrong. Raises RecipeError for what is no recipe."""
+    from taskprompt.core.recipe import Recipe
+
     _check_holds(data, where, Recipe)
     try:
         return Recipe.model_validate(data, context={"draft": True}), [], ()

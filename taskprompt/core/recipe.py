@@ -13,6 +13,7 @@ from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.recipe_checks import Checks
 from taskprompt.core.runtime import Runtime
+from taskprompt.core.shown import recipe_html, recipe_text
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
@@ -112,6 +113,14 @@ class Recipe(Spec):
     def _normalized_as_trained(self) -> "Recipe":
         object.__setattr__(self, "backbone", self.backbone.normalized_as(self.normalization()))
         return self
+
+    def __repr__(self) -> str:
+        return recipe_text(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return recipe_html(self)
 
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":

@@ -54,7 +54,7 @@ def write_answers_page(recipe: Recipe, folder: Path | None = None) -> Path:
         raise SpecError("report: the recipe has no `labelers`, so no answers. Give a run, or a recipe that has some.")
     tables = {n: spec for n, spec in recipe.labelers.items() if label_table.files(spec.table)}
     if not tables:
-        raise SourceError("report: no labeler of the recipe has a table yet. Write them: taskprompt label RECIPE.")
+        raise SourceError("report: no labeler of the recipe has a table yet. Write them with `taskprompt label`.")
     folder = folder or Path(next(iter(tables.values())).table)
     check_writable(folder, ELSEWHERE)
     parts = [part(recipe, name, labeler) for name, labeler in tables.items()]

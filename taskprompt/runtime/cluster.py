@@ -38,6 +38,11 @@ def _store(recipe: Recipe, times: int) -> int:
 
 def knock(address: str) -> None:
     """Raises ClusterError at once where nobody listens; Ray itself would try for minutes."""
+    if address.startswith(("http://", "https://")):
+        raise ClusterError(
+            f"cluster {address!r} is the address of a dashboard. Send jobs there with `taskprompt submit`, or give "
+            "host:port of the running head, as in 10.0.0.5:6379."
+        )
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ClusterError(unreachable(address, "this is no host:port"))

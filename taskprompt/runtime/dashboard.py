@@ -142,7 +142,7 @@ def _refused(address: str, error: Exception) -> ClusterError:
 def _other(address: str, error: RuntimeError) -> ClusterError | JobError:
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
     if "404" in lines[0] and "does not exist" in str(error):
-        return JobError(f"{lines[0].partition(': ')[2]} `taskprompt job list --address {address}` shows those that do.")
+        return JobError(f"{lines[0].partition(': ')[2]} `taskprompt job list` shows those that do.")
     if "413" in lines[0]:
         return JobError(f"{address} does not take a package of this size. Ship less.")
     return ClusterError(f"{address} refused: {lines[-1].rstrip('.')}.")

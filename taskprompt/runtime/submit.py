@@ -50,6 +50,11 @@ class Job:
         client = _connect(self.address)
         return str(client.ask(lambda: client.get_job_status(self.id)))
 
+    def logs(self) -> str:
+        """All that the job has written so far. Raises JobError where the cluster does not know it, and ClusterError."""
+        client = _connect(self.address)
+        return client.ask(lambda: client.get_job_logs(self.id))
+
     def follow(self, tell: Tell | None = None, patience: float = 600) -> None:
         """Hand on the job's log, whole lines at a time, until the job ends. A lost connection is taken up again.
 

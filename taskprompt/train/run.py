@@ -20,6 +20,7 @@ from taskprompt.train.check_model import model_problems
 from taskprompt.train.folder import check_one, clear, contents, driven, logged
 from taskprompt.train.records import LINES, read_lines
 from taskprompt.train.resume import take_up
+from taskprompt.train.shown import run_html, run_text
 from taskprompt.train.storage import Copy, is_uri
 
 HOW = "Free some room there, then go on with --resume"
@@ -54,6 +55,12 @@ class Run:
             return cls(Path(place).absolute(), which)
         copy = Copy(place)
         return cls(copy.path, which, copy)
+
+    def __repr__(self) -> str:
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @property
     def place(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import append, flush, remove_drafts, write, writing
@@ -16,6 +16,7 @@ from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, vary
 from taskprompt.train.folder import check_one, clear, contents, driven
 from taskprompt.train.run import Run
+from taskprompt.train.shown import sweep_html, sweep_text
 from taskprompt.train.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
@@ -53,7 +54,7 @@ class SweepRun:
     path: Path
 
     @classmethod
-    def open(cls, path: str | Path) -> "SweepRun":
+    def open(cls, path: str | Path) -> Self:
         """An existing sweep. Raises CheckpointError where the folder is none."""
         path = Path(path).absolute()
         if not (path / "sweep.yaml").is_file():
@@ -122,6 +123,12 @@ class SweepRun:
             )
         if new["trials"] is not None and new["trials"] < begun:
             raise CheckpointError(f"{self.path}: has begun {begun} trials. Set trials to no fewer.")
+
+    def __repr__(self) -> str:
+        return sweep_text(self)
+
+    def _repr_html_(self) -> str:
+        return sweep_html(self)
 
     @property
     def sweep(self) -> Sweep:

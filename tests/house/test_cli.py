@@ -1,21 +1,29 @@
 """The command line: what it prints, and that a mistake is one clear line, exit status 2, and no traceback."""
 
+import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 
+import taskprompt as tp
 from taskprompt import cli
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.cli_weights import convert
 from taskprompt.core.catalogue import interfaces
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
+from taskprompt.core.weights import Inflate
 
 QUICKSTART = str(Path(__file__).parents[2] / "recipes" / "quickstart.yaml")
+VERBS = [[verb] for verb in ("check", "fit", "tune", "compare", "evaluate", "label", "submit", "job")]
+VERBS += [["job", "logs"], ["bench", "data"]]
 
 
 @pytest.fixture
@@ -208,3 +216,122 @@ def test_the_installed_command_exits_with_2_and_no_traceback(tmp_path):
     assert found.returncode == 2
     assert found.stderr.startswith("taskprompt: ")
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("words", [[], *VERBS], ids=" ".join)
+def test_help_of_every_verb(taskprompt, words):
+    for option in ("-h", "--help"):
+        status, out, err = taskprompt(*words, option)
+        assert (status, err) == (0, "")
+        assert out.startswith(" ".join(["Usage: taskprompt", *words]))
+        assert "\x1b" not in out
+
+
+def test_the_version(taskprompt):
+    assert taskprompt("--version") == (0, f"taskprompt {tp.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["evalute"], "No such command 'evalute'. Did you mean 'evaluate'? See taskprompt --help."),
+        (["fit"], "fit: Missing argument 'recipe'. See taskprompt fit --help."),
+        (["fit", "r.yaml", "--owt", "x"], "fit: No such option: --owt (Possible options: --out). See taskprompt fit"),
+        (["fit", "r.yaml", "--out"], "Option '--out' requires an argument."),
+        (["kinds", "tasks"], "kinds: Got unexpected extra argument(s) (tasks). See taskprompt kinds --help."),
+        (["compare", "a", "b", "--seeds", "x"], "compare: Invalid value for '--seeds': "),
+        (
+            ["compare", "a", "b", "--mode", "top"],
+            "compare: Invalid value for '--mode': 'top' is not one of 'max', 'min'.",
+        ),
+        (["job", "logs", "x"], "job logs: Missing option '--address' (env var: 'TASKPROMPT_ADDRESS'). See"),
+        (["render", "r.yaml", "--cluster", "none"], "render: Invalid value for '--cluster'"),
+        (["schema", "/nowhere/schema.json"], "/nowhere/schema.json: No such file or directory."),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_a_wrong_command_line_is_one_line(taskprompt, monkeypatch, arguments, line):
+    monkeypatch.delenv("TASKPROMPT_ADDRESS", raising=False)
+    status, out, err = taskprompt(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"taskprompt: {line}")
+    assert len(err.splitlines()) == 1
+
+
+def test_nothing_at_all_shows_the_help(taskprompt):
+    for words in ([], ["job"], ["bench"]):
+        status, out, err = taskprompt(*words)
+        assert (status, out) == (2, "")
+        assert err.startswith(" ".join(["Usage: taskprompt", *words]))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["kinds"]], ids=" ".join)
+def test_a_reader_that_goes_away_is_no_error(words):
+    read, write = os.pipe()
+    os.close(read)
+    found = subprocess.run(
+        [sys.executable, "-m", "taskprompt", *words], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert (found.returncode, found.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_output_that_cannot_be_written_is_told():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "taskprompt", "--help"]
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (found.returncode, found.stderr) == (2, "taskprompt: the output: No space left on device.\n")
+
+
+def test_quiet_and_an_address_of_the_environment(taskprompt, squares, tmp_path, monkeypatch):
+    """--quiet, before the verb or behind it, leaves results and errors. A dashboard's address is none for --cluster."""
+    monkeypatch.setenv("TASKPROMPT_ADDRESS", "http://127.0.0.1:1")
+    recipe, run = str(tmp_path / "r.yaml"), str(tmp_path / "run")
+    Path(recipe).write_text(yaml.safe_dump(squares | {"stages": [{"steps": 1}]}))
+    train = ["fit", recipe, "--out", run, "--cluster", "none"]
+    assert taskprompt(*train, "--quiet") == (0, f"trained: {run}\n", "")
+    status, out, err = taskprompt("-q", *train)
+    assert (status, out) == (2, "")
+    assert "Add --resume" in err
+    status, out, err = taskprompt("-q", "evaluate", run)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0].split()[:3] == ["source", "task", "clips"]
+    monkeypatch.setenv("TASKPROMPT_ADDRESS", "127.0.0.1:1")
+    assert "cluster '127.0.0.1:1' cannot be reached" in taskprompt("evaluate", run)[2]
+    assert "127.0.0.1:1' does not begin with http://" in taskprompt("job", "list")[2]
+    monkeypatch.setenv("TASKPROMPT_ADDRESS", "http://127.0.0.1:1")
+    assert "nobody answers at http://127.0.0.1:1" in taskprompt("job", "list")[2]
+    assert "is the address of a dashboard" in taskprompt("evaluate", run, "--cluster", "http://127.0.0.1:1")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("ev", ["evaluate"]),
+        ("job l", ["logs", "list"]),
+        ("fit --f", ["--fresh"]),
+        ("evaluate run --checkpoint ", ["last", "best", "step-00000001"]),
+        ("convert a.pth --to mv", ["mvit"]),
+    ],
+)
+def test_a_shell_completes(tmp_path, words, found):
+    (tmp_path / "run" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    line = f"taskprompt {words}"
+    asked = {"_TASKPROMPT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    command = [str(Path(sys.executable).with_name("taskprompt"))]
+    told = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, cwd=tmp_path)
+    assert told.stdout.split() == found
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_a_script(shell):
+    command = [str(Path(sys.executable).with_name("taskprompt"))]
+    asked = {"_TASKPROMPT_COMPLETE": f"source_{shell}"}
+    told = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True)
+    assert f"complete_{shell}" in told.stdout
+
+
+def test_the_ways_to_inflate_are_all_offered():
+    assert get_args(Inflate) == get_args(inspect.get_annotations(convert)["inflate"].__origin__)

@@ -1,6 +1,7 @@
 """Imports go one way, kinds are reached by name alone, and importing taskprompt stays light."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "taskprompt"
 KINDS = ("tasks", "sources", "backbones", "prompters", "labelers", "balancers")
-CLI = ("cli_bench", "cli_jobs", "cli_results", "cli_tables", "cli_weights")
+CLI = ("cli_bench", "cli_jobs", "cli_kinds", "cli_main", "cli_options", "cli_results", "cli_tables", "cli_weights")
 MAY_IMPORT = {  # room -> rooms
     "core": {"core"},
     "nn": {"core", "nn"},
@@ -20,15 +21,20 @@ MAY_IMPORT = {  # room -> rooms
     "reporting": {"core", "train", "reporting"},
     "runtime": {"core", "train", "runtime"},
     "testing": {"core", "video", "testing"},
-    "progress": {"core"},
+    "notebook": {"core"},
+    "progress": {"core", "notebook"},
     "api": {"core", "train", "reporting", "runtime", "progress"},
     "cli": {"core", "train", "reporting", "runtime", "progress", "api", *CLI, ""},
-    "cli_bench": {"core", "runtime", "cli_jobs"},
-    "cli_tables": {"core", "reporting", ""},
-    "cli_results": {"core", "reporting", ""},
-    "cli_jobs": {"core", "train", "reporting", "runtime", "progress", "api", ""},
+    "cli_main": {"core"},
+    "cli_options": {"core", "progress", ""},
+    "cli_bench": {"core", "runtime", "cli_options"},
+    "cli_tables": {"core", "reporting", "cli_options", ""},
+    "cli_results": {"core", "reporting", "progress", "cli_options", ""},
+    "cli_jobs": {"cli_options", ""},
+    "cli_kinds": {"cli_options", "core"},
     "cli_weights": {"core", ""},
-    "": {"core", "nn", "train", "api", "runtime"},  # taskprompt/__init__.py
+    "__main__": {"cli"},
+    "": {"core", "nn", "train", "reporting", "api", "runtime"},  # taskprompt/__init__.py
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -60,7 +66,7 @@ EDGES = [(dotted(file), target) for file in FILES for target in imports(file)]
 
 def test_every_room_has_a_rule_and_files():
     assert {room(dotted(file)) for file in FILES} == set(MAY_IMPORT)
-    assert len(MAY_IMPORT) == 22
+    assert len(MAY_IMPORT) == 27
     assert len(FILES) >= 90
     assert len(EDGES) >= 500
 
@@ -91,8 +97,32 @@ def test_who_imports_ray_and_vllm(package, where):
     assert (len(users) >= 3) == (package == "ray")
 
 
-def test_importing_taskprompt_is_light():
-    heavy = ("ray", "vllm", "torchvision", "mujoco", "scipy.optimize", "matplotlib", "av")
-    code = f"import sys, taskprompt; print([m for m in {heavy!r} if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+HEAVY = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "PIL", "av", "mujoco", "ray", "vllm", "rich"}
+LIGHT = [
+    ["-c", "import taskprompt; from taskprompt import TaskPromptError"],
+    ["-m", "taskprompt"],
+    ["-m", "taskprompt", "--help"],
+    ["-m", "taskprompt", "--version"],
+    ["-m", "taskprompt", "fit", "-h"],
+    ["-m", "taskprompt", "fit", "recipe.yaml", "--owt", "runs/x"],
+    ["-m", "taskprompt", "kinds", "task"],
+    ["-m", "taskprompt", "check"],
+    ["-m", "taskprompt", "check", "nowhere.yaml"],
+    ["-m", "taskprompt", "fti"],
+    ["-m", "taskprompt", "job", "logs", "some-job"],
+    ["-m", "taskprompt", "convert", "a.pth", "--to", "mvit", "--inflate", "mode"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_what_is_light(arguments, tmp_path):
+    """PyTorch and the like are imported when a model is built, not to print help or to refuse a command line."""
+    environment = {n: v for n, v in os.environ.items() if n != "TASKPROMPT_ADDRESS"}
+    command = [sys.executable, "-X", "importtime", *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    imported = {
+        line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert {"taskprompt", "taskprompt.core.errors"} <= imported
+    assert not HEAVY & imported
+    assert "Traceback" not in found.stderr

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,25 @@ VERBS = [
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 68
+    assert len(taskprompt.__all__) == 72
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
-def test_all_is_all_that_is_imported():
+def test_type_checkers_see_the_names_that_are_imported_when_used():
     tree = ast.parse(Path(taskprompt.__file__).read_text(encoding="utf-8"))
-    imported = {alias.asname or alias.name for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
-    assert imported == set(taskprompt.__all__)
+    found = {a.name: n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    seen = {name: module for name, module in found.items() if str(module).startswith("taskprompt.")}
+    assert seen.keys() == set(taskprompt.__all__)
+    assert {n: m for n, m in seen.items() if m != "taskprompt.core.errors"} == taskprompt._HOMES
+
+
+def test_the_package_names_what_it_has():
+    assert {*taskprompt.__all__, "testing", "__version__"} <= set(dir(taskprompt))
+    assert taskprompt.testing.check_task
+    with pytest.raises(AttributeError, match="has no attribute 'Recipee'"):
+        taskprompt.Recipee  # noqa: B018
+    pyproject = tomllib.loads(Path(taskprompt.__file__).parents[1].joinpath("pyproject.toml").read_text())
+    assert taskprompt.__version__ == pyproject["project"]["version"]
 
 
 @pytest.mark.parametrize("name", taskprompt.__all__)

@@ -100,7 +100,7 @@ def test_a_recipe_may_name_tables_that_are_not_there_yet(cluster, recipe, tmp_pa
     recipe["sources"]["labelled"] |= {"tables": [str(tmp_path / "table")], "only": ["action", "light"]}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    with pytest.raises(tp.RecipeError, match=r"sources.labelled: there is no label table .*taskprompt label RECIPE"):
+    with pytest.raises(tp.RecipeError, match=r"sources.labelled: there is no label table .*`taskprompt.label`"):
         tp.Recipe.load(path)
     assert tp.label(path, watch=silent)["light"]["made"] == 12
     assert tp.Recipe.load(path).sources["labelled"].kept() == ("action", "light")

@@ -147,7 +147,7 @@ def test_relative_weights_are_sent_along_or_refused(tmp_path, monkeypatch, squar
     (tmp_path / "init" / "a.pyth").touch()
     squares["weights"] = {"path": "init/a.pyth"}
     with pytest.raises(
-        tp.JobError, match=r"^weights.path init/a.pyth: is relative.* Add --ship init/a.pyth, or give an"
+        tp.JobError, match=r"^weights.path init/a.pyth: is relative.* Add `ship` init/a.pyth, or give an"
     ):
         package.write_package(tmp_path / "a.zip", squares)
     for ship in (["init/a.pyth"], ["init"]):

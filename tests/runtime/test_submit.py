@@ -138,6 +138,15 @@ def test_a_job_trains_there_with_what_was_sent(guarded, recipe, tmp_path):
     assert run.recipe.seed == 3
     assert [r["step"] for r in run.lines("metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert run.checkpoint().name == "step-00000006"
+    there = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "TASKPROMPT_ADDRESS": guarded}
+    log = command("job", "logs", job[1], **there)
+    assert (log.returncode, log.stderr) == (0, "")
+    assert log.stdout.splitlines()[-1] == f"trained: {place}"
+    followed = command("job", "logs", "--follow", job[1], **there)
+    assert followed.stdout == f"{log.stdout}{lines[-1]}\n"
+    unknown = command("job", "logs", "own-none", **there)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "own-none does not exist. `taskprompt job list` shows those that do." in unknown.stderr
 
 
 def test_no_longer_followed_then_stopped_then_gone_on_with(open_head, recipe, tmp_path):
@@ -192,7 +201,7 @@ def test_the_program_of_the_docs_and_a_mistake_met_there(open_head, recipe, squa
 
 def test_a_python_that_is_not_there_is_the_last_word(open_head, recipe, tmp_path):
     job = tp.submit(recipe, address=f"http://127.0.0.1:{open_head}", out=str(tmp_path), python="nosuch")
-    with pytest.raises(tp.JobError, match=r"nosuch: not found. Name a Python that the cluster has with --python"):
+    with pytest.raises(tp.JobError, match=r"nosuch: not found. Name a Python that the cluster has with `python`"):
         job.follow(tell=lambda text: None)
 
 
@@ -235,5 +244,5 @@ def test_a_job_whose_answer_is_lost_is_not_doubled(open_head, recipe, slow, tmp_
 
 
 def test_a_job_that_is_not_known(open_head):
-    with pytest.raises(tp.JobError, match=r"Job nix does not exist. `taskprompt job list"):
+    with pytest.raises(tp.JobError, match=r"Job nix does not exist. `taskprompt.jobs`"):
         tp.Job.open("nix", f"http://127.0.0.1:{open_head}")

@@ -60,7 +60,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_half_one(tmp_pat
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
     assert "step-00000002: cannot be written" in done.stderr
-    assert "go on with --resume from step-00000001" in done.stderr
+    assert "go on with `resume=True` from step-00000001" in done.stderr
     assert os.listdir(tmp_path) == ["step-00000001"]
     assert os.strerror(errno.EFBIG) in done.stderr
 

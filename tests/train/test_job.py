@@ -103,7 +103,7 @@ def test_a_class_that_is_not_in_the_list_is_skipped_with_its_name(squares, tmp_p
 def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
     out = tmp_path / "run"
     run(squares, out)
-    with pytest.raises(tp.CheckpointError, match=r"holds a run already\. Add --resume"):
+    with pytest.raises(tp.CheckpointError, match=r"holds a run already\. Add `resume=True`"):
         run(squares, out)
     other = squares | {"backbone": {"kind": "tiny", "dim": 16, "depth": 2, "heads": 2}}
     with pytest.raises(tp.CheckpointError, match=r"another recipe:\n  backbone\.dim: found 16, expected 32"):

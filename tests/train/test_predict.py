@@ -119,7 +119,7 @@ def test_what_is_no_video_is_one_line(run, tmp_path, content, message):
 
 def test_results_that_cannot_be_written_are_one_line(run, clip, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(tp.TaskPromptError, match=r"taken.*cannot be written: File exists.*--out"):
+    with pytest.raises(tp.TaskPromptError, match=r"taken.*cannot be written: File exists.*`out`"):
         tp.predict(run, clip, tmp_path / "taken")
 
 

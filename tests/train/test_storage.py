@@ -104,7 +104,9 @@ def test_what_cannot_be_sent_stays_here(squares, bucket):
     (copy.path / "new.txt").write_text("precious")
     store.delete_dir_contents("bucket")
     store.delete_dir("bucket")
-    with pytest.raises(tp.CheckpointError, match=r"cannot be written: .* What is not there yet lies in .*--resume"):
+    with pytest.raises(
+        tp.CheckpointError, match=r"cannot be written: .* What is not there yet lies in .*`resume=True`"
+    ):
         copy.push()
     left = copy.path
     del copy

@@ -261,7 +261,7 @@ def test_without_weights_nothing_changes(recipe, squares, tmp_path):
 
 def test_convert_writes_once_and_whole(theirs, tmp_path):
     tp.convert("k400.pyth", MVIT, "k400.safetensors")
-    with pytest.raises(tp.CheckpointError, match=r"^k400.safetensors: is there already. Choose another --out"):
+    with pytest.raises(tp.CheckpointError, match=r"^k400.safetensors: is there already. Choose another `out`"):
         tp.convert("k400.pyth", MVIT, "k400.safetensors")
     with pytest.raises(tp.CheckpointError, match=r"^nowhere/a.safetensors: cannot be written: "):
         tp.convert("k400.pyth", MVIT, "nowhere/a.safetensors")

@@ -1,0 +1,37 @@
+"""The command line's verbs on what a recipe can hold: `kinds` and `schema`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskprompt.cli_options import output
+
+
+def kinds() -> None:
+    """List everything that a recipe can name, with one line each."""
+    from rich.table import Table
+
+    from taskprompt.core.catalogue import interfaces, one_line
+    from taskprompt.core.spec import kinds, resolve
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("interface", "kind", "what it is"):
+        table.add_column(column, overflow="fold" if column == "what it is" else "ignore")
+    for interface in interfaces():
+        for kind in kinds(interface):
+            table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
+    output(160).print(table)
+
+
+def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
+    """Write the JSON schema of recipes, for completion and checks in editors."""
+    from taskprompt.core.catalogue import recipe_schema
+
+    text = json.dumps(recipe_schema(), indent=1)
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        print(out)

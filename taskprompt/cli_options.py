@@ -1,0 +1,96 @@
+"""Arguments and options that several verbs of the command line share. Nothing here imports torch or ray."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from taskprompt import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskprompt.core.recipe import Recipe
+    from taskprompt.progress import Console
+
+ADDRESS = "TASKPROMPT_ADDRESS"  # http://host:8265 for --address; anything else that --cluster takes, for --cluster
+
+
+def _of_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """The value, unless it is a dashboard's from the environment: jobs are sent there, and it is no --cluster."""
+    source = context.get_parameter_source(str(parameter.name))
+    from_environment = source is not None and source.name == "ENVIRONMENT"
+    return str(parameter.default) if from_environment and value.startswith(("http://", "https://")) else value
+
+
+def _on_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """The same for a verb that needs Ray."""
+    if value == "none":
+        raise typer.BadParameter("this verb runs on Ray. Give local, auto, or host:port of a running head.")
+    return _of_ray(context, parameter, value)
+
+
+def _checkpoints(context: typer.Context, incomplete: str) -> list[str]:
+    """What --checkpoint can be, for a shell that completes it."""
+    folders = Path(*context.args[:1], "checkpoints").glob("step-*")  # the words that are no options: the run first
+    return [n for n in ("last", "best", *sorted(f.name for f in folders)) if n.startswith(incomplete)]
+
+
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
+SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
+RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
+Checkpoint = Annotated[
+    str, typer.Option(help="last, best, or a name such as step-00000100.", autocompletion=_checkpoints)
+]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        help="local: Ray on this machine; none: this process; or an address.", envvar=ADDRESS, callback=_of_ray
+    ),
+]
+RayCluster = Annotated[
+    str, typer.Option(help="local: Ray on this machine; or an address.", envvar=ADDRESS, callback=_on_ray)
+]
+Address = Annotated[
+    str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False, envvar=ADDRESS)
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")]
+
+
+def _quiet(context: typer.Context, value: bool) -> bool:
+    return value or bool(context.find_root().params.get("quiet"))
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"taskprompt {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)]
+# Before the verb or behind it.
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress, results and errors alone.", callback=_quiet)
+]
+
+
+def watcher(quiet: bool) -> "Callable[[dict[str, Any]], None] | None":
+    """What the API calls with the facts of a job: None, which draws progress, or with --quiet what ignores them."""
+    return (lambda record: None) if quiet else None
+
+
+def load(recipe: Path, overrides: list[str] | None, *, elsewhere: bool = False) -> "Recipe":
+    """The recipe in a file with changes. A file that cannot be read is told before torch is imported."""
+    from taskprompt.core.loading import read, validate
+
+    return validate(read(recipe, tuple(overrides or ())), str(recipe), elsewhere=elsewhere)
+
+
+def output(width: int) -> "Console":
+    """What prints tables: as wide as the terminal, or `width` where there is none. Brackets are letters."""
+    from taskprompt.progress import Console
+
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else width)

@@ -1,0 +1,155 @@
+"""What `evaluate`, `predict`, `label` and `compare` return: plain data with attributes, shown as tables."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.result import Result, html_table, text_table
+from taskprompt.reporting.comparison import Entry, cells, compare_rows
+from taskprompt.reporting.tables import evaluation_rows, reading
+from taskprompt.train.sweep_run import SweepRun
+
+HEAD = ("source", "task", "clips", "metric", "value", "95 % interval", "trivial")
+
+
+class TaskResult(Result):
+    """The numbers of one task on one held-out source; without clips, the dictionaries are empty."""
+
+    __slots__ = ()
+    kind: str  # the task's class
+    clips: int  # that were measured
+    metrics: dict[str, float]  # by the metric's name
+    interval: dict[str, Sequence[float]]  # metric -> low and high of its 95 % interval, where it is a mean over clips
+    trivial: dict[str, float]  # the same metrics of a constant prediction; empty where the task has none
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "TaskResult":
+        """From the entry of an evaluation."""
+        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial")}})
+
+
+class SourceResult(Result):
+    """The numbers of one held-out source."""
+
+    __slots__ = ()
+    rows: int  # clips that the source lists
+    skipped: dict[str, str]  # key -> why the clip could not be used
+    tasks: dict[str, TaskResult]  # by the task's name
+
+
+class Evaluation(Result):
+    """What `evaluate` measured; the same as the run's evaluation.json."""
+
+    __slots__ = ()
+    checkpoint: str  # its name
+    sources: dict[str, SourceResult]  # by the held-out source's name
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Evaluation":
+        """From the content of an evaluation.json."""
+        sources = {
+            name: SourceResult({**part, "tasks": {task: TaskResult.of(t) for task, t in part["tasks"].items()}})
+            for name, part in found["sources"].items()
+        }
+        return cls({**found, "sources": sources})
+
+    def __repr__(self) -> str:
+        return text_table(HEAD, evaluation_rows(self), f"Evaluation of {self.checkpoint}")
+
+    def _repr_html_(self) -> str:
+        return html_table(HEAD, evaluation_rows(self), f"Evaluation of {self.checkpoint}")
+
+
+class Prediction(Result):
+    """What `predict` found in a video; the same as the json file that it wrote."""
+
+    __slots__ = ()
+    clip: str  # the video's path
+    run: str  # the run's folder
+    checkpoint: str  # its name
+    times: list[float]  # seconds of the frames that the model saw
+    answers: dict[str, Any]  # task -> what Task.answer made of its output
+    files: dict[str, str]  # json, and each task that draws -> the file written
+
+    def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
+        tasks = [*self.answers, *(n for n in self.files if n not in self.answers and n != "json")]
+        rows = [(n, _short(self.answers[n]) if n in self.answers else "", self.files.get(n, "")) for n in tasks]
+        seconds = f", {self.times[0]:.2f} to {self.times[-1]:.2f} s" if self.times else ""
+        title = f"Prediction of {self.clip}{seconds}, by {self.checkpoint}"
+        return ("task", "answer", "file"), rows, title
+
+    def __repr__(self) -> str:
+        return text_table(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._shown())
+
+
+class LabelCounts(Result):
+    """How many labels one labeler made; each key 'LABEL: FLAG' counts answers that may be poor."""
+
+    __slots__ = ()
+    clips: int
+    there: int  # labels that were there before
+    made: int
+    failed: int
+
+
+class Labelling(Result):
+    """labeler -> LabelCounts."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, found: Mapping[str, Mapping[str, int]]) -> "Labelling":
+        """From counts, of which those of zero may be left out."""
+        none = {"clips": 0, "there": 0, "made": 0, "failed": 0}
+        return cls({name: LabelCounts({**none, **counts}) for name, counts in found.items()})
+
+    def _repr_html_(self) -> str:
+        head = ("labeler", "clips", "made", "found", "failed", "flags")
+        rows = [
+            (n, c.clips, c.made, c.there, c.failed, ", ".join(f"{k} {v}" for k, v in c.items() if ": " in k))
+            for n, c in self.items()
+        ]
+        return html_table(head, rows, "Labels")
+
+
+class Comparison(SweepRun):
+    """The folder of a comparison: a sweep's, with a table of the recipes."""
+
+    def entries(self) -> list[Entry]:
+        """The means of each recipe over seeds, from the trials that have ended."""
+        return compare_rows(self.trials(), self.sweep.names)
+
+    def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
+        entries, metric = self.entries(), self.sweep.metric
+        read = reading(metric.rsplit("/", 1)[1])
+        value = f"{read.name}{f' ({read.unit})' if read.unit else ''} {read.arrow}".strip()
+        head = ("recipe", "runs", value, f"over {entries[0].recipe}", "minutes a run")
+        return head, cells(entries, read, " ± "), f"Comparison by {metric}"
+
+    def __repr__(self) -> str:
+        try:
+            return text_table(*self._shown())
+        except (OSError, ValueError, KeyError, TaskPromptError):  # a folder that is gone, or damaged
+            return super().__repr__()
+
+    def _repr_html_(self) -> str:
+        try:
+            return html_table(*self._shown())
+        except (OSError, ValueError, KeyError, TaskPromptError):
+            return super()._repr_html_()
+
+
+def _short(answer: Any) -> str:
+    """The answer in words where it is a list of labels, as an action's; else the beginning of its json."""
+    if (
+        isinstance(answer, list)
+        and answer
+        and all(isinstance(a, dict) and {"label", "confidence"} <= {*a} for a in answer)
+    ):
+        return ", ".join(f"{a['label']} {a['confidence']:.2f}" for a in answer[:3])
+    text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:79] + "…"
