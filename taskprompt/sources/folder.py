@@ -12,7 +12,8 @@ from pydantic import field_validator, model_validator
 from taskprompt.core.errors import SourceError, SpecError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Clip, Row, Sample
-from taskprompt.sources._folder.labels import LabelFile, read_label
+from taskprompt.sources._folder.label_file import LabelFile
+from taskprompt.sources._folder.labels import read_label
 from taskprompt.sources._folder.listing import Columns, by_csv, by_folder, header, place, readable, unique
 from taskprompt.video.decode import SLACK, read_clip
 from taskprompt.video.sampling import sample_times
