@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.sources._folder.label_file import LabelFile
@@ -18,6 +19,8 @@ from taskprompt.sources._folder.listing import Columns, by_csv, by_folder, heade
 from taskprompt.video.decode import SLACK, read_clip
 from taskprompt.video.sampling import sample_times
 from taskprompt.video.store import is_stored, read_frames, read_labels, read_meta
+
+SAMPLES = 8  # stored samples that are looked into for their labels' names
 
 
 class Folder(Source):
@@ -135,13 +138,13 @@ class Folder(Source):
     def _load_stored(self, row: Row, video: Path, clip: ClipSpec, rng, end: float | None) -> Sample:
         path = video.with_suffix("")
         meta = read_meta(path)
-        times = np.asarray(meta["times"])
+        times = np.asarray(meta.times)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         stop = times[-1] + step if end is None else min(end, times[-1] + step)
         wanted = sample_times(clip, max(row["start"], times[0]), stop, rng)
         at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
         shown = Clip(read_frames(path, meta, at), times[at])
-        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta["sided"])
+        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta.sided)
 
 
 def _within(at: float, part: tuple[float, float]) -> bool:
@@ -156,8 +159,8 @@ def _stored_names(folder: Path) -> list[str]:
 
 @lru_cache(maxsize=4096)  # a recipe's checks ask many times; a folder's time changes with the files in it
 def _first_names(part: Path, changed: int) -> tuple[str, ...]:
-    first = min(part.glob("*.labels.json"), default=None)
-    if first is None:
-        return ()
-    meta = read_meta(first.with_name(first.name.removesuffix(".labels.json")))
-    return (*meta["labels"], *meta["arrays"])
+    for file in sorted(part.glob("*.labels.json"))[:SAMPLES]:
+        with suppress(SampleError):  # a damaged sample is skipped and counted when it is read
+            meta = read_meta(file.with_name(file.name.removesuffix(".labels.json")))
+            return (*meta.labels, *meta.arrays)
+    return ()

@@ -47,7 +47,7 @@ def _vectors(values: np.ndarray) -> str:
         return ""
     strange = known[too_long] if too_long.any() else known[too_short]
     lowest, highest = np.nanmin(values), np.nanmax(values)
-    hint = _COLOURS if 0 <= lowest and highest <= 255 else " Divide each by its length."
+    hint = _COLOURS if lowest >= 0 and highest <= 255 else " Divide each by its length."
     return f"holds a vector of length {strange[0]:.3g}, expected 1 (NaN where unknown).{hint}"
 
 

@@ -209,4 +209,3 @@ def _corners(spec: LabelFile, values: np.ndarray, size: Size) -> np.ndarray:
 
 def _listed(counts: set[int]) -> str:
     return ", ".join(map(str, sorted(counts)[:5]))
-
