@@ -90,7 +90,7 @@ def event_in_words(record: dict[str, Any]) -> str | None:
     if "grows" in record:
         count = f"{record['grows']} worker{'s' * (record['grows'] != 1)}"
         return f"stopped at a checkpoint with {count}, since there is room for more"
-    return record.get("waiting") or record.get("weights")
+    return record.get("waiting") or record.get("weights") or record.get("note")
 
 
 def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:

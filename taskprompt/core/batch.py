@@ -22,10 +22,8 @@ def has(task: str) -> str:
 def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
     """One flat row of fixed-shape arrays. An absent label: blanks, and its `has` column False; the schema stays one."""
     # Several tasks read one sample: what one of them changed would be wrong for the others.
-    video = frozen(sample.clip.video)
-    sample = replace(
-        sample, clip=replace(sample.clip, video=video), labels={n: frozen(v) for n, v in sample.labels.items()}
-    )
+    clip = replace(sample.clip, video=frozen(sample.clip.video))
+    sample = replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
     row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
     for name, task in tasks.items():
         target = task.checked_target(name, sample, dims)

@@ -42,8 +42,8 @@ class Depth(Task):
         nearest = depth.min(where=known, initial=np.inf)
         if FURTHER * self.far < nearest < np.inf:
             raise SampleError(
-                f"the nearest pixel is {nearest:.4g} m away, and `far` is {self.far:g} m. Set `scale` of the label file "
-                "if these are millimetres, or raise `far`."
+                f"the nearest pixel is {nearest:.4g} m away, and `far` is {self.far:g} m. Set `scale` of the label "
+                "file if these are millimetres, or raise `far`."
             )
         return {"depth": np.where(known, np.minimum(depth, self.far), np.nan)}
 

@@ -36,6 +36,7 @@ class Feed:
         self.readers: dict[str, Reader] = {
             n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()
         }
+        self.notes = [*_unseen(recipe, self.readers)]
         self.ways = {n: Way().among(place.workers) for n in recipe.sources}
         self.streams: dict[str, Stream] = {}
         self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for
@@ -92,3 +93,16 @@ class Feed:
     def skipped(self) -> dict[str, dict[str, str]]:
         """source -> key -> reason, of this worker."""
         return {n: s.skipped for n, s in self.streams.items()}
+
+
+def _unseen(recipe: Recipe, readers: Mapping[str, Reader]) -> Iterator[str]:
+    """A line for every task some of whose classes no training clip has, where all sources tell their clips' classes."""
+    for name, task in recipe.tasks.items():
+        label = task.label_name(name)
+        found = [r.source.values(r.table).get(label) for r in readers.values() if name in r.tasks]
+        if not found or any(values is None for values in found):
+            continue
+        missing = task.unseen(set().union(*(values for values in found if values)))
+        if missing:
+            few = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            yield f"task {name!r}: no training clip is of the class{'es' * (len(missing) > 1)} {few}"

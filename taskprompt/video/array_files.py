@@ -44,7 +44,7 @@ def damage(file: Path) -> Iterator[None]:
 
 
 def present(file: Path) -> bool:
-    """Is there such a file? Raises SampleError for what is there and no file that can be read: a folder, a dead link."""
+    """Is there such a file? Raises SampleError for what is there but no file: a folder, a dead link."""
     with damage(file):
         try:
             found = os.stat(file)

@@ -110,8 +110,8 @@ def _beyond(boxes: np.ndarray, height: int, width: int) -> str:
     if not far.any():
         return ""
     return (
-        f"holds the box {_listed(boxes[far][0])}, far outside of the frames of {height} x {width}. It may be of another "
-        "size of the video, or in other units than pixels."
+        f"holds the box {_listed(boxes[far][0])}, far outside of the frames of {height} x {width}. It may be of "
+        "another size of the video, or in other units than pixels."
     )
 
 
@@ -123,8 +123,8 @@ def _joints(values: np.ndarray) -> str:
     if most <= FAR:
         return ""
     return (
-        f"half of its joints are {most:.4g} or more away, expected metres. Set `scale: 0.001` for millimetres, 0.01 for "
-        "centimetres; joints in pixels are `form: points`."
+        f"half of its joints are {most:.4g} or more away, expected metres. Set `scale: 0.001` for millimetres, 0.01 "
+        "for centimetres; joints in pixels are `form: points`."
     )
 
 

@@ -101,7 +101,7 @@ def frame_list(
 def padded(file: Path, frames: Sequence[Any], width: int, what: str) -> np.ndarray:
     """A list of entries a frame, some or all of them empty -> t o width, filled up with NaN.
 
-    Frames may hold different numbers of boxes; of points and joints, which are told apart by their place, all or none."""
+    Frames may hold different numbers of boxes. Points and joints are told apart by their place: all of them or none."""
     rows = [_entries(file, frame, width, what) for frame in frames]
     counts = {len(row) for row in rows}
     if what != "boxes" and len(counts - {0}) > 1:
@@ -190,8 +190,8 @@ def _classes(spec: LabelFile, file: Path, values: np.ndarray) -> np.ndarray:
     values = values if spec.invalid is None else np.where(values == spec.invalid, UNKNOWN, values)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= UNKNOWN:
         raise SampleError(
-            f"{file}: classes go from {values.min()} to {values.max()}, expected 0 to {UNKNOWN}; set `scale` for depth, "
-            "or `invalid` to the value that means unknown."
+            f"{file}: classes go from {values.min()} to {values.max()}, expected 0 to {UNKNOWN}; "
+            "set `scale` for depth, or `invalid` to the value that means unknown."
         )
     return values.astype(np.uint8)
 
