@@ -51,7 +51,7 @@ class Action(Task):
             label = int(label)
         if isinstance(label, bool) or not isinstance(label, str | int):
             what = f"{type(label).__name__} {reprlib.repr(label)}"
-            raise SampleError(f"found {what}, expected the name of a class or its number. Correct the label.")
+            raise SampleError(f"found {what}, which is not in the list: neither the name of a class nor a number.")
         if isinstance(label, int):
             if not 0 <= label < len(self.names):
                 raise SampleError(

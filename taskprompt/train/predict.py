@@ -1,6 +1,7 @@
 """Predict: what a trained model sees in one video, as data and as pictures."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,30 +27,34 @@ PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters
 def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
 
-    Writes, in `out` or beside the video, `<stem>.taskprompt.json` and for every learned task that can draw its output
-    `<stem>.<task>.mp4` (h264, at the clip's own speed), or a png where a clip is one frame. Returns what the json
-    holds: clip, run, checkpoint, times (seconds of the frames seen), answers (task -> Task.answer, for tasks that have
-    one) and files (what -> path).
+    Writes, in `out` or beside the video, `<name>.taskprompt.json` and for every learned task that can draw its output
+    `<name>.<task>.taskprompt.mp4` (h264, at the clip's own speed), or a png where a clip is one frame; `<name>` is the
+    video's, with its suffix. No source reads such files as videos, and none but an earlier prediction of the same
+    video is replaced. Returns what the json holds: clip, run, checkpoint, times (seconds of the frames seen), answers
+    (task -> Task.answer, for tasks that have one) and files (what -> path).
 
     Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, TaskPromptError
-    where the results cannot be written."""
+    where the results cannot be written, or another file is in their place."""
     recipe = run.recipe
     sample = middle_clip(recipe, clip)
     outputs = predict_clip(run, recipe, sample.clip.video)
     folder = clip.absolute().parent if out is None else out.absolute()
-    answers, files = {}, {"json": str(folder / f"{clip.stem}.taskprompt.json")}
+    name = printable(clip.name)
+    answers, files, pictures = {}, {"json": printable(folder / f"{name}.taskprompt.json")}, {}
     large, rate = enlarged(sample.clip.video), frame_rate(recipe.clip, sample.clip.times)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, output in outputs.items():
-            answer = recipe.tasks[name].answer(output)
+        for task, output in outputs.items():
+            answer = recipe.tasks[task].answer(output)
             if answer is not None:
-                answers[name] = answer
-            picture = recipe.tasks[name].picture(output, large)
+                answers[task] = answer
+            picture = recipe.tasks[task].picture(output, large)
             if picture is not None:
-                files[name] = str(write_picture(folder / f"{clip.stem}.{name}", picture, rate))
+                suffix = ".png" if len(picture) == 1 else ".mp4"
+                pictures[task], files[task] = picture, printable(folder / f"{name}.{task}.taskprompt{suffix}")
+        check_free(clip, files)
         result = {
-            "clip": str(clip),
+            "clip": printable(clip.absolute()),
             "run": str(run.path),
             "checkpoint": run.checkpoint().name,
             "times": [round(float(t), 4) for t in sample.clip.times],
@@ -57,11 +62,31 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
             "files": files,
         }
         Path(files["json"]).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for task, picture in pictures.items():
+            write_picture(Path(files[task]).with_suffix(""), picture, rate)
     except OSError as error:
         raise TaskPromptError(
             f"{folder}: cannot be written: {error.strerror or error}. Choose another folder with --out."
         ) from error
     return result
+
+
+def check_free(clip: Path, files: dict[str, str]) -> None:
+    """Raise TaskPromptError where a file to be written is there, and is not of an earlier prediction of the clip."""
+    there = [file for file in files.values() if os.path.lexists(file)]
+    try:
+        old = json.loads(Path(files["json"]).read_bytes()) if there else {}
+        own = set(old["files"].values()) if old and old["clip"] == printable(clip.absolute()) else set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        own = set()
+    taken = [file for file in there if file not in own]
+    if taken:
+        raise TaskPromptError(f"{taken[0]}: is there already, and is not of {clip}. Choose another folder with --out.")
+
+
+def printable(path: str | Path) -> str:
+    """A path as text; bytes that are no UTF-8 as \\xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def middle_clip(recipe: Recipe, path: Path) -> Sample:

@@ -140,7 +140,7 @@ def _check_grid(spec: LabelFile, file: Path, shape: tuple[int, ...], size: Size)
         raise SampleError(f"{file}: a frame's {spec.form} are {found}, expected {wanted}. Replace the file.")
     if shape[:2] != size and not spec.resize:
         raise SampleError(
-            f"{file}: is {shape[0]} x {shape[1]}, expected {size[0]} x {size[1]} as the frames. "
+            f"{file}: label file {spec.file!r} is {shape[0]} x {shape[1]}, expected {size[0]} x {size[1]} as the frames. "
             "Replace it, or set `resize: true` if it shows the same picture."
         )
 
