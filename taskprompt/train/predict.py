@@ -51,7 +51,8 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
             picture = recipe.tasks[task].picture(output, large)
             if picture is not None:
                 suffix = ".png" if len(picture) == 1 else ".mp4"
-                pictures[task], files[task] = picture, printable(folder / f"{name}.{task}.taskprompt{suffix}")
+                pictures[folder / f"{name}.{task}.taskprompt"] = picture
+                files[task] = printable(folder / f"{name}.{task}.taskprompt{suffix}")
         check_free(clip, files)
         result = {
             "clip": printable(clip.absolute()),
@@ -62,8 +63,8 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
             "files": files,
         }
         Path(files["json"]).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for task, picture in pictures.items():
-            write_picture(Path(files[task]).with_suffix(""), picture, rate)
+        for path, picture in pictures.items():
+            write_picture(path, picture, rate)
     except OSError as error:
         raise TaskPromptError(
             f"{folder}: cannot be written: {error.strerror or error}. Choose another folder with --out."

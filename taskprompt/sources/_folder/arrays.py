@@ -139,8 +139,9 @@ def _check_grid(spec: LabelFile, file: Path, shape: tuple[int, ...], size: Size)
         found = " x ".join(map(str, shape)) or "one number"
         raise SampleError(f"{file}: a frame's {spec.form} are {found}, expected {wanted}. Replace the file.")
     if shape[:2] != size and not spec.resize:
+        found, wanted = (f"{height} x {width}" for height, width in (shape[:2], size))
         raise SampleError(
-            f"{file}: label file {spec.file!r} is {shape[0]} x {shape[1]}, expected {size[0]} x {size[1]} as the frames. "
+            f"{file}: label file {spec.file!r} is {found}, expected {wanted} as the frames. "
             "Replace it, or set `resize: true` if it shows the same picture."
         )
 
@@ -169,7 +170,7 @@ def _typed(spec: LabelFile, file: Path, values: np.ndarray, size: Size) -> np.nd
         return _classes(spec, file, values)
     unknown = None if spec.invalid is None else values == spec.invalid
     if unknown is not None and spec.form != "map":
-        within = (-2, -1) if spec.form == "camera" else (-1,)
+        within = (-2, -1)[-min(values.ndim, 2) :] if spec.form == "camera" else (-1,)
         unknown = np.broadcast_to(unknown.all(within, keepdims=True), values.shape)
     if spec.form == "vectors":
         if values.dtype.kind in "bui":
@@ -189,9 +190,10 @@ def _typed(spec: LabelFile, file: Path, values: np.ndarray, size: Size) -> np.nd
 def _classes(spec: LabelFile, file: Path, values: np.ndarray) -> np.ndarray:
     values = values if spec.invalid is None else np.where(values == spec.invalid, UNKNOWN, values)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= UNKNOWN:
+        strange = f"up to {values.max()}" if values.max() > UNKNOWN else f"down to {values.min()}"
         raise SampleError(
-            f"{file}: classes go from {values.min()} to {values.max()}, expected 0 to {UNKNOWN}; "
-            "set `scale` for depth, or `invalid` to the value that means unknown."
+            f"{file}: classes go {strange}, expected 0 to {UNKNOWN}; set `scale` for depth, or `invalid` to what means "
+            "unknown."
         )
     return values.astype(np.uint8)
 
