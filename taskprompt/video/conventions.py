@@ -42,6 +42,8 @@ def _vectors(values: np.ndarray) -> str:
     with np.errstate(over="ignore", invalid="ignore"):
         length = np.sqrt(np.einsum("...i,...i->...", values, values, dtype=np.float32))
     known = length[~np.isnan(length)]
+    if known.size and values.min(where=~np.isnan(values), initial=np.inf) >= 0 and _unit(2 * values - 1):
+        return f"holds no number below 0, but unit vectors (n + 1) / 2.{_COLOURS}"
     too_long, too_short = known > 1 + LENGTH, known < 1 - LENGTH
     if not too_long.any() and too_short.sum() <= SHORT * known.size:
         return ""
@@ -49,6 +51,12 @@ def _vectors(values: np.ndarray) -> str:
     lowest, highest = np.nanmin(values), np.nanmax(values)
     hint = _COLOURS if lowest >= 0 and highest <= 255 else " Divide each by its length."
     return f"holds a vector of length {strange[0]:.3g}, expected 1 (NaN where unknown).{hint}"
+
+
+def _unit(values: np.ndarray) -> bool:
+    """Are nearly all known vectors of length 1?"""
+    off = np.abs(np.sqrt(np.einsum("...i,...i->...", values, values)) - 1)
+    return bool((off[~np.isnan(off)] < LENGTH / 2).mean() > 1 - SHORT)
 
 
 _COLOURS = (

@@ -89,12 +89,14 @@ def frame_list(
     values = content(files[0], spec.key)
     values = padded(files[0], values, width, spec.form) if width and isinstance(values, list) else values
     values = numbers(files[0], values)
-    if spec.form == "camera" and values.ndim == 2:
-        return _typed(spec, files[0], values[None], size), np.zeros(frames, np.intp)  # one for all frames
-    if values.ndim == 0:
-        raise SampleError(f"{files[0]}: holds one number, expected an entry a frame. Replace the file or remove it.")
     if spec.form == "boxes" and values.shape[1:] == (0,):
-        values = values.reshape(-1, 0, 4)
+        values = values.reshape(len(values), 0, 4)
+    if spec.form == "camera" and values.shape == (3, 3):
+        return _typed(spec, files[0], values[None], size), np.zeros(frames, np.intp)  # one for all frames
+    last = width or 3
+    if values.ndim != 3 or values.shape[2] != last or (not width and values.shape[1] != 3):
+        found, wanted = " x ".join(map(str, values.shape)) or "one number", f"{spec.form if width else 3} x {last}"
+        raise SampleError(f"{files[0]}: holds {found}, expected frames x {wanted}. Replace the file or remove it.")
     return _typed(spec, files[0], values, size), align(len(values))
 
 
