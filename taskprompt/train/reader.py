@@ -124,7 +124,11 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
 
 def _one_line(text: str) -> str:
     """Text that any terminal and file takes: names of files hold what they like."""
-    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
+    line = " ".join(text.split())
+    try:
+        return line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # text of a json
+        return line.encode("utf-8", "backslashreplace").decode()
 
 
 def table_of(rows: Iterable[Row]) -> pa.Table:

@@ -90,3 +90,20 @@ def test_a_label_without_a_single_known_value_costs_nothing_and_measures_nothing
     label.values[:] = 255 if kind == "segmentation" else np.nan
     task = Task.model_validate({"kind": kind, **options})
     check_task(task, DIMS, draw(np.random.default_rng(1)), label)
+
+
+ODD = (
+    *(3.5, float("nan"), 10**400, True, "text", b"bytes", {}, {"a": 1}, {"text": 1, "vectors": 2}, [], [[]], [[1], [1, 2]]),
+    *({"text": "\ud800", "vectors": [[1], [1, 2]]}, {"text": "a", "vectors": "b"}, object(), [None], ["a"]),
+    *(np.zeros((3, 3)), np.array("a"), np.array(3), np.zeros((0,)), np.array([["a"] * 3]), np.zeros((T, H, W, 9))),
+)
+
+
+@pytest.mark.parametrize("label", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("task", [case.values[0] for case in CASES], ids=lambda task: type(task).__name__)
+def test_a_label_of_another_kind_is_the_sample_s_fault(task, label):
+    """It is skipped, or it is a label after all (a number of a class); never an error of the task's code."""
+    sample = Sample("k", Clip(np.zeros((T, H, W, 3), np.uint8), np.arange(float(T))), {"x": label})
+    task = task.model_copy(update={"label": "x"})
+    with contextlib.suppress(SampleError):
+        task.checked_target("x", sample, Dims(T, H, W, (1, 2, 2), 8))
