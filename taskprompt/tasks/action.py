@@ -55,7 +55,7 @@ class Action(Task):
         if isinstance(label, int):
             if not 0 <= label < len(self.names):
                 raise SampleError(
-                    f"found class number {label:.6g}, expected 0 to {len(self.names) - 1}. Correct the label."
+                    f"found class number {reprlib.repr(label)}, expected 0 to {len(self.names) - 1}. Correct the label."
                 )
             return {"index": np.asarray(label)}
         if label not in self.names:
