@@ -1,5 +1,6 @@
 """Feed: the sources of a training as batches; how far each is, what it skipped, and which clips went where."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from taskprompt.train.order import FROM_THE_START, Course
 from taskprompt.train.place import Place
 from taskprompt.train.reader import Reader, make_reader
 from taskprompt.train.stream import Stream
+
+log = logging.getLogger("taskprompt")
 
 
 class Way(NamedTuple):
@@ -36,7 +39,9 @@ class Feed:
         self.readers: dict[str, Reader] = {
             n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()
         }
-        self.notes = [*_unseen(recipe, self.readers)]
+        for text in _unseen(recipe, self.readers) if place.rank == 0 else ():
+            log.warning(text)
+            place.notify({"note": text})
         self.ways = {n: Way().among(place.workers) for n in recipe.sources}
         self.streams: dict[str, Stream] = {}
         self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for

@@ -59,9 +59,6 @@ class Job:
             self._start_from_weights()
         self.board = SummaryWriter(run.path / "tensorboard", purge_step=self.total + 1) if place.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
-        for text in self.feed.notes if place.rank == 0 else ():
-            log.warning(text)
-            place.notify({"note": text})
         log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
 
     def close(self) -> None:

@@ -39,15 +39,15 @@ def _vectors(values: np.ndarray) -> str:
     """Of any length but 1; a vector of NaN is unknown."""
     if values.dtype.kind in "bui":
         return f"holds whole numbers up to {values.max(initial=0)}, expected unit vectors.{_COLOURS}"
-    with np.errstate(over="ignore", invalid="ignore"):
-        length = np.sqrt(np.einsum("...i,...i->...", values, values, dtype=np.float32))
-    known = length[~np.isnan(length)]
-    if known.size and values.min(where=~np.isnan(values), initial=np.inf) >= 0 and _unit(2 * values - 1):
-        return f"holds no number below 0, but unit vectors (n + 1) / 2.{_COLOURS}"
-    too_long, too_short = known > 1 + LENGTH, known < 1 - LENGTH
-    if not too_long.any() and too_short.sum() <= SHORT * known.size:
+    with np.errstate(over="ignore", invalid="ignore"):  # comparisons with NaN are False
+        square = np.einsum("...i,...i->...", values, values, dtype=np.float32)
+        known = square.size - int(np.isnan(square).sum())
+        if known and not (values < 0).any() and _unit(2 * values - 1):
+            return f"holds no number below 0, but unit vectors (n + 1) / 2.{_COLOURS}"
+        too_long, too_short = square > (1 + LENGTH) ** 2, square < (1 - LENGTH) ** 2
+    if not too_long.any() and too_short.sum() <= SHORT * known:
         return ""
-    strange = known[too_long] if too_long.any() else known[too_short]
+    strange = np.sqrt(square[too_long] if too_long.any() else square[too_short])
     lowest, highest = np.nanmin(values), np.nanmax(values)
     hint = _COLOURS if lowest >= 0 and highest <= 255 else " Divide each by its length."
     return f"holds a vector of length {strange[0]:.3g}, expected 1 (NaN where unknown).{hint}"
@@ -89,7 +89,7 @@ def _points(values: np.ndarray, height: int, width: int) -> str:
     if np.isinf(values).any():
         return "holds an infinite point. Give NaN (null) for one that is not known."
     known = values[~np.isnan(values).any(-1)].astype(np.float64)
-    real = known[known.any(-1)]  # many tools write 0 0 for a point that is not known
+    real = known[(known != 0).any(-1)]  # many tools write 0 0 for a point that is not known
     if len(real) and _relative(real, height, width):
         return f"holds the point {_listed(real[0])}, and none above {real.max():.3g}; expected pixels.{_RELATIVE}"
     return _outside(real, "points", height, width)
@@ -102,11 +102,11 @@ def _relative(values: np.ndarray, height: int, width: int) -> bool:
 
 def _outside(middles: np.ndarray, what: str, height: int, width: int) -> str:
     """Are most of them outside of the picture? An object may leave it, but not most of them for most of the time."""
-    out = ((middles < 0) | (middles > (width, height))).any(-1)
-    if len(out) < 4 or out.mean() <= 0.5:
+    out = np.any((middles < 0) | (middles > (width, height)), -1)
+    if len(middles) < 4 or out.mean() <= 0.5:
         return ""
     return (
-        f"{out.sum()} of its {len(out)} {what} lie outside of the frames of {height} x {width}, one at "
+        f"{out.sum()} of its {len(middles)} {what} lie outside of the frames of {height} x {width}, one at "
         f"{_listed(middles[out][0])}. They may be those of another size of the video, or have another order of numbers."
     )
 

@@ -109,9 +109,9 @@ def test_another_convention_is_named(read, form, label, words):
         ("boxes", [[]] * 8 + [[[0, 0, 48.0000001, 32]], [None, [1, 1, 1, 1]]] * 6, None),  # at the border; of no size
         ("boxes", [[[0, 0, 0, 0]]] * FRAMES, np.zeros((4, 1, 4))),  # how some tools write no object
         ("boxes", [[[-5, -3, 9, 9]]] * FRAMES, np.tile([-5.0, -3, 9, 9], (4, 1, 1))),  # an object that leaves the frame
-        ("boxes", [[[3, 3, 3.0, 2.9999]]] * FRAMES, np.tile(np.float32([3, 3, 3, 2.9999]), (4, 1, 1))),
+        ("boxes", [[[3, 3, 3.0, 2.9999]]] * FRAMES, np.tile(np.array([3, 3, 3, 2.9999], np.float32), (4, 1, 1))),
         ("boxes", np.zeros((FRAMES, 0)), np.empty((4, 0, 4))),
-        ("points", [[[0, 0], [5, 7]]] * FRAMES, np.tile(np.float32([[0, 0], [5, 7]]), (4, 1, 1))),
+        ("points", [[[0, 0], [5, 7]]] * FRAMES, np.tile(np.array([[0, 0], [5, 7]], np.float32), (4, 1, 1))),
         ("points", [[], None] * 5 + [[[5, 7]]] * 10, None),
         ("joints", [[[0, 0, 1], [None] * 3]] * FRAMES, None),
         ("camera", np.array([[40, 0.5, 24], [0, 40, 16], [0, 0, 1]]), None),
@@ -150,7 +150,7 @@ def test_boxes_of_other_conventions_are_read_where_that_is_said(read):
             found = values(read([[given]] * FRAMES, form="boxes", box=box, relative=relative))
             np.testing.assert_allclose(found, np.tile([6, 8, 18, 24], (4, 1, 1)), rtol=1e-6)
     points = values(read([[[0.5, 0.25]]] * FRAMES, form="points", relative=True))
-    np.testing.assert_array_equal(points, np.tile(np.float32([24, 8]), (4, 1, 1)))
+    np.testing.assert_array_equal(points, np.tile(np.array([24, 8], np.float32), (4, 1, 1)))
     joints = values(read([[[0, 0, 2000]]] * FRAMES, form="joints", scale=0.001))
     np.testing.assert_allclose(joints, np.tile([0, 0, 2], (4, 1, 1)))
 
@@ -246,7 +246,7 @@ FLAT = png(WIDTH, HEIGHT, 8, 0, zlib.compress(bytes((WIDTH + 1) * HEIGHT), 0))
         ("map", ".png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\nshowpage\n"),
         ("map", ".png", b"GIF89a" + bytes(100)),
         *(("map", ".png", image(mode)) for mode in ("RGB", "RGBA", "LA")),
-        ("value", ".npy", npy(np.float32(3))),
+        ("value", ".npy", npy(np.array(3.0))),
     ],
 )
 @pytest.mark.parametrize("resize", [False, True])

@@ -125,7 +125,7 @@ def _entries(file: Path, frame: Any, width: int, what: str) -> np.ndarray:
         listed = [[None] * width if e is None else e for e in frame] if isinstance(frame, list) else frame
         values = np.asarray(listed, np.float64)
     except (TypeError, ValueError, OverflowError):
-        values = np.empty(())
+        values = np.empty(0)
     if values.ndim != 2 or values.shape[1] != width:
         raise SampleError(
             f"{file}: a frame holds {reprlib.repr(frame)}, expected a list of {what}, each {width} numbers or null."
