@@ -1,133 +1,245 @@
 """Any server that speaks OpenAI's protocol: vllm serve, SGLang, or a company's."""
 
-import base64
-import io
+import asyncio
+import logging
 import os
+import queue
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, field_validator
 
 from taskprompt.core.errors import SpecError
+from taskprompt.labelers._engines import refused
+from taskprompt.labelers._engines.address import check_address, check_variable, hidden, resolved
 from taskprompt.labelers._engines.base import Complete, Engine, Query, Reply, Sampling
+from taskprompt.labelers._engines.message import reply_of, request_of
+
+FIXED = ("model", "messages", "stream", "n", "tools", "functions")  # parameters that are not the recipe's to set
+REFUSALS = 2  # requests in a row, none answered before, after which a grey picture is tried
+BREAKS = 3  # connections in a row that break
 
 
 class Server(Engine):
-    """POST url/chat/completions. No connection, and a wrong key or model, end the job; all else is a clip's error."""
+    """POST url/chat/completions. What no request would survive ends the job; all else is a clip's error."""
 
     model: str  # its name at the server
-    url: str  # such as http://host:8000/v1
+    url: str  # such as http://host:8000/v1; env:NAME reads the variable NAME on the actor, for what holds a password
     key: str | None = None  # the environment variable that holds the key, on the actor; null: no key is sent
-    timeout: float = Field(default=120.0, gt=0)  # seconds that one answer may take
+    timeout: float = Field(default=120.0, gt=0, allow_inf_nan=False)  # seconds that one whole answer may take
     retries: int = Field(default=5, ge=0)  # after 408, 409, 429, 5xx and time-outs: 0.5 s apart, then twice that ...
     at_once: int = Field(default=16, ge=1)  # requests that an actor has open
     per_minute: float | None = Field(default=None, gt=0)  # requests that an actor sends in a minute; null: no limit
+    parameters: dict[str, Any] = {}  # more of the request, in place of ours: {max_completion_tokens: 200, seed: null}
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret(cls, url: str) -> str:
+        return check_address(url)
+
+    @field_validator("key")
+    @classmethod
+    def _a_name(cls, key: str | None) -> str | None:
+        return key and check_variable(key)
+
+    @field_validator("parameters")
+    @classmethod
+    def _not_ours(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        body = parameters | (parameters.get("extra_body") or {})
+        if ours := [n for n in FIXED if n in body]:
+            raise SpecError(f"{ours[0]!r} is not to be set here; the request is one question with one answer.")
+        return parameters
 
     def identity(self) -> dict[str, Any]:
-        """The name alone: what stands behind it, the server does not say."""
-        return {"model": self.model}
+        """The name and parameters: what stands behind the name, the server does not say."""
+        return {"model": self.model} | ({"parameters": self.parameters} if self.parameters else {})
 
     def start(self, sampling: Sampling) -> Complete:
-        """Raises SpecError where the variable of the key is not set."""
-        key = os.environ.get(self.key) if self.key else "none"
-        if not key:
+        """Raises SpecError where the variable of the key, or of the address, is not set."""
+        key = os.environ.get(self.key) if self.key else ""
+        if self.key and not key:
             raise SpecError(f"server.key: the environment has no {self.key!r}. Export it where the actors run.")
-        return Remote(self, sampling, key)
+        return Remote(self, sampling, key or "")
 
 
 class Remote:
-    """complete(queries) -> replies."""
+    """complete(queries) -> replies as they come. Requests run in a thread of their own, each with its own clock."""
 
     def __init__(self, spec: Server, sampling: Sampling, key: str):
-        from openai import OpenAI
-
-        self.spec, self.sampling, self.key = spec, sampling, key
-        self.client = OpenAI(api_key=key, base_url=spec.url, timeout=spec.timeout, max_retries=spec.retries)
+        self.spec, self.sampling = spec, sampling
+        address = resolved(spec.url)
+        self.url, self.secrets = address.url, tuple(s for s in (key, *address.secrets) if s)
+        self.keyed = bool(key)
+        self.client = client_of(spec, address, key)
         self.pace = Pace(spec.per_minute)
-        self.pool = ThreadPoolExecutor(spec.at_once)
+        self.proven = False  # whether a request of this kind is known to be taken
+        self.refusals, self.breaks = 0, 0  # in a row
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
-    def __call__(self, queries: Sequence[Query]) -> list[Reply]:
-        """Each is a request of its own. Raises SpecError for what no other query would survive either."""
-        return list(self.pool.map(self._one, queries))
+    def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
+        """Each is a request of its own. Raises SpecError for what no other query would survive, behind all replies."""
+        done: queue.SimpleQueue = queue.SimpleQueue()
+        job = asyncio.run_coroutine_threadsafe(self._all(queries, done), self.loop)
+        job.add_done_callback(lambda _: done.put(None))
+        try:
+            ended = False
+            while not ended:
+                found = [done.get()]
+                while not done.empty():
+                    found.append(done.get())
+                ended = found[-1] is None
+                if replies := [one for one in found if one is not None]:
+                    yield replies
+            job.result()
+        finally:
+            job.cancel()
 
-    def _one(self, query: Query) -> Reply:
+    async def _all(self, queries: Sequence[Query], done: queue.SimpleQueue) -> None:
+        """One at a time until a request is known to be taken, then `at_once`; what is open is waited for."""
+        waiting = deque(enumerate(queries))
+        stops: list[SpecError] = []
+
+        async def work(alone: bool) -> None:
+            while waiting and not stops and not (alone and self.proven):
+                place, query = waiting.popleft()
+                try:
+                    done.put((place, await self._one(query)))
+                except SpecError as error:
+                    stops.append(error)
+
+        await work(alone=True)
+        await asyncio.gather(*(work(alone=False) for _ in range(min(self.spec.at_once, len(waiting)))))
+        if stops:
+            raise stops[0]
+
+    async def _one(self, query: Query) -> Reply:
+        """Raises SpecError for what ends the job."""
         import openai
 
-        self.pace.wait()
         try:
-            found = self.client.chat.completions.create(**self._request(query))  # type: ignore[call-overload]
-        except openai.APITimeoutError:
+            found = await self._tried(query)
+        except TimeoutError:
+            self.proven = True
             return Reply(error=f"no answer within {self.spec.timeout:g} s, {self.spec.retries + 1} times")
         except openai.APIConnectionError as error:
+            return self._broken(error)
+        except openai.APIStatusError as error:
+            return await self._refused(query, error)
+        except Exception as error:  # an answer may be anything
+            return Reply(error=f"the server's answer cannot be read: {self._clean(error)}")
+        self.proven, self.refusals, self.breaks = True, 0, 0
+        reply = reply_of(found)
+        return replace(reply, error=self._clean(reply.error)) if reply.error else reply
+
+    async def _tried(self, query: Query) -> Any:
+        """The server's answer, or what the last attempt raised. The time-out is of each attempt as a whole."""
+        import openai
+
+        headers = {} if self.keyed else {"Authorization": openai.Omit()}
+        request = request_of(query, self.spec.model, self.sampling, self.spec.parameters)
+        for attempt in range(self.spec.retries + 1):
+            await asyncio.sleep(self.pace.turn())
+            try:
+                async with asyncio.timeout(self.spec.timeout):
+                    return await self.client.chat.completions.create(**request, extra_headers=headers)
+            except openai.APITimeoutError as error:
+                problem, header = TimeoutError(str(error)), None
+            except (TimeoutError, openai.APIConnectionError) as error:
+                problem, header = error, None
+            except openai.APIStatusError as error:
+                later = error.status_code in refused.LATER or error.status_code >= 500
+                if not later or refused.ends_the_job(error.status_code, error.body):
+                    raise
+                problem, header = error, error.response.headers.get("retry-after")
+            if attempt < self.spec.retries:
+                await asyncio.sleep(refused.wait(attempt, header))
+        raise problem
+
+    def _broken(self, error: Exception) -> Reply:
+        """Nobody listens: that ends the job. A connection that breaks may be one picture's fault, several are not."""
+        import httpx
+
+        self.proven, self.breaks = True, self.breaks + 1
+        why = f"{self._clean(error)} {self._clean(error.__cause__ or '')}".strip()
+        if self.breaks >= BREAKS or isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
             raise SpecError(
-                f"server.url {self.spec.url}: no connection, {self.spec.retries + 1} times: {self._clean(error)}. "
+                f"server.url {self.url}: no connection, {self.spec.retries + 1} times: {why}. "
                 "Start the server, or correct the address; what is answered is kept."
             ) from None
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+        return Reply(error=f"the connection broke, {self.spec.retries + 1} times: {why}")
+
+    async def _refused(self, query: Query, error: Any) -> Reply:
+        status, why = error.status_code, self._clean(error)
+        where = f"server {self.url}, model {self.spec.model!r}: HTTP {status}: {why}"
+        if advice := refused.ends_the_job(status, error.body):
+            raise SpecError(f"{where}. {advice}; what is answered is kept.") from None
+        if status not in (400, 422) or self.proven:
+            self.proven = True
+            return Reply(error=f"HTTP {status}: {why}")
+        self.refusals += 1
+        if self.refusals >= REFUSALS and not await self._takes_grey(query):
             raise SpecError(
-                f"server {self.spec.url}, model {self.spec.model!r}: HTTP {error.status_code}: {self._clean(error)}. "
-                "Correct `key`, `model` or `url`; what is answered is kept."
+                f"{where}. It refuses a plain grey picture, too: change the prompt or `server.parameters`."
             ) from None
+        return Reply(error=f"HTTP {status}: {why}")
+
+    async def _takes_grey(self, query: Query) -> bool:
+        """Is the same question taken about a picture with which nothing can be wrong?"""
+        import openai
+
+        self.proven = True
+        try:
+            await self._tried(replace(query, picture=np.full_like(query.picture, 128)))
         except openai.APIStatusError as error:
-            return Reply(error=f"HTTP {error.status_code}: {self._clean(error)}")
-        except (openai.APIError, ValueError) as error:
-            return Reply(error=f"the server's answer cannot be read: {self._clean(error)}")
-        return self._reply(found)
-
-    def _request(self, query: Query) -> dict[str, Any]:
-        drawn = self.sampling
-        request: dict[str, Any] = {
-            "model": self.spec.model,
-            "messages": [{"role": "user", "content": [_picture(query), {"type": "text", "text": query.text}]}],
-            "temperature": drawn.temperature,
-            "top_p": drawn.top_p,
-            "seed": drawn.seed,
-            "max_tokens": query.max_tokens,
-        }
-        if query.schema is not None:
-            shape = {"name": "answer", "schema": query.schema, "strict": True}
-            request["response_format"] = {"type": "json_schema", "json_schema": shape}
-        return request
-
-    def _reply(self, found: Any) -> Reply:
-        first = (getattr(found, "choices", None) or [None])[0]
-        text = getattr(getattr(first, "message", None), "content", None)
-        if not isinstance(text, str):
-            return Reply(error=f"the server's answer has no text: {self._clean(found)}")
-        used = found.usage
-        read, written = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
-        return Reply(text, read, written, getattr(first, "finish_reason", None) == "length")
+            return error.status_code not in (400, 422)
+        except (TimeoutError, openai.APIError):
+            return True  # that is another matter
+        return True
 
     def _clean(self, what: Any) -> str:
-        """In one line of at most 300 letters, without the key: servers repeat it in their messages."""
-        line = " ".join(str(what).split())
-        return (line.replace(self.key, "***") if self.spec.key else line)[:300]
+        """In one line of at most 300 letters, without secrets: servers repeat them in their messages."""
+        return hidden(" ".join(str(what).split()), self.secrets)[:300]
 
 
 class Pace:
-    """At most so many calls of `wait` return in a minute, evenly spread."""
+    """At most so many turns in a minute, evenly spread."""
 
     def __init__(self, per_minute: float | None):
         self.gap = 60 / per_minute if per_minute else 0.0
         self.next, self.lock = time.monotonic(), threading.Lock()
 
-    def wait(self) -> None:
-        """Until it is this caller's turn."""
+    def turn(self) -> float:
+        """Seconds until it is this caller's turn."""
         with self.lock:
             now = time.monotonic()
             mine = max(now, self.next)
             self.next = mine + self.gap
-        time.sleep(mine - now)
+        return mine - now
 
 
-def _picture(query: Query) -> dict[str, Any]:
-    """As PNG in the message itself."""
-    from PIL import Image
+def client_of(spec: Server, address: Any, key: str) -> Any:
+    """OpenAI's client, without its own retries and time-outs. Redirects are not followed: a POST becomes a GET."""
+    import httpx
+    import openai
 
-    file = io.BytesIO()
-    Image.fromarray(query.picture).save(file, "png")
-    data = base64.b64encode(file.getvalue()).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    if address.query:  # it logs whole addresses
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+    if key and address.password:
+        raise SpecError(
+            "server: the address holds a password and `key` is given, too: both go into one header. Keep one."
+        )
+    login = httpx.BasicAuth(address.user, address.password) if address.user or address.password else None
+    return openai.AsyncOpenAI(
+        api_key=key or "none",
+        base_url=address.url,
+        default_query=address.query,
+        timeout=spec.timeout,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False, auth=login),
+    )
