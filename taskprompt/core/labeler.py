@@ -87,4 +87,6 @@ class Labeler(Spec):
     def build(self) -> Ask:
         """On an actor: loads the model, and returns ask(samples, labels wanted of each) -> label -> Answer, each.
 
-        Where answers take long, it returns a Streamed, which gives each as it comes. What fails for one sample is an Answer with an error; what it raises ends the job."""
+        Where answers take long, it returns a Streamed, which gives each as it comes.
+
+        What fails for one sample is an Answer with an error; what it raises ends the job."""

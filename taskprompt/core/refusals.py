@@ -21,10 +21,12 @@ BEGINNINGS = {
     "German": (
         r"(es )?tut mir (sehr )?leid|entschuldig(ung|en sie|e)\b|ich bedau(e)?re\b",
         r"(leider,? )?(kann|könnte) ich\b.{0,40}\bnicht\b|ich (kann|darf|könnte)\b.{0,60}\bnicht\b",
-        r"leider (bin|ist es mir|sehe|habe) |als (eine )?(ki|künstliche|sprachmodell)\b|ich bin (eine|ein) (ki|sprachmodell)",
+        r"leider (bin|ist es mir|sehe|habe) ",
+        r"als (eine )?(ki|künstliche|sprachmodell)\b|ich bin (eine|ein) (ki|sprachmodell)",
     ),
     "French": (
-        r"(je suis |nous sommes )?(vraiment |sincèrement )?désolée?s?\b|je (vous )?(m'excuse|prie de m'excuser|regrette)\b",
+        r"(je suis |nous sommes )?(vraiment |sincèrement )?désolée?s?\b",
+        r"je (vous )?(m'excuse|prie de m'excuser|regrette)\b",
         r"(malheureusement,? )?je (ne |n'|n')(peux|puis|suis pas|vois pas|ai pas|arrive)|pardon\b|navrée?\b",
         r"en tant (qu'|que )(une )?(ia|intelligence|modèle)\b",
     ),
@@ -46,16 +48,26 @@ BEGINNINGS = {
     "Dutch": (r"het spijt (me|mij)\b|excuses\b|helaas (kan|ben|is)\b|ik kan\b.{0,60}\b(niet|geen)\b|als (een )?ai\b",),
     "Swedish, Danish, Norwegian": (
         r"tyvärr\b|(jag är )?(väldigt )?ledsen\b|jag beklagar|förlåt\b|jag kan (tyvärr )?inte\b|som (en )?ai\b",
-        r"beklager\b|jeg beklager|undskyld\b|unnskyld\b|desværre\b|dessverre\b|jeg kan (desværre |dessverre )?(ikke|ikkje)\b",
+        r"(jeg )?beklager\b|undskyld\b|unnskyld\b|desværre\b|dessverre\b",
+        r"jeg kan (desværre |dessverre )?(ikke|ikkje)\b",
     ),
     "Finnish": (r"valitettavasti\b|olen pahoillani|anteeksi\b|pahoittelen\b|en (voi|pysty)\b",),
-    "Polish": (r"przepraszam\b|przykro mi|niestety,? (nie|jako)\b|nie (mogę|jestem w stanie|potrafię)\b|jako (model|ai|sztuczna)",),
-    "Czech, Slovak": (r"omlouvám se|bohužel\b|je mi líto|nemohu\b|nemůžu\b|prepáčte\b|ospravedlňujem|žiaľ\b|nemôžem\b",),
+    "Polish": (
+        r"przepraszam\b|przykro mi|niestety,? (nie|jako)\b|nie (mogę|jestem w stanie|potrafię)\b",
+        r"jako (model|ai|sztuczna)",
+    ),
+    "Czech, Slovak": (
+        r"omlouvám se|bohužel\b|je mi líto|nemohu\b|nemůžu\b",
+        r"prepáčte\b|ospravedlňujem|žiaľ\b|nemôžem\b",
+    ),
     "Hungarian": (r"sajnálom\b|sajnos\b|elnézést\b|bocsánat\b|nem (tudok|tudom|áll módomban)\b",),
     "Romanian": (r"(îmi|imi) pare rău|(ne)?scuze\b|din păcate\b|nu (pot|sunt capabil)\b",),
     "Greek": (r"λυπάμαι\b|συγγνώμη\b|δυστυχώς\b|δεν μπορώ\b",),
     "Turkish": (r"üzgünüm\b|özür dilerim|maalesef\b|kusura bakma",),
-    "Russian": (r"извините\b|простите\b|прошу прощения|к сожалению\b|(я )?не (могу|в состоянии|имею возможности)\b|как (ии|языковая модель)",),
+    "Russian": (
+        r"извините\b|простите\b|прошу прощения|к сожалению\b|как (ии|языковая модель)",
+        r"(я )?не (могу|в состоянии|имею возможности)\b",
+    ),
     "Ukrainian": (r"вибачте\b|перепрошую\b|пробачте\b|на жаль\b|(я )?не (можу|маю змоги)\b",),
     "Chinese": (
         r"(非常|很|十分|实在|真的)?(抱歉|对不起|對不起|遗憾|遺憾)|不好意思",
@@ -66,7 +78,10 @@ BEGINNINGS = {
         r"(大変|誠に|まことに)?(申し訳|もうしわけ)|すみません|すいません|ごめんなさい|恐れ入りますが|残念(ながら|ですが)",
         r"(私は)?(ai|言語モデル|人工知能)(として|なので|である)|画像(が|は|を)(見|表示|添付|確認)[^。]{0,12}(ません|できない)",
     ),
-    "Korean": (r"(정말 |대단히 )?(죄송|미안)|유감(스럽|이지만)|안타깝게도|(저는 )?(ai|인공지능|언어 모델)(로서|이라|이기)|(저는 )?[^.]{0,24}(할|볼) 수 없습니다",),
+    "Korean": (
+        r"(정말 |대단히 )?(죄송|미안)|유감(스럽|이지만)|안타깝게도",
+        r"(저는 )?(ai|인공지능|언어 모델)(로서|이라|이기)|(저는 )?[^.]{0,24}(할|볼) 수 없습니다",
+    ),
     "Vietnamese": (r"(tôi )?(rất )?(xin lỗi|tiếc)\b|rất tiếc\b|(tôi )?không thể\b|tôi không (có khả năng|thấy)",),
     "Indonesian, Malay": (r"(mohon )?maaf\b|saya (minta maaf|mohon maaf|tidak (dapat|bisa|boleh))\b|sayangnya\b",),
     "Thai": (r"ขออภัย|ขอโทษ|เสียใจด้วย|(ฉัน|ผม|ดิฉัน)?ไม่สามารถ",),

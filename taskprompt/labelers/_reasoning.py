@@ -2,7 +2,7 @@
 
 import re
 
-# What opens and closes reasoning, as models write it: Qwen, DeepSeek, GLM and most others; Kimi; Magistral; Seed; Gemma.
+# What opens and closes reasoning: of Qwen, DeepSeek, GLM and most others; Kimi; Magistral; OpenThinker; Cohere; Gemma.
 PAIRS = (
     (r"<(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|seed:think)>",
      r"</(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|seed:think)>"),

@@ -9,7 +9,7 @@ from moody import Moody, serving
 from taskprompt.core.errors import SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip, Sample
-from taskprompt.labelers._engines.remote import Pace
+from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip
 from taskprompt.testing import check_labeler
 

@@ -43,7 +43,7 @@ def check_address(url: str) -> str:
 
 
 def check_variable(name: str, before: str = "") -> str:
-    """The name of an environment variable. Raises SpecError for what looks like the secret itself, without showing it."""
+    """The name of an environment variable. Raises SpecError for what looks like the secret itself, and is not shown."""
     if not NAME.fullmatch(name) or LIKE_A_KEY.fullmatch(name):
         raise SpecError(
             f"expected {before}NAME of an environment variable, such as {before}CAPTION_KEY; found {len(name)} letters "

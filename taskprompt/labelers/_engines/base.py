@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from taskprompt.core.spec import Spec
 
@@ -13,8 +14,10 @@ from taskprompt.core.spec import Spec
 class Sampling(Spec):
     """How answers are drawn."""
 
-    temperature: float = 0.0  # 0: the likeliest token each time
-    top_p: float = 1.0  # tokens that are drawn from: the likeliest that together have this chance
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # 0: the likeliest token each time
+    top_p: float = Field(
+        default=1.0, gt=0, le=1
+    )  # tokens that are drawn from: the likeliest that together have this chance
     seed: int = 0  # of the draws
 
 
