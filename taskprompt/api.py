@@ -127,7 +127,9 @@ def label(
     Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate,
     those that reasoning was taken off, and those that a content filter stopped. limit: clips that each labeler is asked
     about, at most; those whose answers are there do not count. What a table holds already is not made again, so a job
-    that was interrupted goes on. A path is read without its tables, which need not be there yet. Raises RecipeError, SpecError, SourceError, ClusterError."""
+    that was interrupted goes on. A path is read without its tables, which need not be there yet.
+
+    Raises RecipeError, SpecError, SourceError, ClusterError."""
     from taskprompt.progress import progress
     from taskprompt.runtime.label import label as job
 

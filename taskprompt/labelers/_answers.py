@@ -82,6 +82,9 @@ def _json(text: str) -> tuple[Any] | None:
 def check_schema(schema: dict[str, Any]) -> None:
     """Raises SpecError where it is no JSON schema, or refers to another document."""
     from jsonschema.exceptions import SchemaError
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
 
     try:
         kind = _validator(schema)
@@ -89,9 +92,15 @@ def check_schema(schema: dict[str, Any]) -> None:
     except (SchemaError, RecursionError) as error:
         why = getattr(error, "message", "it is nested too deeply")
         raise SpecError(f"json_schema is no JSON schema: {why[:200]}") from None
+    whole = Registry().with_resource("", Resource(schema, DRAFT202012)).resolver()
     for place in _references(schema):
-        if not place.startswith("#"):
-            raise SpecError(f"json_schema refers to {place!r}, expected a place in itself, such as '#/$defs/person'.")
+        try:
+            if place.startswith("#"):  # what lies elsewhere is never fetched
+                whole.lookup(place)
+                continue
+        except Unresolvable:
+            pass
+        raise SpecError(f"json_schema refers to {place!r}, expected a place in itself, such as '#/$defs/person'.")
 
 
 def _references(node: Any) -> list[str]:

@@ -15,7 +15,7 @@ PAIRS = (
 )  # fmt: skip
 OPEN, CLOSE = ("|".join(pair[i] for pair in PAIRS) for i in range(2))
 WHOLE = re.compile(f"(?:{OPEN})(.*?)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
-FIRST, LAST = re.compile(OPEN, re.IGNORECASE), re.compile(f".*(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
+FIRST, LAST = re.compile(OPEN, re.IGNORECASE), re.compile(f"(.*)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
 # OpenAI's channels: the answer is the text of `final`. Without its marks, as some servers leave it, the names run into
 # the texts: "analysisThe user wants ...assistantfinalA man runs."
 CHANNEL = re.compile(
@@ -52,7 +52,7 @@ def split(text: str) -> tuple[str, str]:
     thoughts = [m[1] for m in WHOLE.finditer(text)]
     rest = WHOLE.sub(" ", text)
     if ended := LAST.match(rest):  # its begin was in the prompt
-        thoughts.append(ended[0])
+        thoughts.append(ended[1])
         rest = rest[ended.end() :]
     if begun := FIRST.search(rest):
         thoughts.append(rest[begun.end() :])

@@ -15,9 +15,7 @@ class Sampling(Spec):
     """How answers are drawn."""
 
     temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # 0: the likeliest token each time
-    top_p: float = Field(
-        default=1.0, gt=0, le=1
-    )  # tokens that are drawn from: the likeliest that together have this chance
+    top_p: float = Field(default=1.0, gt=0, le=1)  # drawn from the likeliest tokens that have this chance together
     seed: int = 0  # of the draws
 
 
