@@ -10,7 +10,8 @@ from taskprompt.core.errors import SpecError
 PREFIX = "env:"  # of the name of an environment variable that holds the address
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 QUERY_IS_SECRET = re.compile(r"key|token|secret|passw|sig|auth|credential|code|session|jwt", re.IGNORECASE)
-LIKE_A_KEY = re.compile(r"(?=(?:[^0-9]*[0-9]){4})[A-Za-z0-9_~-]{20,}")  # a part of a path with many digits and letters
+# A part of a path, or what is given for a variable's name: many digits among letters, which no model's name has.
+LIKE_A_KEY = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})(?=(?:[0-9]*[A-Za-z]){4})[A-Za-z0-9]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Address:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no message may show."""
-        return tuple(s for s in (self.password, *(v for k, v in self.query.items() if QUERY_IS_SECRET.search(k))) if s)
+        asked = (value for name, value in self.query.items() if QUERY_IS_SECRET.search(name))
+        return tuple(s for s in (self.password, *asked, *LIKE_A_KEY.findall(urlsplit(self.url).path)) if s)
 
 
 def check_address(url: str) -> str:
@@ -33,11 +35,11 @@ def check_address(url: str) -> str:
     if url.startswith(PREFIX):
         return check_variable(url.removeprefix(PREFIX), PREFIX) and url
     found = parsed(url)
-    if found.user or found.password or found.secrets or LIKE_A_KEY.search(urlsplit(found.url).path):
+    if found.user or found.secrets:
         raise SpecError(
-            f"{masked(url)} holds a password or a key, and recipes are kept with runs and in reports. Put the address "
-            "into an environment variable where the actors run, and name it, such as url: env:CAPTION_URL; for a key "
-            "alone, use `key`."
+            f"{hidden(url, found.secrets)} holds a password or a key, and recipes are kept with runs and in reports. Put "
+            "the address into an environment variable where the actors run, and name it, such as url: env:CAPTION_URL; "
+            "for a key alone, use `key`."
         )
     return url
 
@@ -79,7 +81,7 @@ def parsed(url: str) -> Address:
 
 def masked(text: str) -> str:
     """A text with the user and password, and the keys, of the addresses in it replaced."""
-    text = re.sub(r"(\w+://)[^/\s@]*(?:/[^/\s@]*)?@", r"\1***@", text)
+    text = re.sub(r"(\w+://)[^/\s@]*@", r"\1***@", text)
     return re.sub(
         r"([?&;][^=&\s]*?(?:key|token|secret|passw|sig|auth|credential|code|session|jwt)[^=&\s]*=)[^&\s\"'#]+",
         r"\1***",
@@ -91,6 +93,8 @@ def masked(text: str) -> str:
 def hidden(text: str, secrets: tuple[str, ...]) -> str:
     """A text without the secrets: as they are, written for an address, and the beginnings that servers quote."""
     for secret in secrets:
+        if len(secret) < 4:
+            continue  # it stands in any text; what addresses hold is masked below
         for form in {secret, quote(secret, safe=""), quote(secret)}:
             text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
         if len(secret) >= 12:

@@ -31,7 +31,8 @@ class Remote:
     def __init__(self, spec: "Server", sampling: Sampling, key: str):
         self.spec, self.sampling = spec, sampling
         address = resolved(spec.url)
-        self.url, self.secrets = address.url, tuple(s for s in (key, *address.secrets) if s)
+        self.secrets = tuple(s for s in (key, *address.secrets) if s)
+        self.url = hidden(address.url, self.secrets)  # as messages show it
         self.keyed = bool(key)
         self.client = client_of(spec, address, key)
         self.pace = Pace(spec.per_minute)
