@@ -37,7 +37,7 @@ def check_address(url: str) -> str:
     found = parsed(url)
     if found.user or found.secrets:
         raise SpecError(
-            f"{hidden(url, found.secrets)} holds a password or a key, and recipes are kept with runs and in reports. Put "
+            f"{hidden(url, found.secrets)} holds a password or a key, and recipes are kept with runs. Put "
             "the address into an environment variable where the actors run, and name it, such as url: env:CAPTION_URL; "
             "for a key alone, use `key`."
         )

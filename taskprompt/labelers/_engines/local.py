@@ -11,6 +11,7 @@ from pydantic import Field
 from taskprompt.core.errors import SpecError
 from taskprompt.labelers._engines.base import Complete, Engine, Query, Reply, Sampling, parameters_of
 from taskprompt.labelers._files import MODEL, digests
+from taskprompt.labelers._reasoning import split
 
 DEFAULTS: dict[str, Any] = {"limit_mm_per_prompt": {"image": 1}}
 
@@ -65,7 +66,8 @@ class Local:
         self.refusals = (ValueError, VLLMClientError)
         self.parameters = {name: value for name, value in parameters.items() if name != "chat_template_kwargs"}
         self.template = parameters.get("chat_template_kwargs")
-        self.marks = [m for m in engine.get_tokenizer().all_special_tokens if m]
+        specials = engine.get_tokenizer().all_special_tokens
+        self.marks = [mark for mark in specials if mark and split(mark) == ("", mark)]
         self._drawn(Query(np.zeros((1, 1, 3), np.uint8), "", 1))  # raises for a parameter that vLLM does not have
 
     def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
@@ -91,12 +93,14 @@ class Local:
         return [self._reply(one) for one in found]
 
     def _reply(self, found: Any) -> Reply:
-        """The text has its special tokens, since those around reasoning are some of them."""
+        """The text keeps those special tokens that say what is reasoning and where the answer ends."""
         if not found.outputs:
             return Reply(error="vLLM gave no output")
         first = found.outputs[0]
-        written = first.token_ids or ()
-        return Reply(first.text, "", "", len(found.prompt_token_ids or ()), len(written), first.finish_reason or "stop")
+        text, written = first.text, first.token_ids or ()
+        for mark in self.marks:
+            text = text.replace(mark, "")
+        return Reply(text, "", "", len(found.prompt_token_ids or ()), len(written), first.finish_reason or "stop")
 
     def _drawn(self, query: Query) -> Any:
         """Raises SpecError for a parameter that vLLM does not have, or whose value it refuses."""
