@@ -20,11 +20,12 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from taskprompt.core import quality
-from taskprompt.core.errors import SampleError, SourceError
+from taskprompt.core.errors import LayoutError, SampleError, SourceError
 from taskprompt.core.table_files import SCHEMA, files, read
 from taskprompt.core.types import FORMS, Form
 
 SHAPES = {"map": (3, None), "vectors": (4, 3), "boxes": (3, 4), "points": (3, 2), "joints": (3, 3), "camera": (3, 3)}
+NUMBERS = "biuf"  # kinds of numpy's dtypes: truth values, integers and floats
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time is not that of a later change, too
 Record = dict[str, Any]
 
@@ -38,9 +39,13 @@ def address(frames: np.ndarray | None, read: dict[str, Any], asked: dict[str, An
 
 
 def record(key: str, label: str, value: Any, **more: Any) -> Record:
-    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a form of the picture; None where it failed."""
+    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a form of the picture; None where it failed.
+
+    Raises LayoutError for an array that is not of numbers."""
     form, array, rest = _parts(value)
     packed = None if array is None else np.ascontiguousarray(array)
+    if packed is not None and packed.dtype.kind not in NUMBERS:
+        raise LayoutError(f"label {label!r} of clip {key!r} is an array of {packed.dtype}, expected numbers.")
     row = dict.fromkeys(SCHEMA.names) | {
         "key": key,
         "label": label,
@@ -107,7 +112,7 @@ def _value(row: Record) -> Any:
 
 def _array(row: Record) -> np.ndarray:
     dtype = np.dtype(row["dtype"] or "O")
-    if dtype.kind not in "biuf":
+    if dtype.kind not in NUMBERS:
         raise ValueError(f"dtype {row['dtype']!r} is not of numbers")
     if row["array"] is None or row["shape"] is None or any(n is None or n < 0 for n in row["shape"]):
         raise ValueError("`array` or `shape` is missing")
