@@ -6,6 +6,7 @@ the table holds for a clip, with the same frames and the same question, is not a
 import json
 import logging
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -100,7 +101,9 @@ def answers(
     # Not 1, as actors may ask for: Ray makes one of two steps that ask for the same, and reads nothing meanwhile.
     data = data.map_batches(_reader(ray, shared), batch_size=READ, num_cpus=0.75)
     if limit is not None:
-        data = data.filter(lambda row: row["asked"] != "{}" or row["stop"] != "", num_cpus=0.75).limit(limit)
+        with warnings.catch_warnings(action="ignore"):  # that an expression would be faster
+            data = data.filter(lambda row: row["asked"] != "{}" or row["stop"] != "", num_cpus=0.75)
+        data = data.limit(limit)
     data = data.map_batches(
         Asker,
         fn_constructor_args=(labeler, questions),
