@@ -14,6 +14,8 @@ PAIRS = (
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
 )  # fmt: skip
 OPEN, CLOSE = ("|".join(pair[i] for pair in PAIRS) for i in range(2))
+# Special tokens that say which part of a text is what; others may be left out of it.
+SAYING = re.compile(rf"{OPEN}|{CLOSE}|<\|(?:channel|message|start|end|return|call|constrain)\|>", re.IGNORECASE)
 WHOLE = re.compile(f"(?:{OPEN})(.*?)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
 FIRST, LAST = re.compile(OPEN, re.IGNORECASE), re.compile(f"(.*)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
 # OpenAI's channels: the answer is the text of `final`. Without its marks, as some servers leave it, the names run into

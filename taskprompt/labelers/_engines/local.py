@@ -11,7 +11,7 @@ from pydantic import Field
 from taskprompt.core.errors import SpecError
 from taskprompt.labelers._engines.base import Complete, Engine, Query, Reply, Sampling, parameters_of
 from taskprompt.labelers._files import MODEL, digests
-from taskprompt.labelers._reasoning import split
+from taskprompt.labelers._reasoning import SAYING
 
 DEFAULTS: dict[str, Any] = {"limit_mm_per_prompt": {"image": 1}}
 
@@ -66,8 +66,10 @@ class Local:
         self.refusals = (ValueError, VLLMClientError)
         self.parameters = {name: value for name, value in parameters.items() if name != "chat_template_kwargs"}
         self.template = parameters.get("chat_template_kwargs")
-        specials = engine.get_tokenizer().all_special_tokens
-        self.marks = [mark for mark in specials if mark and split(mark) == ("", mark)]
+        tokenizer = engine.get_tokenizer()
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # those with a role, and those without
+        specials = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
+        self.marks = sorted(mark for mark in specials if mark and not SAYING.fullmatch(mark))
         self._drawn(Query(np.zeros((1, 1, 3), np.uint8), "", 1))  # raises for a parameter that vLLM does not have
 
     def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
@@ -93,7 +95,7 @@ class Local:
         return [self._reply(one) for one in found]
 
     def _reply(self, found: Any) -> Reply:
-        """The text keeps those special tokens that say what is reasoning and where the answer ends."""
+        """The text keeps those special tokens that say what is reasoning and what the answer."""
         if not found.outputs:
             return Reply(error="vLLM gave no output")
         first = found.outputs[0]
