@@ -185,12 +185,13 @@ def label(
     recipe: RecipeFile,
     overrides: Overrides = None,
     only: Annotated[list[str] | None, typer.Option(help="A labeler's name; all if none is given.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Clips to ask about, at most; all if none is given.", min=1)] = None,
     cluster: Annotated[str, typer.Option(help="local: Ray on this machine; or an address.")] = "local",
 ) -> None:
     """Make labels with a recipe's labelers: captions, embeddings of texts, or a model's of your own."""
     import taskprompt as tp
 
-    for name, counts in tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster).items():
+    for name, counts in tp.label(recipe, only or (), overrides=overrides or (), limit=limit, cluster=cluster).items():
         there, made, failed = (counts.get(k, 0) for k in ("there", "made", "failed"))
         print(f"{name}: {counts['clips']} clips: made {made} labels, found {there}, failed {failed}")
         for flag, count in counts.items():
