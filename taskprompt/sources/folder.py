@@ -165,15 +165,21 @@ class Folder(Source):
         else:
             fixed = any(spec.in_pixels for name, spec in self.labels.items() if self._wants(name))
             small = None if fixed else 2 * max(clip.height, clip.width)
-            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small))
+            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small, stored=fixed))
         labels = self._row_labels(row)
         # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
         labels = sample.labels | labels if self.csv else labels | sample.labels
         for name, spec in self.labels.items():
-            if self._wants(name) and (label := read_label(spec, video, sample.clip)) is not None:
+            if self._wants(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
                 labels[name] = label
         sided = sample.sided or row["class"] in self.sided or labels.get(self.label) in self.sided
-        return Sample(row["key"], sample.clip, labels, sided)
+        sample = Sample(row["key"], sample.clip, labels, sided)
+        if sample.clip.aspect == 1:
+            return sample
+        # Here, since torchvision takes seconds to load.
+        from taskprompt.video.augment import squared
+
+        return squared(sample)
 
     def _wants(self, name: str) -> bool:
         return self.only is None or name in self.only

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,16 +19,32 @@ from taskprompt.video.geometry import misshapen
 MORE = 1.1  # rows a frame of the video, from which a file is of another video, or of other moments
 
 
-def read_label(spec: LabelFile, video: Path, clip: Clip) -> Any | None:
-    """The label of a clip's frames, or None where the file is absent.
+class Film(NamedTuple):
+    """A video file, and which demuxers and decoders may read it."""
+
+    video: Path
+    formats: tuple[str, ...]
+
+    def times(self, exact: bool = False) -> np.ndarray:
+        """Seconds of each shown frame; `exact`: as decoding finds them, where packets may tell something else."""
+        return frame_times(self.video, self.formats, exact)
+
+    def duration(self) -> float:
+        """Seconds."""
+        return _duration(str(self.video), self.formats, self.video.stat().st_mtime_ns)
+
+
+def read_label(spec: LabelFile, video: Path, clip: Clip, formats: tuple[str, ...] = ()) -> Any | None:
+    """The label of a clip's frames, or None where the file is absent. formats: see `ClipSpec.formats`.
 
     Raises SampleError for one that is damaged, does not fit the frames, or breaks a convention of its form."""
-    files = _frame_files(spec, video, clip) if spec.by_frame else [_path(spec, video)]
+    film = Film(video, formats)
+    files = _frame_files(spec, film, clip) if spec.by_frame else [_path(spec, video)]
     if not files or not present(files[0]):
         return None
 
     def align(count: int) -> np.ndarray:
-        return _rows(spec, files[0], count, video, clip)
+        return _rows(spec, files[0], count, film, clip)
 
     size = clip.video.shape[1:3]
     if spec.form == "value":
@@ -50,16 +66,21 @@ def _path(spec: LabelFile, video: Path, frame: int = 0) -> Path:
     return video.parent / fill(spec.file, stem=video.stem, name=video.name, frame=frame)
 
 
-def _frame_files(spec: LabelFile, video: Path, clip: Clip) -> list[Path]:
+def _frame_files(spec: LabelFile, film: Film, clip: Clip) -> list[Path]:
     """The file of every frame of the clip; none where all are absent."""
-    files = [_path(spec, video, i + spec.first) for i in _indices(video, clip).tolist()]
-    there = {file: present(file) for file in set(files)}
-    if not any(there.values()):
+    times, video = film.times(), film.video
+    files = [_path(spec, video, spec.first + i) for i in _nearest(times, clip).tolist()]
+    if not any(present(file) for file in set(files)):
         return []
+    end = spec.first + len(times)
+    if not present(_path(spec, video, end - 1)) or present(_path(spec, video, end)):
+        times = film.times(exact=True)  # the packets may tell of another number of frames than are shown
+        files = [_path(spec, video, spec.first + i) for i in _nearest(times, clip).tolist()]
+    there = {file: present(file) for file in set(files)}
     missing = [file for file in files if not there[file]]
     if missing:
         raise SampleError(f"{missing[0]}: is missing, though other frames of {video.name} have theirs.")
-    count = len(_times(str(video), video.stat().st_mtime_ns))
+    count = len(times)
     if spec.first and present(before := _path(spec, video, spec.first - 1)):
         raise SampleError(f"{before}: lies before the first frame's, as `first` is {spec.first}. Set `first` lower.")
     if not present(_path(spec, video, spec.first)) and present(behind := _path(spec, video, spec.first + count)):
@@ -85,49 +106,45 @@ def _value(spec: LabelFile, files: list[Path], align) -> Any:
     return [values[i] for i in at.tolist()] if isinstance(values, list) else values[at]
 
 
-def _rows(spec: LabelFile, file: Path, count: int, video: Path, clip: Clip) -> np.ndarray:
+def _rows(spec: LabelFile, file: Path, count: int, film: Film, clip: Clip) -> np.ndarray:
     """t: the row of each frame of the clip, among `count`."""
     if spec.times:
-        return _nearest_rows(spec.times, file, count, video, clip)
-    at = _indices(video, clip)
+        return _nearest_rows(spec.times, file, count, film, clip)
+    times = film.times()
+    if count != len(times):  # the packets may tell of another number of frames than are shown
+        times = film.times(exact=True)
+    at = _nearest(times, clip)
     if count <= at.max():
-        raise SampleError(f"{file}: holds {count} frames, expected at least {at.max() + 1} as in {video.name}.")
-    frames = len(_times(str(video), video.stat().st_mtime_ns))
-    if count > MORE * frames + 2:
+        raise SampleError(f"{file}: holds {count} frames, expected at least {at.max() + 1} as in {film.video.name}.")
+    if count > MORE * len(times) + 2:
         raise SampleError(
-            f"{file}: holds {count} rows, but {video.name} has {frames} frames, so rows are not frames. "
+            f"{file}: holds {count} rows, but {film.video.name} has {len(times)} frames, so rows are not frames. "
             "Store each row's seconds too, and name them in `times`."
         )
     return at
 
 
-def _nearest_rows(entry: str, file: Path, count: int, video: Path, clip: Clip) -> np.ndarray:
+def _nearest_rows(entry: str, file: Path, count: int, film: Film, clip: Clip) -> np.ndarray:
     """t: the row whose seconds are nearest to each frame of the clip."""
     seconds = numbers(file, content(file, entry))
     if seconds.shape != (count,) or not count or not np.isfinite(seconds).all():
         raise SampleError(
             f"{file}: `times` {entry!r} has the shape {seconds.shape}, expected ({count},): the seconds of every row."
         )
-    lasts = _duration(str(video), video.stat().st_mtime_ns)
+    lasts = film.duration()
     if seconds.min() > lasts + 1 or seconds.max() > 10 * (lasts + 1):
         raise SampleError(
-            f"{file}: `times` {entry!r} run from {seconds.min():g} to {seconds.max():g}, but {video.name} lasts "
+            f"{file}: `times` {entry!r} run from {seconds.min():g} to {seconds.max():g}, but {film.video.name} lasts "
             f"{lasts:.3g} s. Store seconds from its first frame, neither milliseconds nor frame numbers."
         )
     return np.abs(seconds[None, :] - clip.times[:, None]).argmin(1)
 
 
-def _indices(video: Path, clip: Clip) -> np.ndarray:
-    """t: which frame of the file each frame of the clip is."""
-    every = _times(str(video), video.stat().st_mtime_ns)
-    return np.abs(every[None, :] - clip.times[:, None]).argmin(1)
+def _nearest(times: np.ndarray, clip: Clip) -> np.ndarray:
+    """t: which frame of the file, whose frames begin at `times`, each frame of the clip is."""
+    return np.abs(times[None, :] - clip.times[:, None]).argmin(1)
 
 
 @lru_cache(maxsize=1024)
-def _times(video: str, changed: int) -> np.ndarray:
-    return frame_times(video)
-
-
-@lru_cache(maxsize=1024)
-def _duration(video: str, changed: int) -> float:
-    return probe(video).duration
+def _duration(video: str, formats: tuple[str, ...], changed: int) -> float:
+    return probe(video, formats).duration
