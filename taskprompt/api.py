@@ -135,21 +135,25 @@ def label(
     names: Sequence[str] = (),
     *,
     overrides: Sequence[str] = (),
+    limit: int | None = None,
     cluster: str = "local",
     watch: Watch | None = None,
 ) -> Labelling:
     """Run a recipe's labelers into their tables, those of `names` or all: name -> labels there before, made, failed.
 
-    Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate.
-    What a table holds already is not made again, so a job that was interrupted goes on. A path is read without its
-    tables, which need not be there yet. Raises RecipeError, SpecError, SourceError, ClusterError."""
+    Beside these, 'LABEL: FLAG' counts the table's answers that are empty, refused, repetitive, truncated or duplicate,
+    those that reasoning was taken off, and those that a content filter stopped. limit: clips that each labeler is asked
+    about, at most; those whose answers are there do not count. What a table holds already is not made again, so a job
+    that was interrupted goes on. A path is read without its tables, which need not be there yet.
+
+    Raises RecipeError, SpecError, SourceError, ClusterError."""
     from taskprompt.progress import progress
     from taskprompt.runtime.label import label as job
 
     if not isinstance(recipe, Recipe):
         recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
     with progress(watch) as told:
-        return Labelling.of(job(recipe, tuple(names), cluster, told))
+        return Labelling.of(job(recipe, tuple(names), cluster, told, limit))
 
 
 def profile(

@@ -184,13 +184,15 @@ def label(
     recipe: RecipeFile,
     overrides: Overrides = None,
     only: Annotated[list[str] | None, typer.Option(help="A labeler's name; all if none is given.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Clips to ask about, at most; all if none is given.", min=1)] = None,
     cluster: RayCluster = "local",
     quiet: Quiet = False,
 ) -> None:
     """Make labels with a recipe's labelers: captions, embeddings of texts, or a model's of your own."""
     import taskprompt as tp
 
-    made = tp.label(recipe, only or (), overrides=overrides or (), cluster=cluster, watch=watcher(quiet))
+    changes, watch = overrides or (), watcher(quiet)
+    made = tp.label(recipe, only or (), overrides=changes, limit=limit, cluster=cluster, watch=watch)
     for name, counts in made.items():
         there, made, failed = (counts.get(k, 0) for k in ("there", "made", "failed"))
         print(f"{name}: {counts['clips']} clips: made {made} labels, found {there}, failed {failed}")

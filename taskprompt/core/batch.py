@@ -1,13 +1,15 @@
 """Sample -> flat row of arrays (what Ray and Arrow carry) -> Batch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from taskprompt.core.task import Task
-from taskprompt.core.types import Batch, Dims, Sample
+from taskprompt.core.types import Batch, Dims, Form, Sample
 
 Columns = dict[str, np.ndarray]
 
@@ -19,12 +21,28 @@ def has(task: str) -> str:
 
 def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
     """One flat row of fixed-shape arrays. An absent label: blanks, and its `has` column False; the schema stays one."""
+    # Several tasks read one sample: what one of them changed would be wrong for the others.
+    clip = replace(sample.clip, video=frozen(sample.clip.video))
+    sample = replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
     row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
     for name, task in tasks.items():
         target = task.checked_target(name, sample, dims)
         row[has(name)] = np.asarray(target is not None)
         row |= {f"{name}/{k}": v for k, v in (target or task.blank(dims)).items()}
     return row
+
+
+def frozen(label: Any) -> Any:
+    """The same array, or label that has a form, as a view that cannot be written to; anything else as it is."""
+    if isinstance(label, Form):
+        return replace(label, values=frozen(label.values))
+    if isinstance(label, dict):
+        return {key: frozen(value) for key, value in label.items()}
+    if not isinstance(label, np.ndarray):
+        return label
+    view = label.view()
+    view.flags.writeable = False
+    return view
 
 
 def blank(tasks: Mapping[str, Task], dims: Dims) -> Columns:

@@ -6,9 +6,7 @@ and one without an error before one with."""
 
 import hashlib
 import json
-import os
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -20,26 +18,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from taskprompt.core import quality
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import LayoutError, SampleError
+from taskprompt.core.files import replacing, writing
+from taskprompt.core.table_files import SCHEMA, files, read
 from taskprompt.core.types import FORMS, Form
 
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),  # of the clip
-        ("label", pa.string()),
-        ("value", pa.string()),  # plain JSON; of an array, what stands beside it; null where it failed
-        ("array", pa.binary()),  # the bytes of a label that is an array, or of the vectors of an embedding
-        ("shape", pa.list_(pa.int64())),
-        ("dtype", pa.string()),
-        ("form", pa.string()),  # json, text, embedding, array, or a form of the picture: map, boxes ...
-        ("address", pa.string()),  # of the clip's frames and all that was asked: the same address, the same answer
-        ("asked", pa.string()),  # JSON: model, revision, prompt, sampling
-        ("used", pa.string()),  # JSON: tokens read and written, whether it was cut off
-        ("error", pa.string()),  # why there is no value; empty where there is one
-        ("time", pa.float64()),  # seconds since 1970
-    ],
-    metadata={"format": "taskprompt.labels/1"},
-)
+SHAPES = {"map": (3, None), "vectors": (4, 3), "boxes": (3, 4), "points": (3, 2), "joints": (3, 3), "camera": (3, 3)}
+NUMBERS = "biuf"  # kinds of numpy's dtypes: truth values, integers and floats
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time is not that of a later change, too
 Record = dict[str, Any]
 
@@ -53,10 +38,14 @@ def address(frames: np.ndarray | None, read: dict[str, Any], asked: dict[str, An
 
 
 def record(key: str, label: str, value: Any, **more: Any) -> Record:
-    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a form of the picture; None where it failed."""
+    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a form of the picture; None where it failed.
+
+    Raises LayoutError for an array that is not of numbers."""
     form, array, rest = _parts(value)
     packed = None if array is None else np.ascontiguousarray(array)
-    return dict.fromkeys(SCHEMA.names) | {
+    if packed is not None and packed.dtype.kind not in NUMBERS:
+        raise LayoutError(f"label {label!r} of clip {key!r} is an array of {packed.dtype}, expected numbers.")
+    row = dict.fromkeys(SCHEMA.names) | {
         "key": key,
         "label": label,
         "form": form,
@@ -67,6 +56,12 @@ def record(key: str, label: str, value: Any, **more: Any) -> Record:
         "error": "",
         **more,
     }
+    return {name: unicode(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
+def unicode(text: str) -> str:
+    """The text as UTF-8 can hold it: halves of a surrogate pair are joined, and a half alone becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _parts(value: Any) -> tuple[str, np.ndarray | None, Any]:
@@ -81,64 +76,74 @@ def _parts(value: Any) -> tuple[str, np.ndarray | None, Any]:
 
 
 def value_of(row: Record) -> Any:
-    """The label in a row."""
-    rest = json.loads(row["value"])
-    if row["form"] in ("text", "json"):
+    """The label in a row. Raises SampleError where it holds none: someone else may have written it."""
+    try:
+        return _value(row)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        why = " ".join(str(error).split())[:120] if not isinstance(error, RecursionError) else "it is nested too deeply"
+        what = f"clip {row['key']!r}, label {row['label']!r}"
+        raise SampleError(f"label table: {what}: the row holds no {row['form']}: {why}. Take it out.") from None
+
+
+def _value(row: Record) -> Any:
+    form, rest = row["form"], parsed(row["value"])
+    if form in ("text", "embedding") and not isinstance(rest, str):
+        raise ValueError(f"`value` is {type(rest).__name__}, expected text")
+    if form in ("text", "json"):
         return rest
-    array = np.frombuffer(row["array"], np.dtype(row["dtype"])).reshape(row["shape"])
-    if row["form"] == "embedding":
+    if form not in FORMS and form not in ("embedding", "array"):
+        raise ValueError(f"expected form text, json, embedding, array, {', '.join(FORMS)}")
+    array = _array(row)
+    rank, width = SHAPES.get(form, (2 if form == "embedding" else array.ndim, None))
+    if array.ndim != rank or (width and array.shape[-1] != width):
+        raise ValueError(f"its shape is {array.shape}")
+    if form == "embedding":
         return {"text": rest, "vectors": array}
-    if row["form"] == "array":
+    if form == "array":
         return array
-    swap = {"swap": tuple((a, b) for a, b in rest["swap"])} if rest["swap"] else {}
-    return FORMS[row["form"]](array, **swap)
+    pairs = rest.get("swap") if isinstance(rest, dict) else None
+    if not pairs:
+        return FORMS[form](array)
+    if any(not 0 <= int(i) < array.shape[1] for pair in pairs for i in pair) or {len(pair) for pair in pairs} != {2}:
+        raise ValueError("`swap` holds no pairs of its points")
+    return FORMS[form](array, swap=tuple((a, b) for a, b in pairs))
+
+
+def _array(row: Record) -> np.ndarray:
+    dtype = np.dtype(row["dtype"] or "O")
+    if dtype.kind not in NUMBERS:
+        raise ValueError(f"dtype {row['dtype']!r} is not of numbers")
+    if row["array"] is None or row["shape"] is None or any(n is None or n < 0 for n in row["shape"]):
+        raise ValueError("`array` or `shape` is missing")
+    return np.frombuffer(row["array"], dtype).reshape(row["shape"])
+
+
+def parsed(text: str | None) -> Any:
+    """JSON of a table's cell. Raises ValueError for what is none, RecursionError where it is nested too deeply."""
+    if text is None:
+        raise ValueError("null where JSON is expected")
+    return json.loads(text)
+
+
+def used_of(row: Record) -> dict[str, Any]:
+    """The facts of a row's answer; none where the cell holds something else."""
+    try:
+        found = parsed(row["used"] or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def append(folder: str | Path, rows: Sequence[Record]) -> Path:
-    """Put rows into a table as one file. Raises SourceError where the folder cannot be written."""
+    """Put rows into a table as one file. Raises WriteError where the folder cannot be written."""
     name = hashlib.sha256(json.dumps([[r["key"], r["label"], r["address"]] for r in rows]).encode()).hexdigest()[:32]
     path = Path(folder) / f"{name}.parquet"
-    part = path.with_name(f".{name}.{uuid.uuid4().hex}")
-    try:
+    advice = "Make room, or choose another `table`."
+    with writing(f"table {folder}", advice):
         path.parent.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(pa.Table.from_pylist(list(rows), SCHEMA), part, compression="zstd")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SourceError(
-            f"table {folder}: cannot be written: {error.strerror or error}. Make room, or choose another `table`."
-        ) from error
+        with replacing(path, advice) as draft:
+            parquet.write_table(pa.Table.from_pylist(list(rows), SCHEMA), draft, compression="zstd")
     return path
-
-
-def files(folder: str | Path) -> list[Path]:
-    """The files of a table, oldest first."""
-    found = ((path.stat().st_mtime_ns, path) for path in Path(folder).glob("[!.]*.parquet"))
-    return [path for _, path in sorted(found)]
-
-
-def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a table, oldest first. Raises SourceError where there is none, or it is no label table."""
-    parts = []
-    for path in files(folder):
-        try:
-            part = parquet.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(
-                f"table {folder}: {path.name} cannot be read: {error}. Remove it, and label again."
-            ) from None
-        if any(
-            n not in part.schema.names or part.schema.field(n).type != SCHEMA.field(n).type
-            for n in columns or SCHEMA.names
-        ):
-            raise SourceError(
-                f"table {folder}: {path.name} is no label table: its columns are {', '.join(part.schema.names[:12])}, "
-                f"expected {', '.join(SCHEMA.names)}. Name a folder that `taskprompt label` wrote."
-            )
-        parts.append(part)
-    if not parts:
-        raise SourceError(f"there is no label table in {str(folder)!r}. Write it with `taskprompt label`.")
-    return pa.concat_tables(parts)
 
 
 class LabelTable:
@@ -148,11 +153,12 @@ class LabelTable:
         self.folder = folder
         self.table = read(folder)
         self.at: dict[str, dict[str, int]] = {}
+        failed: dict[str, dict[str, int]] = {}
         columns = (self.table[n].to_pylist() for n in ("key", "label", "error"))
         for i, (key, label, error) in enumerate(zip(*columns, strict=True)):
-            if not error:
-                self.at.setdefault(label, {})[key] = i
+            (failed if error else self.at).setdefault(label, {})[key] = i
         self.flagged = {label: self._flags(label) for label in self.at}
+        self.filtered = {label: self._filtered(places, self.at.get(label, {})) for label, places in failed.items()}
         for label, found in self.flagged.items():
             for key, flags in found.items():
                 if set(flags) & set(drop):
@@ -161,15 +167,27 @@ class LabelTable:
     def _flags(self, label: str) -> dict[str, tuple[str, ...]]:
         """clip -> what is wrong with its text for a label, of those with which something is."""
         places = self.at[label]
-        rows = self.table.select(["form", "value", "used"]).take(list(places.values())).to_pylist()
-        texts = {k: r for k, r in zip(places, rows, strict=True) if r["form"] in ("text", "embedding")}
-        cut = (json.loads(r["used"] or "{}").get("truncated", False) for r in texts.values())
-        found = quality.flags([json.loads(r["value"]) for r in texts.values()], cut)
-        return {key: flags for key, flags in zip(texts, found, strict=True) if flags}
+        rows = self.table.select(["key", "label", "form", "value", "used"]).take(list(places.values())).to_pylist()
+        texts = {row["key"]: (text, used_of(row)) for row in rows if (text := _text(row)) is not None}
+        found = quality.flags(
+            [text for text, _ in texts.values()], (bool(u.get("truncated")) for _, u in texts.values())
+        )
+        thought = (("reasoning",) if used.get("reasoning") else () for _, used in texts.values())
+        return {k: flags + more for k, flags, more in zip(texts, found, thought, strict=True) if flags or more}
+
+    def _filtered(self, failed: dict[str, int], there: dict[str, int]) -> int:
+        """How many clips have no answer since the server's content filter stopped it."""
+        places = pa.array([i for key, i in failed.items() if key not in there], pa.int64())
+        rows = self.table.select(["used"]).take(places).to_pylist()
+        return sum(bool(used_of(row).get("filtered")) for row in rows)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """label -> flag -> how many clips have it."""
-        return {n: dict(Counter(f for flags in found.values() for f in flags)) for n, found in self.flagged.items()}
+        """label -> flag -> how many clips have it; and `filtered`, how many have no answer for that reason."""
+        counts = {n: Counter(f for flags in found.values() for f in flags) for n, found in self.flagged.items()}
+        for label, count in self.filtered.items():
+            if count:
+                counts.setdefault(label, Counter())["filtered"] = count
+        return {label: dict(found) for label, found in counts.items()}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -177,9 +195,20 @@ class LabelTable:
         return tuple(sorted(label for label, places in self.at.items() if places))
 
     def of(self, key: str, wanted: Iterable[str]) -> dict[str, Any]:
-        """A clip's labels, those of `wanted` that it has."""
+        """A clip's labels, those of `wanted` that it has. Raises SampleError where a row is damaged."""
         places = {n: self.at[n][key] for n in wanted if key in self.at.get(n, ())}
         return {n: value_of(self.table.slice(i, 1).to_pylist()[0]) for n, i in places.items()}
+
+
+def _text(row: Record) -> str | None:
+    """The text of an answer; None where it is no text, or the row is damaged, which whoever reads its clip is told."""
+    if row["form"] not in ("text", "embedding"):
+        return None
+    try:
+        text = parsed(row["value"])
+    except (ValueError, RecursionError):
+        return None
+    return text if isinstance(text, str) else None
 
 
 def open_table(folder: str, drop: tuple[str, ...] = ()) -> LabelTable:

@@ -1,7 +1,7 @@
 """Labeler: makes labels with a model, offline. Its answers go to a label table, which any source may join."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +30,33 @@ class Question:
 
 
 Ask = Callable[[Sequence[Sample], Sequence[Sequence[str]]], list[dict[str, Answer]]]
+Given = tuple[int, str, Answer]  # position of the sample, label, answer
+
+
+class Streamed:
+    """An Ask whose answers come one after another: each is in the table when it is there, whatever happens then.
+
+    stream(samples, labels wanted of each) yields lists of answers that have come since the last."""
+
+    def __init__(self, stream: Callable[[Sequence[Sample], Sequence[Sequence[str]]], Iterable[list[Given]]]):
+        self.stream = stream
+
+    def __call__(self, samples: Sequence[Sample], wanted: Sequence[Sequence[str]]) -> list[dict[str, Answer]]:
+        """All answers together, as any Ask gives them."""
+        answers: list[dict[str, Answer]] = [{} for _ in samples]
+        for given in self.stream(samples, wanted):
+            for i, label, answer in given:
+                answers[i][label] = answer
+        return answers
+
+
+def as_they_come(ask: Ask, samples: Sequence[Sample], wanted: Sequence[Sequence[str]]) -> Iterator[list[Given]]:
+    """The answers of any Ask: in parts where it streams, else in one."""
+    if isinstance(ask, Streamed):
+        yield from ask.stream(samples, wanted)
+    else:
+        found = zip(range(len(samples)), ask(samples, wanted), strict=True)
+        yield [(i, label, answer) for i, answers in found for label, answer in answers.items()]
 
 
 class Labeler(Spec):
@@ -63,5 +90,7 @@ class Labeler(Spec):
     @abstractmethod
     def build(self) -> Ask:
         """On an actor: loads the model, and returns ask(samples, labels wanted of each) -> label -> Answer, each.
+
+        Where answers take long, it returns a Streamed, which gives each as it comes.
 
         What fails for one sample is an Answer with an error; what it raises ends the job."""

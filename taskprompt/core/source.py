@@ -1,8 +1,9 @@
 """Source: reads one data set; lists rows, loads one row as a Sample."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,6 +14,11 @@ from taskprompt.core.label_table import LabelTable, open_table
 from taskprompt.core.quality import Flag
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from taskprompt.core.task import Task
 
 MOST_BYTES = 1 << 32  # of a clip's pixels
 
@@ -81,6 +87,22 @@ class Source(Spec):
 
         The frames keep their own size, or are scaled down whole where they are much larger than the clip, labels
         with them. Raises SampleError where the row cannot be read."""
+
+    def values(self, table: "pa.Table") -> Mapping[str, Counter[str]]:
+        """label -> how many rows have each of its values, for labels that rows tell without being loaded."""
+        return {}
+
+    def mistakes(self, table: "pa.Table", tasks: Mapping[str, "Task"]) -> Iterator[str]:
+        """What is wrong of it for these tasks, one line each, as far as its rows tell without being loaded."""
+        found = self.values(table)
+        for name, task in tasks.items():
+            label = task.label_name(name)
+            for value, why in task.unlisted(found.get(label, ())).items():
+                count = f"{found[label][value]} clip{'s' * (found[label][value] > 1)}"
+                yield (
+                    f"task {name!r}: {label} {why} It is that of {count}. Add it to the task's `classes`, or leave "
+                    "these clips out (`classes` of a folder)."
+                )
 
     def lacks(self, label: str) -> str:
         """Why it does not offer a label that it could, in a few words for the user; empty where it could not."""

@@ -1,7 +1,7 @@
 """Task: turns a label into a target; owns a head, a loss, metrics, and a picture."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -74,6 +74,14 @@ class Task(Spec):
     def answer(self, output: Tensor) -> Any:
         """One sample's output as plain JSON, for `predict`; None where only a picture makes sense."""
         return None
+
+    def unlisted(self, values: Collection[str]) -> dict[str, str]:
+        """Of the values that its label has in a data set, those that it cannot use -> what to say of each."""
+        return {}
+
+    def unseen(self, values: Collection[str]) -> tuple[str, ...]:
+        """What it would learn that is not among the values its label has in all of the training data."""
+        return ()
 
     def label_name(self, name: str) -> str:
         """The label that the task called `name` in a recipe reads."""

@@ -1,6 +1,5 @@
 """text_embedding: what a CLIP text tower makes of a clip's captions, pooled or token by token (FTP)."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from taskprompt.core.errors import LayoutError, SpecError
+from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Answer, Ask, Labeler, Question
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
-from taskprompt.labelers._files import digest, digests
+from taskprompt.labelers import _text_tower
+from taskprompt.labelers._files import MODEL, digest, digests
 
 
 class TextEmbedding(Labeler):
@@ -49,7 +49,7 @@ class TextEmbedding(Labeler):
                 raise SpecError(
                     f"model: no open_clip_config.json in {folder!r}. Give the folder of an open_clip model."
                 )
-            asked["model"] = digests(Path(folder), (".json", ".safetensors"))
+            asked["model"] = digests(Path(folder), MODEL)
         return tuple(Question(f"{name}_embedding", asked | {"caption": name}) for name in self.captions)
 
     def build(self) -> Ask:
@@ -92,54 +92,17 @@ class Tower:
 
     def embed(self, texts: list[str]) -> list[tuple[np.ndarray, int]]:
         """n width, and how many tokens the whole text has, each; what lies beyond the context is cut off."""
-        import torch
-
-        lengths = [len(self.tokenize.encode(text)) + 2 for text in texts]  # with those that begin and end a text
-        longest = min(max(lengths), self.context)
-        ids = self.tokenize(texts)[:, :longest].to(self.device)
-        model = shortened(self.model, longest)
-        with torch.inference_mode():
-            if self.spec.granularity == "clip":
-                vectors = [v[None] for v in model.encode_text(ids, normalize=True).float().cpu().numpy()]
-                return list(zip(vectors, lengths, strict=True))
-            found = model.forward_intermediates(
-                text=ids, text_indices=1, normalize_intermediates=True, text_output_fmt="NLC"
-            )["text_intermediates"][-1]
-            tokens = torch.nn.functional.normalize((found @ self.model.text_projection).float(), dim=-1).cpu().numpy()
-        return [(t[: min(n, self.context)], n) for t, n in zip(tokens, lengths, strict=True)]
-
-
-def shortened(model: Any, length: int) -> Any:
-    """The tower for texts of so many tokens; CLIP's is causal, so the padding behind a text changes nothing in it.
-
-    Captions have 10 to 40 of 77 tokens. It shares the model's weights; another kind of tower is left as it is."""
-    import torch
-
-    mask, table = getattr(model, "attn_mask", None), getattr(model, "positional_embedding", None)
-    if mask is None or table is None or not torch.isneginf(mask).equal(torch.ones_like(mask).triu(1).bool()):
-        return model
-    short = copy.copy(model)
-    short._parameters = {**model._parameters, "positional_embedding": torch.nn.Parameter(table[:length], False)}
-    short._buffers = {**model._buffers, "attn_mask": mask[:length, :length]}
-    return short
+        counts = _text_tower.lengths(self.tokenize, texts)
+        ids = self.tokenize(texts).to(self.device)
+        if self.spec.granularity == "clip":
+            return list(zip(_text_tower.pooled(self.model, ids)[:, None], counts, strict=True))
+        vectors = _text_tower.tokens(self.model, ids)
+        return [(_text_tower.own(v, n, self.tokenize), n) for v, n in zip(vectors, counts, strict=True)]
 
 
 def load_tower(spec: TextEmbedding) -> tuple[Any, Any]:
     """A frozen open_clip model and its tokenizer. Raises SpecError for what open_clip does not know or cannot load."""
-    import open_clip
-    import torch
-
-    with torch.random.fork_rng([]):
-        torch.manual_seed(spec.seed)
-        try:
-            model = open_clip.create_model(spec.model, pretrained=spec.weights, weights_only=True)
-            tokenize = open_clip.get_tokenizer(spec.model)
-        except (RuntimeError, OSError, ValueError, KeyError, FileNotFoundError) as error:
-            why = " ".join(str(error).split())[:300]
-            raise SpecError(
-                f"model {spec.model!r}, weights {spec.weights!r}: open_clip cannot load it: {why}"
-            ) from None
-    if not hasattr(model, "text_projection") and spec.granularity == "token":
-        raise LayoutError(f"model {spec.model!r} has no text projection, which tokens need. Set granularity: clip.")
-    del model.visual  # a few hundred megabytes that nothing here looks through
-    return model.eval().requires_grad_(False), tokenize
+    model, tokenize = _text_tower.load(spec.model, spec.weights, spec.seed)
+    if spec.granularity == "token":
+        _text_tower.check_tokens(model, spec.model)
+    return model, tokenize

@@ -1,18 +1,18 @@
 """vlm_caption: what a vision-language model answers when it sees a clip's key frames side by side (FTP)."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.labeler import Answer, Ask, Labeler, Question
+from taskprompt.core.labeler import Answer, Ask, Given, Labeler, Question, Streamed
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Sample
-from taskprompt.labelers._engines.base import Complete, Query, Reply, Sampling
+from taskprompt.labelers._answers import answer_of, check_schema
+from taskprompt.labelers._engines.base import Complete, Query, Sampling
 from taskprompt.labelers._engines.local import Vllm
 from taskprompt.labelers._engines.remote import Server
 
@@ -22,7 +22,13 @@ class Prompt(Spec):
 
     text: str = Field(min_length=1)  # beside the picture
     max_tokens: int = Field(default=128, ge=1)  # of the answer
-    json_schema: dict[str, Any] | None = None  # the answer is JSON that follows it, which the engine enforces
+    json_schema: dict[str, Any] | None = None  # the answer is JSON that follows it; what does not is an error
+
+    @model_validator(mode="after")
+    def _a_schema(self) -> "Prompt":
+        if self.json_schema is not None:
+            check_schema(self.json_schema)
+        return self
 
 
 def _asked(value: Any) -> Any:
@@ -83,38 +89,25 @@ class VlmCaption(Labeler):
     def build(self) -> Ask:
         """Starts the engine."""
         complete = self.engine.start(self.sampling)
+        return Streamed(lambda samples, wanted: self._stream(complete, samples, wanted))
 
-        def ask(samples: Sequence[Sample], wanted: Sequence[Sequence[str]]) -> list[dict[str, Answer]]:
-            return self._ask(complete, samples, wanted)
-
-        return ask
-
-    def _ask(self, complete: Complete, samples, wanted) -> list[dict[str, Answer]]:
+    def _stream(
+        self, complete: Complete, samples: Sequence[Sample], wanted: Sequence[Sequence[str]]
+    ) -> Iterator[list[Given]]:
         """All questions about all clips at once: the engine batches them."""
-        places, queries = [], []
+        places: list[tuple[int, str]] = []
+        queries: list[Query] = []
         for i, (sample, labels) in enumerate(zip(samples, wanted, strict=True)):
+            if not len(sample.clip.video):
+                yield [(i, label, Answer(error="the clip has no frames")) for label in labels]
+                continue
             picture = strip(sample.clip.video, self.height, self.width)
             for label in labels:
                 prompt = self.prompts[label]
                 places.append((i, label))
                 queries.append(Query(picture, prompt.text, prompt.max_tokens, prompt.json_schema))
-        answers: list[dict[str, Answer]] = [{} for _ in samples]
-        for (i, label), reply in zip(places, complete(queries), strict=True):
-            answers[i][label] = self._answer(reply, self.prompts[label])
-        return answers
-
-    def _answer(self, reply: Reply, prompt: Prompt) -> Answer:
-        used = {"tokens": reply.read + reply.written, "written": reply.written, "truncated": reply.cut}
-        if reply.error:
-            return Answer(error=reply.error, used=used)
-        text = " ".join(reply.text.split())
-        if prompt.json_schema is None:
-            # An empty answer is one: the model has nothing to say, and would not say more if it were asked again.
-            return Answer(text, used=used)
-        try:
-            return Answer(json.loads(text), used=used)
-        except ValueError:
-            return Answer(error=f"no JSON: {text[:100]!r}", used=used)
+        for replies in complete(queries) if queries else ():
+            yield [(*places[n], answer_of(reply, queries[n].schema)) for n, reply in replies]
 
 
 def strip(video: np.ndarray, height: int, width: int) -> np.ndarray:

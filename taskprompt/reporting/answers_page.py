@@ -67,7 +67,7 @@ def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:
     rows = newest(labeler.table)
     table = label_table.open_table(labeler.table)
     labels = sorted({label for _, label in rows})
-    used = [json.loads(row["used"] or "{}") for row in rows.values() if not row["error"]]
+    used = [label_table.used_of(row) for row in rows.values() if not row["error"]]
     reasons: dict[str, list[str]] = {}
     for (key, _), row in rows.items():
         if row["error"]:
@@ -79,7 +79,7 @@ def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:
         "clips": len({key for key, _ in rows}),
         "answers": len(used),
         "failed": sum(map(len, reasons.values())),
-        "tokens": sum(u.get("tokens", 0) for u in used),
+        "tokens": sum(n for u in used if isinstance(n := u.get("tokens", 0), int)),
         "labels": [(n, Counter(counts.get(n, {})), len(table.at.get(n, ()))) for n in labels],
         "reasons": [(why, len(keys), keys[:EXAMPLES]) for why, keys in sorted(reasons.items())],
         "shown": list(shown(recipe, labeler, rows, table.flagged)),
@@ -125,5 +125,8 @@ def text(row: label_table.Record) -> str:
     """An answer as it is shown: its words, else its JSON; nothing where it is an array."""
     if row["value"] is None or row["form"] not in ("text", "embedding", "json"):
         return ""
-    value = json.loads(row["value"])
-    return value if isinstance(value, str) else json.dumps(value)
+    try:
+        value = label_table.parsed(row["value"])
+        return value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, RecursionError):
+        return "(damaged row)"

@@ -3,13 +3,14 @@
 import json
 import time
 import traceback
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from taskprompt.core import errors, label_table
 from taskprompt.core.errors import TaskPromptError
-from taskprompt.core.labeler import Answer, Labeler, Question
+from taskprompt.core.labeler import Answer, Ask, Given, Labeler, Question, as_they_come
 from taskprompt.core.types import Clip, Row, Sample
 
 
@@ -18,7 +19,7 @@ class Asker:
 
     def __init__(self, labeler: Labeler, questions: tuple[Question, ...]):
         self.labeler, self.asked = labeler, {q.label: q.asked for q in questions}
-        self.ask: Any = None  # built when something is asked, for a model takes long to load
+        self.ask: Ask | None = None  # built when something is asked, for a model takes long to load
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         stop = next((str(stop) for stop in batch["stop"] if stop), "")
@@ -33,35 +34,62 @@ class Asker:
     def _answer(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         wanted = [json.loads(str(row["asked"])) for row in rows]
-        todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]
-        answers: list[dict[str, Answer]] = [
-            {n: Answer(error=str(row["error"])) for n in w} for row, w in zip(rows, wanted, strict=True)
-        ]
-        if todo:
-            self.ask = self.ask or self.labeler.build()
-            found = self.ask([_sample(rows[i]) for i in todo], [list(wanted[i]) for i in todo])
-            for i, answer in zip(todo, found, strict=True):
-                answers[i] = answer
-        records = [
-            label_table.record(
-                str(row["key"]),
-                name,
-                answer.value,
-                address=wanted[i][name],
-                asked=json.dumps(self.asked[name], sort_keys=True),
-                used=json.dumps(answer.used or {}),
-                error=answer.error,
-                time=time.time(),
-            )
-            for i, row in enumerate(rows)
-            for name, answer in answers[i].items()
-        ]
-        if records:
-            label_table.append(self.labeler.table, records)
+        written = Written(self.labeler.table)
+        answers: list[dict[str, Answer]] = [{} for _ in rows]
+        try:
+            for given in self._given(rows, wanted):
+                written.add([self._record(rows[i], n, answer, wanted[i][n]) for i, n, answer in given])
+                for i, name, answer in given:
+                    answers[i][name] = answer
+        finally:
+            written.join()
         made = np.asarray([sum(not a.error for a in found.values()) for found in answers])
         failed = np.asarray([sum(bool(a.error) for a in found.values()) for found in answers])
         tokens = np.asarray([sum((a.used or {}).get("tokens", 0) for a in found.values()) for found in answers])
         return {"made": made, "failed": failed, "there": len(self.asked) - made - failed, "tokens": tokens}
+
+    def _given(self, rows: list[Row], wanted: list[dict[str, str]]) -> Iterator[list[Given]]:
+        """Answers as they come; first those of clips that could not be read."""
+        yield [(i, n, Answer(error=str(row["error"]))) for i, row in enumerate(rows) if row["error"] for n in wanted[i]]
+        todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]
+        if todo:
+            self.ask = self.ask or self.labeler.build()
+            labels = [list(wanted[i]) for i in todo]
+            for given in as_they_come(self.ask, [_sample(rows[i]) for i in todo], labels):
+                yield [(todo[i], name, answer) for i, name, answer in given]
+
+    def _record(self, row: Row, label: str, answer: Answer, address: str) -> label_table.Record:
+        return label_table.record(
+            str(row["key"]),
+            label,
+            answer.value,
+            address=address,
+            asked=json.dumps(self.asked[label], sort_keys=True),
+            used=json.dumps(answer.used or {}),
+            error=answer.error,
+            time=time.time(),
+        )
+
+
+class Written:
+    """The answers of one batch: a file for each part that came, put into one file at the end."""
+
+    def __init__(self, table: str):
+        self.table = table
+        self.records: list[label_table.Record] = []
+        self.files: set[Path] = set()
+
+    def add(self, records: list[label_table.Record]) -> None:
+        """They are in the table when this returns."""
+        if records:
+            self.files.add(label_table.append(self.table, records))
+            self.records += records
+
+    def join(self) -> None:
+        """One file in place of many, which is there before they go: a table has millions of answers."""
+        if len(self.files) > 1:
+            for file in self.files - {label_table.append(self.table, self.records)}:
+                file.unlink(missing_ok=True)
 
 
 def _sample(row: Row) -> Sample:

@@ -1,28 +1,43 @@
 """Folder: your own videos, one sub-folder a class or listed in a csv file, with any label files beside them."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.spec import nearest
 from taskprompt.core.types import Clip, Row, Sample
-from taskprompt.sources._folder.labels import LabelFile, read_label
-from taskprompt.sources._folder.listing import Columns, by_csv, by_folder, header, place, readable, unique
+from taskprompt.sources._folder.label_file import LabelFile
+from taskprompt.sources._folder.labels import read_label
+from taskprompt.sources._folder.listing import by_csv, by_folder, place, unique
+from taskprompt.sources._folder.pattern import fields
+from taskprompt.sources._folder.table import Columns, header
+from taskprompt.sources._folder.walk import entries, readable, real_path, subfolders
 from taskprompt.video.decode import SLACK, read_clip
 from taskprompt.video.sampling import sample_times
 from taskprompt.video.store import is_stored, read_frames, read_labels, read_meta
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from taskprompt.core.task import Task
+
+SAMPLES = 8  # stored samples that are looked into for their labels' names
 
 
 class Folder(Source):
     """Videos of any container below a folder; also the samples that `taskprompt render` wrote, without declaration.
 
-    A video that carries no label file is scaled down while it is read, to twice the larger side of the clip."""
+    A video without labels that live in its picture is scaled down while it is read, to twice the larger side of the
+    clip. What `taskprompt predict` wrote (`.taskprompt.` in its name) is no video to read."""
 
     path: str  # the folder
     csv: str | None = None  # file with a line a clip, from `path`; null: class/clip.mp4, the folder names the class
@@ -35,6 +50,7 @@ class Folder(Source):
     split: str | None = None  # csv: the lines whose split column holds this; null: all
     share: tuple[float, float] = (0.0, 1.0)  # clips whose name falls here, 0 to 1 by hash: (0, 0.8) and (0.8, 1) part
     leave: tuple[float, float] | None = None  # clips that are left out, likewise: a fold is `leave` here, `share` there
+    classes: tuple[str, ...] | None = None  # the classes to read, other clips are left out; null: all
     sided: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
 
     @field_validator("share", "leave")
@@ -48,9 +64,11 @@ class Folder(Source):
     @classmethod
     def _is_pattern(cls, value):
         try:
-            value.format(clip="a")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise SpecError(f"found {value!r}, expected a path with {{clip}} in it.") from None
+            known = set(fields(value)) == {"clip"}
+        except ValueError:
+            known = False
+        if not known:
+            raise SpecError(f"found {value!r}, expected a path with {{clip}} in it.")
         return value
 
     @model_validator(mode="after")
@@ -68,10 +86,7 @@ class Folder(Source):
     def offers(self) -> tuple[str, ...]:
         """The declared labels, the class where there is one, and what the first stored sample of each folder holds."""
         folder = readable(self.path)
-        if self.csv is None:
-            named = any(not entry.name.startswith(".") and entry.is_dir() for entry in folder.iterdir())
-        else:
-            named = self.columns.label in header(folder, self.csv)
+        named = any(subfolders(folder)) if self.csv is None else self.columns.label in header(folder, self.csv)
         names = [self.label] * named + [*self.texts, *self.numbers, *self.labels, *_stored_names(folder)]
         return tuple(dict.fromkeys(names))
 
@@ -91,14 +106,43 @@ class Folder(Source):
             if self.csv is None
             else by_csv(folder, self.csv, self.columns, self.file, self.split, values)
         )
+        found: set[str] = set()
         empty = True
         for row in unique(row for row in listed if self._has(place(row["name"]))):
-            empty = False
-            yield row
+            found.add(row["class"])
+            if self.classes is None or row["class"] in self.classes:
+                empty = False
+                yield row
+        for name in self.classes or ():
+            if name not in found:
+                known = ", ".join(sorted(found - {""})[:20]) or "none"
+                raise SourceError(f"`classes`: no clip is of the class {name!r}{nearest(name, found)} Found: {known}.")
         if empty:
             raise SourceError(
                 f"path {self.path!r}: no video is there to read. Check `path`, `csv`, `split`, `share` and `leave`."
             )
+
+    def values(self, table: "pa.Table") -> dict[str, Counter[str]]:
+        """The classes; not of stored samples, which may name others than their folder does."""
+        classes = table["class"].to_pylist()
+        if self.csv is None:
+            clips = table["clip"].to_pylist()
+            stored = (c.endswith(".mov") and is_stored(real_path(c)) for c in clips)
+            classes = [name for name, own in zip(classes, stored, strict=True) if not own]
+        return {self.label: Counter(name for name in classes if name)}
+
+    def mistakes(self, table: "pa.Table", tasks: Mapping[str, "Task"]) -> Iterator[str]:
+        """Classes that no task lists, and names under `sided` that are neither a task's nor of any clip."""
+        yield from super().mistakes(table, tasks)
+        found = self.values(table)[self.label]
+        reading = [task for name, task in tasks.items() if task.label_name(name) == self.label]
+        part = self.share != (0.0, 1.0) or self.leave or self.split or self.classes
+        if not reading and (part or not found):
+            return  # other clips may be of these classes, or the samples themselves name theirs
+        for name in self.sided:
+            if name not in found and all(name in task.unlisted([name]) for task in reading):
+                known = (*found, *(c for task in reading for c in task.unseen([])))
+                yield f"`sided` names {name!r}, which is no class of a clip or a task{nearest(name, known)}"
 
     def _has(self, at: float) -> bool:
         """Is a clip whose name falls there one of its own?"""
@@ -106,21 +150,36 @@ class Folder(Source):
 
     def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
         """One clip of a row; frames outside the row's span are never shown."""
-        video = Path(row["clip"])
+        try:
+            return self._load(row, clip, rng)
+        except OSError as error:  # a locked folder, a disk that fails
+            raise SampleError(
+                f"{row['name']}: cannot be read: {error.strerror or error}. Unlock or remove it."
+            ) from None
+
+    def _load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+        video = real_path(row["clip"])
         end = None if math.isnan(row["end"]) else row["end"]
         if is_stored(video):
             sample = self._load_stored(row, video, clip, rng, end)
         else:
-            small = None if self.labels else 2 * max(clip.height, clip.width)
-            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small))
+            fixed = any(spec.in_pixels for name, spec in self.labels.items() if self._wants(name))
+            small = None if fixed else 2 * max(clip.height, clip.width)
+            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small, stored=fixed))
         labels = self._row_labels(row)
         # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
         labels = sample.labels | labels if self.csv else labels | sample.labels
         for name, spec in self.labels.items():
-            if self._wants(name) and (label := read_label(spec, video, sample.clip)) is not None:
+            if self._wants(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
                 labels[name] = label
         sided = sample.sided or row["class"] in self.sided or labels.get(self.label) in self.sided
-        return Sample(row["key"], sample.clip, labels, sided)
+        sample = Sample(row["key"], sample.clip, labels, sided)
+        if sample.clip.aspect == 1:
+            return sample
+        # Here, since torchvision takes seconds to load.
+        from taskprompt.video.augment import squared
+
+        return squared(sample)
 
     def _wants(self, name: str) -> bool:
         return self.only is None or name in self.only
@@ -134,13 +193,13 @@ class Folder(Source):
     def _load_stored(self, row: Row, video: Path, clip: ClipSpec, rng, end: float | None) -> Sample:
         path = video.with_suffix("")
         meta = read_meta(path)
-        times = np.asarray(meta["times"])
+        times = np.asarray(meta.times)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         stop = times[-1] + step if end is None else min(end, times[-1] + step)
         wanted = sample_times(clip, max(row["start"], times[0]), stop, rng)
         at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
         shown = Clip(read_frames(path, meta, at), times[at])
-        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta["sided"])
+        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta.sided)
 
 
 def _within(at: float, part: tuple[float, float]) -> bool:
@@ -149,14 +208,15 @@ def _within(at: float, part: tuple[float, float]) -> bool:
 
 def _stored_names(folder: Path) -> list[str]:
     """Labels of the first stored sample of the folder and of each one below it."""
-    parts = (folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    parts = (folder, *subfolders(folder))
     return [name for part in parts for name in _first_names(part, part.stat().st_mtime_ns)]
 
 
 @lru_cache(maxsize=4096)  # a recipe's checks ask many times; a folder's time changes with the files in it
 def _first_names(part: Path, changed: int) -> tuple[str, ...]:
-    first = min(part.glob("*.labels.json"), default=None)
-    if first is None:
-        return ()
-    meta = read_meta(first.with_name(first.name.removesuffix(".labels.json")))
-    return (*meta["labels"], *meta["arrays"])
+    names = [entry.name for entry in entries(str(part)) if entry.name.endswith(".labels.json")]
+    for name in names[:SAMPLES]:
+        with suppress(SampleError):  # a damaged sample is skipped and counted when it is read
+            meta = read_meta(part / name.removesuffix(".labels.json"))
+            return (*meta.labels, *meta.arrays)
+    return ()

@@ -1,8 +1,10 @@
 """Scenes: clips drawn on the CPU, with every label exact. A person in a room does one of eleven things."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -16,6 +18,9 @@ from taskprompt.sources._scenes.looks import Look
 from taskprompt.sources._scenes.plan import ACTIONS
 from taskprompt.sources._scenes.world import SEGMENTS as SEGMENTS  # the classes of the label `segmentation`
 from taskprompt.video.store import read_sample, write_sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 EDITION = "scenes1"  # to be changed with whatever changes a drawing, so that no older clip is taken from a cache
 
@@ -70,6 +75,10 @@ class Scenes(Source):
             for i in range(start, min(start + n, self.clips)):
                 key = f"scenes-{self.look}/{self.seed}/{i}"
                 yield {"key": key, "index": i, "action": self.actions[order[i - start]]}
+
+    def values(self, table: "pa.Table") -> dict[str, Counter[str]]:
+        """The actions."""
+        return {"action": Counter(table["action"].to_pylist())}
 
     def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
         """The clip of one row, drawn or read from the cache; `rng` plays no part, for a scene is its seed's alone."""

@@ -30,7 +30,7 @@ def read_classes(value: Classes) -> tuple[str, ...]:
 
 def _from_file(path: Path) -> tuple[str, ...]:
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        text = path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise SpecError(f"the classes' file {path} cannot be read: {reason}. Give a text file, one a line.") from None

@@ -7,11 +7,12 @@ from torch.nn import functional as F
 
 from taskprompt.core.errors import SampleError
 from taskprompt.core.types import Sample
+from taskprompt.tasks._labels import numbers
 
 
 def checked_map(label, sample: Sample, *channels: int) -> np.ndarray:
     """The label as an array t h w *channels with the clip's t h w; raises SampleError where it has another shape."""
-    values = np.asarray(label)
+    values = numbers(label, "an array with a value for every pixel of the clip")
     expected = (*sample.clip.video.shape[:3], *channels)
     if values.shape != expected:
         raise SampleError(
@@ -32,7 +33,7 @@ def nearest_pixels(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def masked_area_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """t h w c -> t height width c: the mean over each cell's known pixels, NaN where none is known."""
-    pixels = torch.from_numpy(np.ascontiguousarray(values, np.float32)).movedim(-1, 1).contiguous()
+    pixels = torch.from_numpy(np.array(values, np.float32)).movedim(-1, 1).contiguous()
     known = pixels.isfinite().all(1, keepdim=True)
     joined = torch.cat([pixels.where(known, 0), known], 1)
     pooled = F.adaptive_avg_pool2d(joined, (height, width)).movedim(1, -1)

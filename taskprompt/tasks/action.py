@@ -1,5 +1,7 @@
 """Action: which of the classes does the clip show?"""
 
+import reprlib
+
 import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -46,16 +48,35 @@ class Action(Task):
 
     def target(self, label, sample):
         """A class name, or its number. Raises SampleError for one that is not in the list."""
-        if isinstance(label, int | np.integer) and not isinstance(label, bool):
+        if isinstance(label, np.generic) or (isinstance(label, np.ndarray) and label.ndim == 0):
+            label = label.item()
+        if isinstance(label, float) and label.is_integer():  # a column of numbers
+            label = int(label)
+        if isinstance(label, bool) or not isinstance(label, str | int):
+            what = f"{type(label).__name__} {reprlib.repr(label)}"
+            raise SampleError(f"found {what}, which is not in the list: neither the name of a class nor a number.")
+        if isinstance(label, int):
             if not 0 <= label < len(self.names):
-                raise SampleError(f"found class number {label}, expected 0 to {len(self.names) - 1}. Mend the label.")
+                raise SampleError(
+                    f"found class number {reprlib.repr(label)}, expected 0 to {len(self.names) - 1}. Correct the label."
+                )
             return {"index": np.asarray(label)}
         if label not in self.names:
-            raise SampleError(
-                f"class {label!r} is not in the list of {len(self.names)}{nearest(str(label), self.names)} "
-                "Add it to `classes`, or mend the label."
-            )
+            raise SampleError(f"class {self._unlisted(label)} Add it to `classes`, or correct the label.")
         return {"index": np.asarray(self.names.index(label))}
+
+    def unlisted(self, values):
+        """Those that are no names of classes."""
+        known = set(self.names)
+        return {v: self._unlisted(v) for v in values if v not in known}
+
+    def unseen(self, values):
+        """The classes that are not among them."""
+        return tuple(n for n in self.names if n not in values)
+
+    def _unlisted(self, label: str) -> str:
+        hint = nearest(label[:100], self.names)
+        return f"{reprlib.repr(label)} is not in the list of {len(self.names)}{hint}"
 
     def head(self, dims: Dims) -> nn.Module:
         """-> m classes. Raises SpecError where it has blocks and prompts of its own, too."""

@@ -15,6 +15,7 @@ from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PromptHead
 from taskprompt.nn.matching import cheapest_pairs, corners, overlap
 from taskprompt.tasks._draw import Path, colours, lines
+from taskprompt.tasks._labels import numbers
 from taskprompt.tasks._maps import clip_figure, clip_mean
 
 SURE = 20.0  # a logit so far from 0 that its probability is 0 or 1
@@ -39,7 +40,7 @@ class Boxes(Task):
 
         In order, the label's first `slots` objects; otherwise the first `slots` that a frame shows."""
         frames, height, width = sample.clip.video.shape[:3]
-        boxes = np.asarray(label, np.float32)
+        boxes = numbers(label, "x0 y0 x1 y1 of every object a frame").astype(np.float32)
         if boxes.ndim != 3 or boxes.shape[::2] != (frames, 4):
             raise SampleError(
                 f"the boxes have shape {boxes.shape}, expected ({frames}, objects, 4): x0 y0 x1 y1 of every object a "

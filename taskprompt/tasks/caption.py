@@ -14,6 +14,7 @@ from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.heads import carrier
+from taskprompt.tasks._labels import numbers
 
 SHARPEST = 100.0  # the largest factor of the logits, as in CLIP
 
@@ -43,12 +44,13 @@ class Caption(Task):
 
     def target(self, label, sample):
         """Vectors, how many, and a number for the text. Raises SampleError for a label of another form or width."""
-        if not isinstance(label, dict) or not {"text", "vectors"} <= set(label):
+        if not isinstance(label, dict) or not isinstance(label.get("text"), str) or "vectors" not in label:
             raise SampleError(
                 f"found a label of the form {type(label).__name__}, expected {{text, vectors}}. "
                 "Embed the captions with a labeler of kind text_embedding, and read its table."
             )
-        vectors = np.atleast_2d(np.asarray(label["vectors"], np.float32))
+        vectors = np.atleast_2d(numbers(label["vectors"], "text and the vectors that a text tower made of it"))
+        vectors = vectors.astype(np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self.width or len(vectors) == 0:
             raise SampleError(
                 f"found embeddings of the shape {vectors.shape}, expected n x {self.width}. Set `width` to that of the "
@@ -135,4 +137,4 @@ def resampled(vectors: Tensor, length: Tensor, rows: int) -> Tensor:
 
 def number(text: str) -> int:
     """The same for texts that differ in spaces and capitals alone; two others share one in 2 ** 32."""
-    return zlib.crc32(" ".join(text.split()).casefold().encode())
+    return zlib.crc32(" ".join(text.split()).casefold().encode(errors="surrogatepass"))

@@ -5,12 +5,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from taskprompt.core.errors import SampleError
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._draw import ramp
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, nearest_pixels
 
+FURTHER = 20.0  # times `far`: a clip whose nearest pixel lies beyond was not stored in metres
 NEAREST = 1e-3  # metres; a prediction below it counts as this near
 
 
@@ -28,9 +30,23 @@ class Depth(Task):
     dropout: float = Field(default=0.1, ge=0, lt=1)  # of the upsampled tokens
 
     def target(self, label, sample):
-        """t h w metres -> frames height width metres; 0 and less are unknown. Raises SampleError for a wrong shape."""
-        depth = nearest_pixels(checked_map(label, sample), self.height, self.width).astype(np.float32)
-        return {"depth": np.where(depth > 0, np.minimum(depth, self.far), np.nan)}
+        """t h w metres -> frames height width metres; 0 and less are unknown. Raises SampleError for a wrong shape,
+        whole numbers (classes), and distances that can be no metres."""
+        whole = checked_map(label, sample)
+        if whole.dtype.kind in "bui":
+            raise SampleError(
+                f"found a map of whole numbers up to {whole.max(initial=0)}, which are classes; expected metres. "
+                "Set `scale` of the label file to the metres of one step, such as 0.001."
+            )
+        depth = nearest_pixels(whole, self.height, self.width).astype(np.float32)
+        known = depth > 0
+        nearest = depth.min(where=known, initial=np.inf)
+        if FURTHER * self.far < nearest < np.inf:
+            raise SampleError(
+                f"the nearest pixel is {nearest:.4g} m away, and `far` is {self.far:g} m. Set `scale` of the label "
+                "file if these are millimetres, or raise `far`."
+            )
+        return {"depth": np.where(known, np.minimum(depth, self.far), np.nan)}
 
     def head(self, dims: Dims) -> nn.Module:
         """-> m frames height width 1."""

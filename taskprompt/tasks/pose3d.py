@@ -13,6 +13,7 @@ from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PromptHead
 from taskprompt.tasks._draw import Path, colours, lines
+from taskprompt.tasks._labels import numbers
 from taskprompt.tasks._maps import clip_figure, clip_mean
 
 # fmt: off
@@ -49,7 +50,7 @@ class Pose3d(Task):
 
     def target(self, label, sample):
         """t 25 3 metres in camera axes -> the same from the pelvis. Raises SampleError for another shape."""
-        joints = np.asarray(label, np.float32)
+        joints = numbers(label, "x y z of 25 joints a frame").astype(np.float32)
         expected = (len(sample.clip.video), len(JOINTS), 3)
         if joints.shape != expected:
             raise SampleError(

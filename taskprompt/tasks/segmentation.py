@@ -47,15 +47,20 @@ class Segmentation(Task):
         return self.classes
 
     def target(self, label, sample):
-        """t h w -> frames height width. Raises SampleError for a wrong shape or a class out of range."""
+        """t h w -> frames height width; NaN is unknown, too.
+
+        Raises SampleError for a wrong shape, or what is no class: out of range, or no whole number."""
         index = nearest_pixels(checked_map(label, sample), self.height, self.width)
-        strange = index[(index != UNKNOWN) & ((index < 0) | (index >= len(self.names)))]
+        if index.dtype.kind == "f":
+            index = np.where(np.isnan(index), UNKNOWN, index)
+        whole = (index >= 0) & (index < len(self.names)) & (index == np.floor(index))
+        strange = index[(index != UNKNOWN) & ~whole]
         if strange.size:
             raise SampleError(
-                f"the map holds class {strange[0]}, expected 0 to {len(self.names) - 1}, or {UNKNOWN} for unknown. "
-                "Mend the map, or name more `classes`."
+                f"the map holds class {strange[0]:g}, expected 0 to {len(self.names) - 1}, or {UNKNOWN} (NaN) for "
+                "unknown. Correct the map, set `invalid` of the label file, or name more `classes`."
             )
-        return {"index": index}
+        return {"index": index.astype(np.uint8)}
 
     def head(self, dims: Dims) -> nn.Module:
         """-> m frames height width classes."""

@@ -70,10 +70,17 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
             problems.append(f"{where}: {told(error)}")
             continue
         tasks = {n: t for n, t in recipe.tasks.items() if t.label_name(n) in known}
+        problems += _mistakes(recipe, where, source, table)
         carried, unknown = _joined(where, source, tasks, table)
         problems += unknown
         notes.append(f"{where}: {len(table)} clips{carried}; {_read(recipe, where, source, tasks, table, problems)}")
     return notes, problems
+
+
+def _mistakes(recipe: Recipe, where: str, source: Source, rows: pa.Table) -> list[str]:
+    """What a source's rows tell to be wrong for the tasks that read it: classes that none lists, misspelt names."""
+    tasks = recipe.tasks_of(source) if where.startswith("sources.") else recipe.measured(source)
+    return [f"{where}: {line}" for line in source.mistakes(rows, tasks)]
 
 
 def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Table) -> tuple[str, list[str]]:

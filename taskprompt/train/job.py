@@ -26,7 +26,7 @@ from taskprompt.train.place import Place
 from taskprompt.train.resume import position
 from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import saved_with
-from taskprompt.train.unlabelled import Unlabelled
+from taskprompt.train.unlabelled import Unlabelled, unseen_classes
 from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")
@@ -61,6 +61,8 @@ class Job:
         self.listed = {(r["source"], r["key"]) for r in run.lines("skipped.jsonl")}
         if self.restored is None and recipe.weights is not None:
             self._start_from_weights()
+        for text in unseen_classes(recipe, self.feed.readers) if self.restored is None else ():
+            self.warn(text)
         self.board = Board(run.path / "tensorboard", self.total + 1) if place.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
         log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)

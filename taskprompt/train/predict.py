@@ -1,6 +1,7 @@
 """Predict: what a trained model sees in one video, as data and as pictures."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from taskprompt.core.files import replacing, write, writing
+from taskprompt.core.errors import WriteError
+from taskprompt.core.files import parse_json, replacing, write, writing
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
+from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
 from taskprompt.train.loop import autocast
 from taskprompt.train.run import Run
@@ -26,38 +29,58 @@ PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters
 def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
     """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
 
-    Writes, in `out` or beside the video, `<stem>.taskprompt.json` and for every learned task that can draw its output
-    `<stem>.<task>.mp4` (h264, at the clip's own speed), or a png where a clip is one frame. Returns what the json
-    holds: clip, run, checkpoint, times (seconds of the frames seen), answers (task -> Task.answer, for tasks that have
-    one) and files (what -> path).
+    Writes, in `out` or beside the video, `<name>.taskprompt.json` and for every learned task that can draw its output
+    `<name>.<task>.taskprompt.mp4` (h264, at the clip's own speed), or a png where a clip is one frame; `<name>` is the
+    video's, with its suffix. No source reads such files as videos, and none but an earlier prediction of the same
+    video is replaced. Returns what the json holds: clip, run, checkpoint, times (seconds of the frames seen), answers
+    (task -> Task.answer, for tasks that have one) and files (what -> path).
 
     Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, WriteError
-    where the results cannot be written."""
+    where the results cannot be written, or another file is in their place."""
     recipe = run.recipe
     sample = middle_clip(recipe, clip)
     outputs = predict_clip(run, recipe, sample.clip.video)
     folder = clip.absolute().parent if out is None else out.absolute()
-    answers, files = {}, {"json": str(folder / f"{clip.stem}.taskprompt.json")}
+    name = printable(clip.name)
+    answers, pictures = {}, {}
+    files = {"json": folder / f"{name}.taskprompt.json"}
     large, rate = enlarged(sample.clip.video), frame_rate(recipe.clip, sample.clip.times)
+    for task, output in outputs.items():
+        answer = recipe.tasks[task].answer(output)
+        if answer is not None:
+            answers[task] = answer
+        picture = recipe.tasks[task].picture(output, large)
+        if picture is not None:
+            pictures[task] = picture
+            files[task] = folder / f"{name}.{task}.taskprompt{suffix_of(picture)}"
+    result = {
+        "clip": printable(str(clip.absolute())),
+        "run": printable(str(run.path)),
+        "checkpoint": run.checkpoint().name,
+        "times": [round(float(t), 4) for t in sample.clip.times],
+        "answers": answers,
+        "files": {what: printable(str(file)) for what, file in files.items()},
+    }
     with writing(folder, "Choose another folder with --out."):
+        check_free(clip, files)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, output in outputs.items():
-            answer = recipe.tasks[name].answer(output)
-            if answer is not None:
-                answers[name] = answer
-            picture = recipe.tasks[name].picture(output, large)
-            if picture is not None:
-                files[name] = str(write_picture(folder / f"{clip.stem}.{name}", picture, rate))
-        result = {
-            "clip": str(clip),
-            "run": str(run.path),
-            "checkpoint": run.checkpoint().name,
-            "times": [round(float(t), 4) for t in sample.clip.times],
-            "answers": answers,
-            "files": files,
-        }
-        write(Path(files["json"]), json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        write(files["json"], json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        for task, picture in pictures.items():
+            write_picture(files[task].with_suffix(""), picture, rate)
     return result
+
+
+def check_free(clip: Path, files: dict[str, Path]) -> None:
+    """Raise WriteError where a file to be written is there, and is not of an earlier prediction of the clip."""
+    there = [file for file in files.values() if os.path.lexists(file)]
+    try:
+        old = parse_json(files["json"].read_bytes()) if there else {}
+        own = set(old["files"].values()) if old and old["clip"] == printable(str(clip.absolute())) else set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        own = set()
+    taken = [file for file in there if printable(str(file)) not in own]
+    if taken:
+        raise WriteError(f"{taken[0]}: is there already, and is not of {clip}. Choose another folder with --out.")
 
 
 def middle_clip(recipe: Recipe, path: Path) -> Sample:
@@ -88,12 +111,11 @@ def enlarged(video: np.ndarray, side: int = PICTURE) -> np.ndarray:
 
 def write_picture(path: Path, picture: np.ndarray, rate: Fraction) -> Path:
     """Frames t h w c uint8, `rate` a second -> path.mp4, or path.png where there is one; the file written."""
+    file = path.with_name(path.name + suffix_of(picture))
     if len(picture) == 1:
-        file = path.with_name(path.name + ".png")
         with replacing(file) as draft:
             Image.fromarray(picture[0]).save(draft)
         return file
-    file = path.with_name(path.name + ".mp4")
     picture = picture[:, : picture.shape[1] // 2 * 2, : picture.shape[2] // 2 * 2]
     with replacing(file) as draft, av.open(str(draft), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
@@ -102,6 +124,11 @@ def write_picture(path: Path, picture: np.ndarray, rate: Fraction) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
         container.mux(stream.encode(None))
     return file
+
+
+def suffix_of(picture: np.ndarray) -> str:
+    """Of the file that holds frames t h w c."""
+    return ".png" if len(picture) == 1 else ".mp4"
 
 
 def frame_rate(clip: ClipSpec, times: np.ndarray) -> Fraction:

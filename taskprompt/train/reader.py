@@ -13,9 +13,10 @@ from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
 from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
+from taskprompt.core.text import one_line
 from taskprompt.core.types import Dims, Row, Sample
 from taskprompt.train.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
-from taskprompt.video.geometry import View, move_labels
+from taskprompt.video.geometry import View, check_labels, move_labels
 
 ROWS = 1 << 16  # that are dictionaries at once
 
@@ -59,7 +60,7 @@ class Reader:
             sample = self._sample(row, index, epoch, copy)
             columns, error = prepare(sample, self.tasks, self.dims), ""
         except SampleError as problem:
-            columns, error = blank(self.tasks, self.dims), " ".join(str(problem).split())
+            columns, error = blank(self.tasks, self.dims), one_line(problem)
         except TaskPromptError:
             raise
         except Exception as problem:
@@ -93,6 +94,7 @@ class Reader:
         row = self._row(int(epoch_order(len(self), seed, 0)[index]))
         other = load(self.source, row, self.clip, sample_rng(self.seed, epoch, row["key"]) if self._jitter else None)
         (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
+        check_labels(other)
         labels = move_labels(other.labels, View(0, 0, w, h, width, height))
         return dataclasses.replace(sample, labels=labels, sided=sample.sided or other.sided)
 
@@ -112,6 +114,10 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
     if not len(table):
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
     tasks = recipe.tasks_of(source) if training else recipe.measured(source)
+    mistakes = [*source.mistakes(table, tasks)]
+    if mistakes:
+        more = f" (And {len(mistakes) - 3} more like it.)" if len(mistakes) > 3 else ""
+        raise SourceError(f"source {name!r}: {' '.join(mistakes[:3])}{more}")
     seed = source_seed(recipe.seed, name)
     augmentation = (source.augment or recipe.augment) if training else None
     return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table)

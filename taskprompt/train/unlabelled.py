@@ -1,6 +1,6 @@
-"""Tasks that get no label: a typo in a label's name or an empty column would otherwise train nothing without a word."""
+"""Tasks or classes that get no label: a typo or an empty column would otherwise train nothing without a word."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from taskprompt.core.recipe import Recipe, Stage
@@ -15,6 +15,19 @@ def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> 
         for task in recipe.tasks_of(source).keys() & set(recipe.stage_tasks(stage)):
             found[task] = max(found.get(task, 1), -(-clips // a_step))
     return found
+
+
+def unseen_classes(recipe: Recipe, readers: Mapping[str, Reader]) -> Iterator[str]:
+    """A line for every task some of whose classes no training clip has, where all sources tell their clips' classes."""
+    for name, task in recipe.tasks.items():
+        label = task.label_name(name)
+        found = [r.source.values(r.table).get(label) for r in readers.values() if name in r.tasks]
+        if not found or any(values is None for values in found):
+            continue
+        missing = task.unseen(set().union(*(values for values in found if values)))
+        if missing:
+            few = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            yield f"task {name!r}: no training clip is of the class{'es' * (len(missing) > 1)} {few}."
 
 
 class Unlabelled:

@@ -1,6 +1,7 @@
 """Sample -> Sample of the clip's height and width; labels move with the pixels, one set of parameters a clip."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from taskprompt.core.augment import Augment
 from taskprompt.core.errors import LayoutError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
+from taskprompt.video.container import square
 from taskprompt.video.geometry import View, check_labels, move_labels
 
 
@@ -38,6 +40,20 @@ def augment(
         video = _coloured(video, spec, rng)
     pixels = np.ascontiguousarray(video.permute(0, 2, 3, 1).numpy())
     return replace(sample, clip=replace(sample.clip, video=pixels), labels=move_labels(sample.labels, view))
+
+
+def squared(sample: Sample) -> Sample:
+    """A sample whose pixels are not square, stretched with its labels so that they are; no side becomes shorter.
+
+    Labels count in the pixels that are there. Raises SampleError for one that does not go with them."""
+    if sample.clip.aspect == 1:
+        return sample
+    height, width = sample.clip.video.shape[1:3]
+    check_labels(sample)
+    new_width, new_height = square(width, height, Fraction(sample.clip.aspect).limit_denominator(1000))
+    view = View(0, 0, width, height, new_width, new_height)
+    pixels = np.ascontiguousarray(look(sample.clip.video, view).permute(0, 2, 3, 1).numpy())
+    return replace(sample, clip=replace(sample.clip, video=pixels, aspect=1.0), labels=move_labels(sample.labels, view))
 
 
 def largest(height: int, width: int, out_height: int, out_width: int) -> View:

@@ -11,6 +11,7 @@ import numpy as np
 
 from taskprompt.core.errors import SampleError
 from taskprompt.core.types import Boxes, Camera, Form, Joints, Map, Points, Sample, Vectors
+from taskprompt.video.conventions import broken
 
 SLIVER = 0.1  # a box of which less than this share of its area is left counts as not seen
 AXES = {Map: "t h w", Vectors: "t h w 3", Boxes: "t o 4", Points: "t j 2", Joints: "t j 3", Camera: "t 3 3"}
@@ -71,21 +72,30 @@ def move_labels(labels: dict[str, Any], view: View) -> dict[str, Any]:
 
 
 def check_labels(sample: Sample) -> None:
-    """Raise SampleError for a label whose shape does not go with the frames."""
+    """Raise SampleError for a label whose shape does not go with the frames, or that breaks its form's conventions."""
     frames, height, width = sample.clip.video.shape[:3]
-    sizes = {"t": frames, "h": height, "w": width}
     for name, label in sample.labels.items():
         if not isinstance(label, Form):
             continue
-        axes = AXES[type(label)].split()
-        shape = np.shape(label.values)
-        expected = [sizes.get(axis, int(axis) if axis.isdigit() else None) for axis in axes]
-        if len(shape) != len(axes) or any(e not in (None, s) for s, e in zip(shape, expected, strict=True)):
-            wanted = " x ".join(axis if size is None else str(size) for axis, size in zip(axes, expected, strict=True))
-            raise SampleError(
-                f"{sample.key}: label {name!r} is {' x '.join(map(str, shape)) or 'a number'}, expected {wanted} "
-                f"({' '.join(axes)}) for {frames} frames of {height} x {width}. Mend the label file or leave it out."
-            )
+        if problem := misshapen(label, frames, height, width) or broken(label, height, width):
+            raise SampleError(f"{sample.key}: label {name!r} {problem}")
+
+
+def misshapen(label: Form, frames: int, height: int, width: int) -> str:
+    """How a label's shape differs from the frames'; empty where it does not."""
+    axes = AXES[type(label)].split()
+    sizes = {"t": frames, "h": height, "w": width}
+    shape = np.shape(label.values)
+    expected = [sizes.get(axis, int(axis) if axis.isdigit() else None) for axis in axes]
+    if getattr(label.values, "dtype", np.dtype(object)).kind not in "buif":
+        return f"holds {getattr(label.values, 'dtype', type(label.values).__name__)}, expected an array of numbers."
+    if len(shape) == len(axes) and all(e in (None, s) for s, e in zip(shape, expected, strict=True)):
+        return ""
+    wanted = " x ".join(axis if size is None else str(size) for axis, size in zip(axes, expected, strict=True))
+    return (
+        f"is {' x '.join(map(str, shape)) or 'a number'}, expected {wanted} "
+        f"({' '.join(axes)}) for {frames} frames of {height} x {width}. Correct the label file or leave it out."
+    )
 
 
 def _gather(values: np.ndarray, view: View) -> np.ndarray:

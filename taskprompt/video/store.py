@@ -11,27 +11,48 @@ The video is put in place last, so a sample whose video is there is whole. Nothi
 
 import io
 import json
-import os
-import uuid
 import zipfile
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from taskprompt.core.errors import SampleError, SourceError
+from taskprompt.core.errors import SampleError
+from taskprompt.core.files import write, writing
 from taskprompt.core.types import FORMS, Clip, Form, Joints, Points, Sample
+from taskprompt.video.array_files import open_array, present, read_json
 from taskprompt.video.decode import read_times
 from taskprompt.video.encode import lossless
 
 FORMAT = "taskprompt.sample/1"
 
 
+class Array(BaseModel):
+    """What an array of the npz is."""
+
+    form: Literal["array", "map", "vectors", "boxes", "points", "joints", "camera"]
+    framed: bool  # does it hold a row a frame?
+    swap: tuple[tuple[int, int], ...] = ()  # of points and joints
+
+
+class Meta(BaseModel):
+    """What the json of a stored sample says."""
+
+    format: Literal["taskprompt.sample/1"]
+    key: str
+    sided: bool
+    rate: str = Field(pattern=r"^[1-9]\d{0,11}(/[1-9]\d{0,11})?$")  # frames a second, a fraction
+    times: list[FiniteFloat] = Field(min_length=1)  # seconds
+    arrays: dict[str, Array]
+    labels: dict[str, Any]
+
+
 def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
     """Store a sample; one of the same name is replaced.
 
-    Raises SampleError for a label that no file can hold, SourceError where the folder cannot be written."""
+    Raises SampleError for a label that no file can hold, WriteError where the folder cannot be written."""
     path = Path(folder) / name
     arrays, forms, plain = _sort_labels(sample)
     times = np.asarray(sample.clip.times, np.float64)
@@ -45,16 +66,14 @@ def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
         "labels": plain,
     }
     text = json.dumps(meta, default=_to_json, ensure_ascii=False, indent=1)
-    try:
+    with writing(path, "Make room, or choose another folder."):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _put(_beside(path, ".mov"), None)
-        _put(_beside(path, ".labels.npz"), _pack(arrays) if arrays else None)
-        _put(_beside(path, ".labels.json"), text.encode())
-        _put(_beside(path, ".mov"), lossless(sample.clip.video, _rate(times)))
-    except OSError as error:
-        raise SourceError(
-            f"{path}: the sample cannot be written: {error.strerror or error}. Make room, or choose another folder."
-        ) from error
+        for suffix in (".mov", ".labels.npz"):
+            _beside(path, suffix).unlink(missing_ok=True)
+        if arrays:
+            write(_beside(path, ".labels.npz"), _pack(arrays))
+        write(_beside(path, ".labels.json"), text)
+        write(_beside(path, ".mov"), lossless(sample.clip.video, _rate(times)))
 
 
 def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = None) -> Sample:
@@ -63,10 +82,10 @@ def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = 
     Raises SampleError where it is missing or damaged."""
     path = Path(folder) / name
     meta = read_meta(path)
-    at = np.arange(len(meta["times"]))
+    at = np.arange(len(meta.times))
     video = read_frames(path, meta, at)
-    clip = Clip(video, np.asarray(meta["times"], np.float64))
-    return Sample(meta["key"], clip, read_labels(path, meta, at, labels), meta["sided"])
+    clip = Clip(video, np.asarray(meta.times, np.float64))
+    return Sample(meta.key, clip, read_labels(path, meta, at, labels), meta.sided)
 
 
 def is_stored(file: Path) -> bool:
@@ -74,49 +93,57 @@ def is_stored(file: Path) -> bool:
     return file.suffix == ".mov" and _beside(file.with_suffix(""), ".labels.json").is_file()
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """What `name.labels.json` says; path: folder / name."""
+def read_meta(path: Path) -> Meta:
+    """What `name.labels.json` says; path: folder / name. Raises SampleError where it is missing or damaged."""
     file = _beside(path, ".labels.json")
-    try:
-        meta = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise SampleError(f"{file}: there is no such stored sample. Render it again.") from None
-    except (OSError, ValueError) as error:
-        raise SampleError(f"{file}: cannot be read: {' '.join(str(error).split())}. Render it again.") from None
+    if not present(file):
+        raise SampleError(f"{file}: there is no such stored sample. Render it again.")
+    meta = read_json(file)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise SampleError(f"{file}: is not a stored sample; expected the format {FORMAT!r}. Render it again.")
-    return meta
-
-
-def read_frames(path: Path, meta: dict[str, Any], at: np.ndarray, short_side: int | None = None) -> np.ndarray:
-    """k indices of frames, ascending -> k h w 3 uint8; path: folder / name."""
-    rate = Fraction(meta["rate"])
-    return read_times(_beside(path, ".mov"), [float(i / rate) for i in at.tolist()], short_side=short_side).video
-
-
-def read_labels(
-    path: Path, meta: dict[str, Any], at: np.ndarray, names: tuple[str, ...] | None = None
-) -> dict[str, Any]:
-    """The labels of some frames: k indices -> arrays k ... of those that have a row a frame; others as they are."""
-    labels = {n: v for n, v in meta["labels"].items() if names is None or n in names}
-    wanted = [n for n in meta["arrays"] if names is None or n in names]
-    if not wanted:
-        return labels
-    file = _beside(path, ".labels.npz")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {n: archive[n] for n in wanted}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise SampleError(f"{file}: cannot be read: {' '.join(str(error).split())}. Render it again.") from None
-    every = np.array_equal(at, np.arange(len(meta["times"])))
-    for name, values in arrays.items():
-        form = dict(meta["arrays"][name])
-        kind = form.pop("form")
-        if form.pop("framed") and not every:
-            values = values[at]
-        swap = {"swap": tuple((a, b) for a, b in form["swap"])} if form.get("swap") else {}
-        labels[name] = values if kind == "array" else FORMS[kind](values, **swap)
-    return {n: labels[n] for n in (*meta["labels"], *meta["arrays"]) if n in labels}
+        found = Meta.model_validate(meta)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SampleError(f"{file}: is damaged: {where}: {first['msg']}. Render it again.") from None
+    if (np.diff(found.times) < 0).any():
+        raise SampleError(f"{file}: is damaged: times do not ascend. Render it again.")
+    return found
+
+
+def read_frames(path: Path, meta: Meta, at: np.ndarray, short_side: int | None = None) -> np.ndarray:
+    """k indices of frames, ascending -> k h w 3 uint8; path: folder / name."""
+    rate = Fraction(meta.rate)
+    wanted = [float(i / rate) for i in at.tolist()]
+    clip = read_times(_beside(path, ".mov"), wanted, short_side=short_side)
+    if np.abs(clip.times - wanted).max(initial=0) > 0.5 / rate:
+        raise SampleError(f"{path}.mov: holds fewer frames than its json names. Render it again.")
+    return clip.video
+
+
+def read_labels(path: Path, meta: Meta, at: np.ndarray, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The labels of some frames: k indices -> arrays k ... of those that have a row a frame; others as they are."""
+    labels = {n: v for n, v in meta.labels.items() if (names is None or n in names) and v is not None}
+    file = _beside(path, ".labels.npz")
+    for name, form in meta.arrays.items():
+        if names is None or name in names:
+            labels[name] = _read_label(file, name, form, at, len(meta.times))
+    return {n: labels[n] for n in (*meta.labels, *meta.arrays) if n in labels}
+
+
+def _read_label(file: Path, name: str, form: Array, at: np.ndarray, frames: int) -> Any:
+    with open_array(file, name) as found:
+        if not form.framed:
+            values = found.whole()
+        elif found.shape[:1] != (frames,):
+            raise SampleError(f"{file}: {name!r} has no row for each of {frames} frames. Render it again.")
+        else:
+            values = found.rows(at)
+    if form.form == "array":
+        return values
+    swap = {"swap": form.swap} if form.swap and form.form in ("points", "joints") else {}
+    return FORMS[form.form](values, **swap)
 
 
 def _sort_labels(sample: Sample) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
@@ -155,19 +182,6 @@ def _rate(times: np.ndarray) -> Fraction:
     steps = steps[steps > 0]
     rate = Fraction(float(1 / np.median(steps))).limit_denominator(1000) if len(steps) else Fraction(1)
     return max(rate, Fraction(1, 1000))
-
-
-def _put(path: Path, data: bytes | None) -> None:
-    """Write a file whole or not at all; None removes it."""
-    if data is None:
-        path.unlink(missing_ok=True)
-        return
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _beside(path: Path, suffix: str) -> Path:

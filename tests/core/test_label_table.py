@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from taskprompt.core import label_table
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import SourceError, WriteError
 from taskprompt.core.label_table import address, append, open_table, record
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
@@ -104,7 +104,7 @@ def test_half_a_file_is_never_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(label_table.parquet, "write_table", fail)
-    with pytest.raises(SourceError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         append(tmp_path, [record("clip", "said", "x", address="1")])
     assert list(tmp_path.iterdir()) == []
 

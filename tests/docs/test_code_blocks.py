@@ -27,7 +27,7 @@ COUNTS = {
     "docs/add_a_backbone.md": (3, 1, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
-    "docs/captions.md": (2, 5, 1),
+    "docs/captions.md": (2, 6, 1),
     "docs/checkpoints.md": (1, 1, 0),
     "docs/cluster.md": (2, 2, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),

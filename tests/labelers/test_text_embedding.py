@@ -6,9 +6,10 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+import towers
 from safetensors.torch import save_file
 
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.core.types import Clip, Sample
 from taskprompt.labelers.text_embedding import TextEmbedding, load_tower
 
@@ -64,6 +65,50 @@ def test_tokens_in_the_joint_space_end_with_the_pooled_vector(folder):
     assert [len(a.value["vectors"]) for a in tokens] == [5, 8, 77]
     for one, all_of_them in zip(pooled, tokens, strict=True):  # CLIP pools the token that ends the text
         np.testing.assert_allclose(one.value["vectors"][0], all_of_them.value["vectors"][-1], atol=1e-5)
+
+
+TEXTS = [
+    "a person walks slowly to the left",
+    "a man in red jumps over the box",
+    "a figure",
+    "A man, in blue, runs!",
+    "the man walks " * 60,  # beyond every context
+]
+
+
+@pytest.mark.parametrize("name", towers.EVERY)
+def test_towers_of_every_class_are_open_clip_s_own(name, tmp_path):
+    """Alone, and in batches of other lengths: a vector depends on its text alone."""
+    model = towers.build(name, tmp_path)
+    own, tokenize = open_clip.create_model(model, pretrained_text=False).eval(), open_clip.get_tokenizer(model)
+    with torch.inference_mode():
+        expected = own.encode_text(tokenize(TEXTS), normalize=True).numpy()  # type: ignore[operator]
+    assert abs(expected[0] - expected[1]).max() > 0.05  # it tells texts apart
+    asked = TextEmbedding(captions=("said",), model=model, table="t").build()
+    for batch in ([0], [1, 2], [2, 3, 0], [4], [4, 2, 1, 3, 0]):
+        found = asked(samples(*(TEXTS[i] for i in batch)), [["said_embedding"]] * len(batch))
+        answers = [one["said_embedding"] for one in found]
+        vectors = np.concatenate([a.value["vectors"] for a in answers])
+        np.testing.assert_allclose(vectors, expected[batch], atol=5e-6)
+        used = [a.used or {} for a in answers]
+        assert [u["truncated"] for u in used] == [i == 4 for i in batch]
+        assert [u["tokens"] for u, i in zip(used, batch, strict=True) if i == 2] in ([], [3], [4])
+
+
+def test_tokens_of_a_tower_of_transformers_have_no_joint_space(tmp_path):
+    model = towers.build("roberta-ViT-B-32", tmp_path)
+    with pytest.raises(LayoutError, match="Set granularity: clip"):
+        TextEmbedding(captions=("said",), model=model, table="t", granularity="token").build()
+
+
+def test_what_an_answer_of_a_folder_depends_on(tmp_path):
+    model = towers.build("ViT-B-16-SigLIP", tmp_path)
+    asked = TextEmbedding(captions=("said",), model=model, table="t").questions
+    before = asked()
+    for name in ("spiece.model", "open_clip_pytorch_model.bin", "vocab.txt"):
+        (tmp_path / name).write_bytes(b"x")
+        assert asked() != before, name
+        before = asked()
 
 
 def test_a_clip_without_a_caption(folder):

@@ -21,6 +21,7 @@ import taskprompt as tp
 from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError
 from taskprompt.core.loading import validate
+from taskprompt.labelers._answers import line
 from taskprompt.labelers.vlm_caption import strip
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def answered(model, tables):
     """What the engine answered in an actor: (counts, the recipe, rows by clip and label)."""
     from squares import RECIPE
 
-    vllm = {"model": str(model), "args": ENGINE}
+    vllm = {"model": str(model), "args": ENGINE, "parameters": {"repetition_penalty": 1.0}}
     whole = recipe(copy.deepcopy(RECIPE), tables / "actor", vllm=vllm, python=str(PYTHON))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUIET.items():
@@ -157,7 +158,7 @@ def test_answers_are_those_of_transformers(answered, model):
         with torch.inference_mode():
             ids = other.generate(**inputs, do_sample=False, max_new_tokens=12)  # type: ignore[attr-defined]
             ids = ids[0, inputs["input_ids"].shape[1] :]
-        expected = " ".join(processor.tokenizer.decode(ids, skip_special_tokens=True).split())
+        expected = line(processor.tokenizer.decode(ids, skip_special_tokens=True))
         agreed += json.loads(rows[row["key"], "said"]["value"]) == expected
     assert agreed == 11
 

@@ -79,6 +79,16 @@ def test_what_is_there_is_not_asked_again(cluster, recipe, tmp_path):
     assert table.of("squares/3", ["light"])["light"] == pytest.approx([0.241, 0.241, 0.241, 0.241], abs=0.01)
 
 
+def test_a_limit_is_of_clips_that_are_asked_about(cluster, recipe, tmp_path):
+    squares = validate(recipe, "r")
+    counts = [tp.label(squares, limit=n, watch=silent)["light"] for n in (5, 9)]
+    assert [(found["made"], found["there"], found["failed"]) for found in counts] == [(5, 0, 0), (7, 0, 0)]
+    assert set(asked(tmp_path).values()) == {1}
+    assert len(label_table.open_table(str(tmp_path / "table")).at["light"]) == 12
+    with pytest.raises(tp.SpecError, match="limit is 0, expected 1 or more"):
+        tp.label(squares, limit=0, watch=silent)
+
+
 def test_failures_are_rows_and_are_asked_again(cluster, recipe, tmp_path):
     recipe["sources"]["labelled"]["broken"] = [5]
     found = run(recipe, refused=["squares/2"])

@@ -5,10 +5,9 @@ import json
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from av.video.stream import VideoStream
+from greys import CLIP, FRAMES, HEIGHT, MIDDLE, WIDTH, video
 from PIL import Image
 from pydantic import ValidationError
 
@@ -20,25 +19,8 @@ from taskprompt.testing import check_source
 from taskprompt.video.augment import augment
 from taskprompt.video.store import write_sample
 
-FRAMES, HEIGHT, WIDTH = 20, 32, 48
-CLIP = ClipSpec(frames=4, height=32, width=48, fps=5)  # of 10 frames a second: every second frame
-MIDDLE = [6, 8, 10, 12]
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 genuine = pytest.mark.skipif(not DATA.is_dir(), reason="the genuine clips are not beside the repository")
-
-
-def video(path: Path, size=(HEIGHT, WIDTH)) -> Path:
-    """A clip of 20 frames, 10 a second; frame i is grey 12 * i."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10, options={"qscale": "1"})
-        assert isinstance(stream, VideoStream)
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        for i in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), 12 * i, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 def shown(sample: Sample) -> list[int]:
@@ -213,6 +195,7 @@ def test_label_files(tmp_path):
     depth[:, 0] = 0
     classes = rng.integers(0, 20, (FRAMES, HEIGHT, WIDTH), np.uint8)
     normal = rng.standard_normal((FRAMES, HEIGHT, WIDTH, 3)).astype(np.float32)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     joints = rng.standard_normal((FRAMES, 3, 3)).astype(np.float32)
     (clip.parent / "depth" / "a").mkdir(parents=True)
     (clip.parent / "mask").mkdir()
@@ -314,7 +297,7 @@ def test_label_files_that_do_not_fit(tmp_path):
     with pytest.raises(SampleError, match="classes go up to 300, expected 0 to 255; set `scale`"):
         sample(file="{stem}.many.npz")
     (tmp_path / "a.ragged.json").write_text(json.dumps([[[1, 2]], [[1]]] * 10))
-    with pytest.raises(SampleError, match="regular array"):
+    with pytest.raises(SampleError, match=r"a frame holds \[\[1\]\], expected a list of points, each 2 numbers"):
         sample(file="{stem}.ragged.json", form="points")
     assert clip.exists()
 

@@ -1,11 +1,14 @@
 """Every task of the package keeps the promises of all tasks, on labels with holes in them."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
+from taskprompt.core.errors import SampleError
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.task import Task
-from taskprompt.core.types import Boxes, Dims, Joints, Map, Vectors
+from taskprompt.core.types import Boxes, Clip, Dims, Joints, Map, Sample, Vectors
 from taskprompt.testing.task import check_task
 
 DIMS = Dims(4, 24, 32, (2, 3, 4), 24, ((2, 6, 8, 12), (2, 3, 4, 24), (2, 3, 4, 24)))
@@ -90,3 +93,33 @@ def test_a_label_without_a_single_known_value_costs_nothing_and_measures_nothing
     label.values[:] = 255 if kind == "segmentation" else np.nan
     task = Task.model_validate({"kind": kind, **options})
     check_task(task, DIMS, draw(np.random.default_rng(1)), label)
+
+
+STRANGE = (
+    *(
+        3.5,
+        float("nan"),
+        10**400,
+        True,
+        "text",
+        b"bytes",
+        {},
+        {"a": 1},
+        {"text": 1, "vectors": 2},
+        [],
+        [[]],
+        [[1], [1, 2]],
+    ),
+    *({"text": "\ud800", "vectors": [[1], [1, 2]]}, {"text": "a", "vectors": "b"}, object(), [None], ["a"]),
+    *(np.zeros((3, 3)), np.array("a"), np.array(3), np.zeros((0,)), np.array([["a"] * 3]), np.zeros((T, H, W, 9))),
+)
+
+
+@pytest.mark.parametrize("label", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("kind", LABELS)
+def test_a_label_of_another_kind_is_the_sample_s_fault(kind, label):
+    """It is skipped, or it is a label after all (a number of a class); never an error of the task's code."""
+    sample = Sample("k", Clip(np.zeros((T, H, W, 3), np.uint8), np.arange(float(T))), {"x": label})
+    task = resolve(kind, Task).model_validate(LABELS[kind][1][0])
+    with contextlib.suppress(SampleError):
+        task.checked_target("x", sample, DIMS)

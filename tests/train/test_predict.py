@@ -12,6 +12,7 @@ from PIL import Image
 import taskprompt as tp
 from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
+from taskprompt.sources.folder import Folder
 from taskprompt.train.predict import PICTURE, enlarged, frame_rate, predict_clip
 
 FPS = 8
@@ -54,7 +55,7 @@ def played(path):
 
 def test_it_answers_and_draws_beside_the_video(run, clip, tmp_path):
     found = tp.predict(run, clip)
-    assert json.loads((tmp_path / "clip.taskprompt.json").read_text()) == found
+    assert json.loads((tmp_path / "clip.mp4.taskprompt.json").read_text()) == found
     assert found["checkpoint"] == "step-00000002"
     assert found["times"] == [1.25, 1.375, 1.5, 1.625]  # four frames at 8 a second, in the middle of three seconds
     labels = found["answers"]["action"]
@@ -63,14 +64,50 @@ def test_it_answers_and_draws_beside_the_video(run, clip, tmp_path):
     assert sum(a["confidence"] for a in labels) == pytest.approx(1, abs=2e-4)
     assert set(found["answers"]) == {"action"}  # depth has no answer, only a picture
     assert found["files"] == {
-        "json": str(tmp_path / "clip.taskprompt.json"),
-        "action": str(tmp_path / "clip.action.mp4"),
-        "depth": str(tmp_path / "clip.depth.mp4"),
+        "json": str(tmp_path / "clip.mp4.taskprompt.json"),
+        "action": str(tmp_path / "clip.mp4.action.taskprompt.mp4"),
+        "depth": str(tmp_path / "clip.mp4.depth.taskprompt.mp4"),
     }
     facts, frames = played(found["files"]["action"])
     assert facts == ("h264", "yuv420p", FPS)
     assert frames.shape == (4, PICTURE, PICTURE, 3)
     assert frames[:, 50:150, 50:150].min() > 240  # the white second was what it saw
+
+
+def test_results_are_no_clips_and_replace_nothing_else(run, clip, tmp_path):
+    data = tmp_path / "data"
+    for folder, name in (("walk", "a.mp4"), ("walk", "a.mov"), ("run", "a.mp4"), ("run", "caf\udce9.mp4")):
+        (data / folder).mkdir(parents=True, exist_ok=True)
+        (data / folder / name).write_bytes(clip.read_bytes())
+    clips = [*Folder(path=str(data)).rows()]
+    users = {data / "walk/a.action.mp4": b"mine", data / "walk/a.taskprompt.json": b"mine"}
+    for file, content in users.items():
+        file.write_bytes(content)
+    written = [f for file in sorted(data.glob("*/*.m*")) for f in again(run, file) if file not in users]
+    assert len(set(written)) == len(written) == 4 * 3
+    assert all(file.read_bytes() == content for file, content in users.items())
+    (data / "walk/a.action.mp4").unlink()
+    assert [*Folder(path=str(data)).rows()] == clips
+    tp.predict(run, data / "walk/a.mp4", tmp_path / "out")
+    with pytest.raises(tp.TaskPromptError, match=r"is there already, and is not of .*run/a.mp4.*--out"):
+        tp.predict(run, data / "run/a.mp4", tmp_path / "out")
+    theirs = tmp_path / "theirs/a.mp4.depth.taskprompt.mp4"
+    theirs.parent.mkdir()
+    theirs.symlink_to(clip)
+    before = clip.read_bytes()
+    with pytest.raises(tp.TaskPromptError, match="is there already"):
+        tp.predict(run, data / "walk/a.mp4", theirs.parent)
+    assert clip.read_bytes() == before
+    assert len(list(theirs.parent.iterdir())) == 1
+
+
+def again(run, file):
+    """The files that predict writes for a clip, twice the same."""
+    if file.name in ("a.action.mp4",):
+        return []
+    first, second = (tp.predict(run, file)["files"] for _ in "ab")
+    assert first == second
+    return list(first.values())
 
 
 def test_it_sees_what_held_out_clips_are_made_into(run, clip):
@@ -85,7 +122,7 @@ def test_a_clip_of_one_frame_is_drawn_as_a_picture(squares, clip, tmp_path):
     squares["clip"]["frames"] = 1
     squares["backbone"]["patch"] = [1, 16, 16]
     found = tp.predict(trained(squares, tmp_path / "run"), clip, tmp_path / "new" / "folder")
-    assert found["files"]["depth"] == str(tmp_path / "new" / "folder" / "clip.depth.png")
+    assert found["files"]["depth"] == str(tmp_path / "new" / "folder" / "clip.mp4.depth.taskprompt.png")
     assert Image.open(found["files"]["depth"]).size == (PICTURE, PICTURE)
 
 

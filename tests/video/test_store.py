@@ -6,7 +6,7 @@ import resource
 import numpy as np
 import pytest
 
-from taskprompt.core.errors import SampleError, SourceError
+from taskprompt.core.errors import SampleError, WriteError
 from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Sample, Vectors, plain
 from taskprompt.video.store import read_frames, read_labels, read_meta, read_sample, write_sample
 
@@ -94,7 +94,7 @@ def test_a_failed_write_leaves_no_half_sample(tmp_path, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # bytes a file, as a disk that is full
     try:
-        with pytest.raises(SourceError, match="cannot be written: File too large"):
+        with pytest.raises(WriteError, match="cannot be written: File too large"):
             write_sample(tmp_path, "x", _sample(h=200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,7 +1,7 @@
 """The small interface of all engines: questions about pictures in, answers out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,7 @@ class Sampling(Spec):
     """How answers are drawn."""
 
     temperature: float = Field(default=0.0, ge=0)  # 0: the likeliest token each time
-    top_p: float = Field(
-        default=1.0, gt=0, le=1
-    )  # tokens that are drawn from: the likeliest that together have this chance
+    top_p: float = Field(default=1.0, gt=0, le=1)  # drawn from the likeliest tokens that have this chance together
     seed: int = Field(default=0, ge=0)  # of the draws
 
 
@@ -33,16 +31,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """What came back, as the model or its server gave it; `_answers` makes an answer of it."""
 
     text: str = ""
+    reasoning: str = ""  # where it is given apart from the text
+    refusal: str = ""  # the same
     read: int = 0  # tokens of the question, those of its picture too
     written: int = 0  # tokens of the answer
-    cut: bool = False  # ended by max_tokens
-    error: str = ""  # why there is no answer
+    finish: str = "stop"  # why it ended, in the engine's own word
+    error: str = ""  # why there is nothing
 
 
-Complete = Callable[[Sequence[Query]], list[Reply]]
+Complete = Callable[
+    [Sequence[Query]], Iterator[list[tuple[int, Reply]]]
+]  # (position of the query, reply), as they come
 
 
 class Engine(Spec):
@@ -55,3 +57,8 @@ class Engine(Spec):
     @abstractmethod
     def start(self, sampling: Sampling) -> Complete:
         """Loads the model, or opens the connection."""
+
+
+def parameters_of(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """A request's parameters: ours, changed by those of the recipe; null leaves one out."""
+    return {name: value for name, value in (ours | theirs).items() if value is not None}

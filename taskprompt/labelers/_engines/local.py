@@ -1,15 +1,17 @@
 """A vLLM engine in the actor's own process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from taskprompt.core.errors import SpecError
-from taskprompt.labelers._engines.base import Complete, Engine, Query, Reply, Sampling
-from taskprompt.labelers._files import digests
+from taskprompt.labelers._engines.base import Complete, Engine, Query, Reply, Sampling, parameters_of
+from taskprompt.labelers._files import MODEL, digests
+from taskprompt.labelers._reasoning import SAYING
 
 DEFAULTS: dict[str, Any] = {"limit_mm_per_prompt": {"image": 1}}
 
@@ -21,14 +23,16 @@ class Vllm(Engine):
     revision: str | None = None  # on the hub: a commit, tag or branch
     tensor_parallel: int = Field(default=1, ge=1)  # GPUs that one engine is spread over
     args: dict[str, Any] = {}  # further arguments of vllm.LLM, such as max_model_len or gpu_memory_utilization
+    parameters: dict[str, Any] = {}  # more of vllm.SamplingParams; chat_template_kwargs: {enable_thinking: false}
 
     def identity(self) -> dict[str, Any]:
         """A folder is known by what it holds. Raises SpecError where it holds no model."""
+        drawn = {"parameters": self.parameters} if self.parameters else {}
         if not Path(self.model).is_dir():
-            return {"model": self.model, "revision": self.revision}
+            return {"model": self.model, "revision": self.revision} | drawn
         if not Path(self.model, "config.json").is_file():
             raise SpecError(f"vllm.model: no config.json in {self.model!r}. Give the folder of a transformers model.")
-        return {"model": digests(Path(self.model), (".json", ".jinja", ".safetensors"))}
+        return {"model": digests(Path(self.model), MODEL)} | drawn
 
     def start(self, sampling: Sampling) -> Complete:
         """Raises SpecError where vLLM is not installed, or refuses the model or an argument."""
@@ -49,48 +53,74 @@ class Vllm(Engine):
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             why = " ".join(str(error).split())[:400]
             raise SpecError(f"vllm.model {self.model!r}: vLLM cannot start it: {why}") from error
-        return Local(engine, sampling)
+        return Local(engine, sampling, self.parameters)
 
 
 class Local:
     """complete(queries) -> replies."""
 
-    def __init__(self, engine: Any, sampling: Sampling):
+    def __init__(self, engine: Any, sampling: Sampling, parameters: dict[str, Any]):
         from vllm.exceptions import VLLMClientError  # type: ignore[import-not-found]
 
-        self.engine, self.sampling, self.refusals = engine, sampling, (ValueError, VLLMClientError)
+        self.engine, self.sampling = engine, sampling
+        self.refusals = (ValueError, VLLMClientError)
+        self.parameters = {name: value for name, value in parameters.items() if name != "chat_template_kwargs"}
+        self.template = parameters.get("chat_template_kwargs")
+        tokenizer = engine.get_tokenizer()
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # those with a role, and those without
+        specials = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
+        self.marks = sorted(mark for mark in specials if mark and not SAYING.fullmatch(mark))
+        self._drawn(Query(np.zeros((1, 1, 3), np.uint8), "", 1))  # raises for a parameter that vLLM does not have
 
-    def __call__(self, queries: Sequence[Query]) -> list[Reply]:
+    def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
         """All at once; where one is refused, in halves, so that the others have their answers."""
+        yield from self._part(queries, 0)
+
+    def _part(self, queries: Sequence[Query], first: int) -> Iterator[list[tuple[int, Reply]]]:
         try:
-            return self._complete(queries)
+            replies = self._complete(queries)
         except self.refusals as error:
             half = len(queries) // 2
-            if not half:
-                return [Reply(error=" ".join(str(error).split())[:400])]
-            return self(queries[:half]) + self(queries[half:])
+            if half:
+                yield from self._part(queries[:half], first)
+                yield from self._part(queries[half:], first + half)
+                return
+            replies = [Reply(error=" ".join(str(error).split())[:400])]
+        yield list(enumerate(replies, first))
 
     def _complete(self, queries: Sequence[Query]) -> list[Reply]:
-        found = self.engine.chat([_message(q) for q in queries], [self._parameters(q) for q in queries], use_tqdm=False)
-        return [
-            Reply(o.outputs[0].text, len(o.prompt_token_ids), len(o.outputs[0].token_ids),
-                  o.outputs[0].finish_reason == "length")
-            for o in found
-        ]  # fmt: skip
+        more = {"chat_template_kwargs": self.template} if self.template else {}
+        drawn = [self._drawn(query) for query in queries]
+        found = self.engine.chat([_message(q) for q in queries], drawn, use_tqdm=False, **more)
+        return [self._reply(one) for one in found]
 
-    def _parameters(self, query: Query) -> Any:
+    def _reply(self, found: Any) -> Reply:
+        """The text keeps those special tokens that say what is reasoning and what the answer."""
+        if not found.outputs:
+            return Reply(error="vLLM gave no output")
+        first = found.outputs[0]
+        text, written = first.text, first.token_ids or ()
+        for mark in self.marks:
+            text = text.replace(mark, "")
+        return Reply(text, "", "", len(found.prompt_token_ids or ()), len(written), first.finish_reason or "stop")
+
+    def _drawn(self, query: Query) -> Any:
+        """Raises SpecError for a parameter that vLLM does not have, or whose value it refuses."""
         from vllm import SamplingParams  # type: ignore[import-not-found]
         from vllm.sampling_params import StructuredOutputsParams  # type: ignore[import-not-found]
 
-        shape = None if query.schema is None else StructuredOutputsParams(json=query.schema)
-        drawn = self.sampling
-        return SamplingParams(
-            temperature=drawn.temperature,
-            top_p=drawn.top_p,
-            seed=drawn.seed,
-            max_tokens=query.max_tokens,
-            structured_outputs=shape,
-        )
+        ours = {
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "seed": self.sampling.seed,
+            "max_tokens": query.max_tokens,
+            "structured_outputs": None if query.schema is None else StructuredOutputsParams(json=query.schema),
+            "skip_special_tokens": False,
+        }
+        try:
+            return SamplingParams(**parameters_of(ours, self.parameters))
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"vllm.parameters: {' '.join(str(error).split())[:300]}") from None
 
 
 def _message(query: Query) -> list[dict[str, Any]]:

@@ -1,0 +1,17 @@
+"""Labels as arrays of numbers: one of another kind is the sample's fault, not the task's."""
+
+from typing import Any
+
+import numpy as np
+
+from taskprompt.core.errors import SampleError
+
+
+def numbers(label: Any, expected: str) -> np.ndarray:
+    """The label as an array of numbers, None as NaN. Raises SampleError, which says what is expected."""
+    try:
+        values = np.asarray(label)
+        values = values if values.dtype.kind in "buif" else np.asarray(label, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise SampleError(f"found a label of the form {type(label).__name__}, expected {expected}.") from None
+    return values
