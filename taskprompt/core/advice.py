@@ -5,7 +5,21 @@ Messages name options as the command line does: --resume, --out. Whoever called 
 import re
 
 FLAGS = ("resume", "fresh", "retry")
-OPTIONS = ("address", "checkpoint", "clip", "cluster", "metric", "mode", "only", "out", "over", "python", "ship")
+OPTIONS = (
+    "address",
+    "checkpoint",
+    "clip",
+    "cluster",
+    "entry",
+    "limit",
+    "metric",
+    "mode",
+    "only",
+    "out",
+    "over",
+    "python",
+)
+OPTIONS += ("ship",)
 ANY = "|".join(FLAGS + OPTIONS)
 
 

@@ -73,7 +73,7 @@ def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
         except FileNotFoundError:
             continue  # a job has put it into a larger file since the folder was listed
         if not parts:
-            raise SourceError(f"there is no label table in {str(folder)!r}. Write it: taskprompt label RECIPE.")
+            raise SourceError(f"there is no label table in {str(folder)!r}. Write it with `taskprompt label`.")
         return pa.concat_tables(parts)
     raise SourceError(f"table {folder}: its files change all the time. Wait until `taskprompt label` has ended.")
 

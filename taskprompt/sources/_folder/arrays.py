@@ -121,11 +121,12 @@ def _entries(file: Path, frame: Any, width: int, what: str) -> np.ndarray:
     """What one frame holds -> o width."""
     if frame is None or (frame.shape[:1] == (0,) if isinstance(frame, np.ndarray) else frame == []):
         return np.empty((0, width))
+    values: np.ndarray = np.empty(0)
     try:
         listed = [[None] * width if e is None else e for e in frame] if isinstance(frame, list) else frame
         values = np.asarray(listed, np.float64)
     except (TypeError, ValueError, OverflowError):
-        values = np.empty(0)
+        pass  # told below
     if values.ndim != 2 or values.shape[1] != width:
         raise SampleError(
             f"{file}: a frame holds {reprlib.repr(frame)}, expected a list of {what}, each {width} numbers or null."
