@@ -189,12 +189,12 @@ def test_what_every_request_would_meet_ends_the_job_early(url, model, said, most
 
 
 def test_bad_clips_at_the_begin_do_not_end_the_job(url):
-    found = labeler(url, "first is bad").build()(SAMPLES, [["said"]] * 3)
+    found = labeler(url, "first is bad", at_once=1).build()(SAMPLES, [["said"]] * 3)
     assert [bool(answers["said"].error) for answers in found] == [True, True, False]
 
 
 def test_a_clip_that_breaks_the_connection_costs_itself(url):
-    found = labeler(url, "poisoned", retries=1).build()(SAMPLES, [["said"]] * 3)
+    found = labeler(url, "poisoned", retries=1, at_once=1).build()(SAMPLES, [["said"]] * 3)
     assert [answers["said"].error[:20] for answers in found] == ["", "the connection broke", ""]
 
 
