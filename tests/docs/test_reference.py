@@ -91,7 +91,7 @@ def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
     pages = sorted(p.removeprefix("docs/") for p in PAGES if p.startswith("docs/") and p != "docs/results.md")
     assert sorted(re.findall(r"(\w+\.md)", nav.replace("results.md", ""))) == pages
-    assert len(pages) == 14
+    assert len(pages) == 15
 
 
 def test_the_picture_is_small():
