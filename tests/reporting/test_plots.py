@@ -6,13 +6,16 @@ from xml.etree import ElementTree
 import numpy as np
 
 from taskprompt.reporting.plots import column, held_out_panels, limits, loss_panels, rate_panel, running_mean
+from taskprompt.reporting.tables import Mode
 
 STEPS = [
     {"step": i, "loss": 2.0, "loss/action": 1.0, "lr": 1e-3 * i} | ({"loss/depth": 0.5} if i % 2 else {})
     for i in range(1, 9)
 ]
 
-WAYS = {"real/depth/AbsRel": "min", "real/depth/delta1": "max"}.get
+
+def ways(metric: str) -> Mode:
+    return {"real/depth/AbsRel": "min", "real/depth/delta1": "max"}.get(metric)  # type: ignore[return-value]
 
 
 def svg(panel):
@@ -39,14 +42,14 @@ def test_the_rate_has_its_peak_beside_it():
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert loss_panels([]) == rate_panel([]) == held_out_panels([], WAYS) == []
-    assert held_out_panels([{"step": 6}], WAYS) == []
+    assert loss_panels([]) == rate_panel([]) == held_out_panels([], ways) == []
+    assert held_out_panels([{"step": 6}], ways) == []
 
 
 def test_held_out_metrics_need_two_measurements():
     once = {"step": 1, "real/depth/AbsRel": 0.3, "real/depth/delta1": 0.5, "drawn/depth/AbsRel": 0.2}
-    assert held_out_panels([once], WAYS) == []
-    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}], WAYS)
+    assert held_out_panels([once], ways) == []
+    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}], ways)
     assert [(p.title, p.note, p.first) for p in panels] == [("depth: AbsRel", "↓", True)]
 
 

@@ -42,7 +42,7 @@ def _tree(rng: random.Random, node: Any) -> Any:
             case 0:
                 return node[:at]
             case 1:
-                return node + node[at:]
+                return [*node, *node[at:]]
             case 2:
                 return [*node[:at], rng.choice(VALUES), *node[at:]]
             case _:

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Found:
     """What became of all inputs."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)  # kind -> word -> how many
-    spent: Counter[str] = field(default_factory=Counter)  # kind -> seconds
+    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # kind -> seconds
     faults: list[tuple[str, int, str, str]] = field(default_factory=list)  # kind, number, word, text
     seconds: float = 0.0
 
@@ -99,7 +99,7 @@ def prepare(folder: Path, kinds: set[str], whole: bool) -> dict[str, Any]:
     return {"seeds": seeds, "film": film, "watch": watch, "every": WHOLE if whole else 1 << 60}
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int | None) -> float:
     """CPU time of a process and its threads."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
