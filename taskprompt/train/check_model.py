@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from taskprompt.core.errors import TaskPromptError, nearest, told
+from taskprompt.core.errors import SourceError, TaskPromptError, nearest, told
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Best, Recipe
+from taskprompt.core.recipe import Best, Recipe, Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.train.optim import freeze, make_optimizer
@@ -59,10 +59,17 @@ def _lines(what: str, error: Exception) -> list[str]:
 def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:
     for i, stage in enumerate(recipe.stages):
         try:
-            freeze(model, stage, [n for n in recipe.stage_tasks(stage) if n in recipe.tasks])
+            freeze(model, stage, _stage_tasks(recipe, stage))
             make_optimizer(model.named_parameters(), stage.model_copy(update={"optimizer": "sgd", "betas": (0.0, 0.0)}))
         except TaskPromptError as error:
             yield f"stages.{i}.{error}"
+
+
+def _stage_tasks(recipe: Recipe, stage: Stage) -> list[str]:
+    try:
+        return [n for n in recipe.stage_tasks(stage) if n in recipe.tasks]
+    except SourceError:  # data that lies elsewhere: which labels it has is not known here
+        return list(recipe.tasks)
 
 
 def best_problems(recipe: Recipe) -> Iterator[str]:

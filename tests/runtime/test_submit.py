@@ -103,11 +103,11 @@ def test_what_can_be_seen_wrong_here_is_told_here(recipe, squares):
 def test_nobody_listens_and_a_relative_place(recipe):
     with pytest.raises(tp.ClusterError, match=r"nobody answers at http://127.0.0.1:1. Give"):
         tp.submit(recipe, address="http://127.0.0.1:1", out="/nowhere/run")
-    with pytest.raises(tp.JobError, match=r"--out s3://\*\*\*@bucket/run: keys do not belong"):
+    with pytest.raises(tp.JobError, match=r"`out` s3://\*\*\*@bucket/run: keys do not belong"):
         tp.submit(recipe, address="http://127.0.0.1:1", out="s3://AKIA:SEC/RET@bucket/run")
     with pytest.raises(tp.ClusterError, match=r"'http://\*\*\*@127.0.0.1:1': keys do not belong"):
         tp.submit(recipe, address="http://me:pa55@127.0.0.1:1", out="/nowhere/run")
-    with pytest.raises(tp.JobError, match="--out runs/x: is relative"):
+    with pytest.raises(tp.JobError, match="`out` runs/x: is relative"):
         tp.submit(recipe, address="http://127.0.0.1:1", out="runs/x")
 
 
