@@ -188,12 +188,12 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
-    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 9
+    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 10
 
 
 def test_fragments_are_valid_in_a_recipe(folder):
     """A fragment's entries are parts of a recipe: each source, labeler, task, stage, backbone and weights validates."""
-    parts = {"backbone": tp.Backbone, "weights": tp.Weights}
+    parts = {"backbone": tp.Backbone, "clip": tp.ClipSpec, "weights": tp.Weights}
     seen = 0
     for page in COUNTS:
         for block in blocks(page, "yaml"):
