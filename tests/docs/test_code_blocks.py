@@ -209,7 +209,7 @@ def test_fragments_are_valid_in_a_recipe(folder):
                 for name, entry in found.items():
                     parts[name].model_validate(entry)
                     seen += 1
-    assert seen == 12
+    assert seen == 13
 
 
 def test_the_layout_of_the_docs_renames():
