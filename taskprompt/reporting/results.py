@@ -22,11 +22,12 @@ class TaskResult(Result):
     metrics: dict[str, float]  # by the metric's name
     interval: dict[str, Sequence[float]]  # metric -> low and high of its 95 % interval, where it is a mean over clips
     trivial: dict[str, float]  # the same metrics of a constant prediction; empty where the task has none
+    better: dict[str, str]  # metric -> max or min, where the task says which way is better
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "TaskResult":
         """From the entry of an evaluation."""
-        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial")}})
+        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial", "better")}})
 
 
 class SourceResult(Result):
@@ -125,7 +126,7 @@ class Comparison(SweepRun):
 
     def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
         entries, metric = self.entries(), self.sweep.metric
-        read = reading(metric.rsplit("/", 1)[1])
+        read = reading(metric.rsplit("/", 1)[1], self.sweep.mode)
         value = f"{read.name}{f' ({read.unit})' if read.unit else ''} {read.arrow}".strip()
         head = ("recipe", "runs", value, f"over {entries[0].recipe}", "minutes a run")
         return head, cells(entries, read, " ± "), f"Comparison by {metric}"

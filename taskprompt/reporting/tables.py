@@ -94,7 +94,7 @@ def reading(metric: str, mode: Mode = None) -> Reading:
     """The reading of a metric's name; mode: which way is better, as the task or the sweep says.
 
     `_image` at the end of a name: a mean over single frames."""
-    better = {"max": 1, "min": -1, None: 0}[mode]
+    better = {"max": 1, "min": -1}.get(mode or "", 0)
     stem = metric.removesuffix("_image")
     frames = ", by frame" if stem != metric else ""
     for pattern, name in SHARES.items():

@@ -25,6 +25,7 @@ FOUND = {
                     "metrics": {"top1": 0.75},
                     "interval": {"top1": [0.3, 0.95]},
                     "trivial": {"top1": 0.25},
+                    "better": {"top1": "max"},
                 },
                 "depth": {"kind": "Depth", "clips": 0},
             },
@@ -40,7 +41,20 @@ SEEN = {
     "files": {"json": "clip.taskprompt.json", "depth": "clip.depth.mp4"},
 }
 COUNTS = {"captions": {"clips": 3, "made": 2, "failed": 1, "caption: empty": 1}}
-FIELDS = {*FOUND, *SEEN, "rows", "tasks", "kind", "clips", "metrics", "interval", "trivial", "label", "confidence"}
+FIELDS = {
+    *FOUND,
+    *SEEN,
+    "rows",
+    "tasks",
+    "kind",
+    "clips",
+    "metrics",
+    "interval",
+    "trivial",
+    "better",
+    "label",
+    "confidence",
+}
 RESULTS = [Evaluation.of(FOUND), Prediction(SEEN), Labelling.of(COUNTS)]
 
 

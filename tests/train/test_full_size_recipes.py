@@ -64,6 +64,7 @@ def test_two_steps(name, folders):
     classes = {"ego4d": ["same", "changed"]}.get(name, ["3", "5"] if numbered else ["Opening something", "Closing it"])
     write_tables(folders, classes)
     stated = Recipe.load(FOLDER / f"{name}.yaml")
+    write_tables(folders, [*classes, *stated.sources["real"].sided] if "real" in stated.sources else classes)
     assert sum(s.quota for s in stated.sources.values()) == (32 if name == "ava" else 128)
     assert all(s.quota % int(str(stated.runtime.workers)) == 0 for s in stated.sources.values())  # each worker's share
     change = {
@@ -117,6 +118,7 @@ def test_two_steps_of_each_stage_of_ftp(name, folders):
     write_tables(folders, ["Opening something", "Closing it"])
     write_labels(folders)
     stated = Recipe.load(FTP / f"{name}.yaml")
+    write_tables(folders, ["Opening something", "Closing it", *stated.sources["real"].sided])
     clips = ALIGNED[name]
     assert [(s.quota, s.repeats) for s in stated.sources.values()] == [(512, 1), (128, 2)]
     epochs = [s.steps * quota / clips for s, quota in zip(stated.stages, (512, 128), strict=True)]
@@ -127,7 +129,7 @@ def test_two_steps_of_each_stage_of_ftp(name, folders):
         **SMALL,
         "clip": SMALL["clip"] | {"frames": 4},
         "sources": {"captioned": {"quota": 4}, "real": {"quota": 4}},
-        "stages": {0: {"steps": 2}, 1: {"steps": 2}},
+        "stages": {i: {"steps": 2, "warmup": 0} for i in range(2)},
     }
     (folders / "cut.yaml").write_text(yaml.safe_dump(change))
     run = tp.fit(folders / "cut.yaml", folders / "run", cluster=None, watch=lambda record: None)

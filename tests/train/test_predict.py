@@ -89,7 +89,7 @@ def test_results_are_no_clips_and_replace_nothing_else(run, clip, tmp_path):
     (data / "walk/a.action.mp4").unlink()
     assert [*Folder(path=str(data)).rows()] == clips
     tp.predict(run, data / "walk/a.mp4", tmp_path / "out")
-    with pytest.raises(tp.TaskPromptError, match=r"is there already, and is not of .*run/a.mp4.*--out"):
+    with pytest.raises(tp.TaskPromptError, match=r"is there already, and is not of .*run/a.mp4.*`out`"):
         tp.predict(run, data / "run/a.mp4", tmp_path / "out")
     theirs = tmp_path / "theirs/a.mp4.depth.taskprompt.mp4"
     theirs.parent.mkdir()
