@@ -211,7 +211,7 @@ def test_the_recipe_with_captions(model, tmp_path, monkeypatch):
         "held_out": {"test": few},
         "weights": None,
         "labelers": {"seen": {"keyframes": 3, "vllm": {"args": {"dtype": "float32", "enforce_eager": True}}}},
-        "stages": {0: {"steps": 2}, 1: {"steps": 2}},
+        "stages": {0: {"steps": 2, "warmup": 0}, 1: {"steps": 2, "warmup": 0}},
     }
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
     counts = tp.label(tmp_path / "small.yaml", watch=lambda record: None)

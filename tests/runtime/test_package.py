@@ -118,7 +118,7 @@ def test_a_key_that_is_named_is_refused(tmp_path, monkeypatch, squares, name):
     monkeypatch.chdir(tmp_path)
     plant(tmp_path, {"id_rsa": KEY, "notes.txt": KEY, ".ssh/config": "x", ".netrc": "x"})
     (tmp_path / "innocent").symlink_to(".netrc")
-    with pytest.raises(tp.JobError, match=f"--ship {name}: "):
+    with pytest.raises(tp.JobError, match=f"`ship` {name}: "):
         package.contents(squares, [name])
 
 

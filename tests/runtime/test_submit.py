@@ -172,8 +172,15 @@ def test_no_longer_followed_then_stopped_then_gone_on_with(open_head, recipe, tm
     done = len(run.lines("metrics.jsonl"))
     steps = int(run.checkpoint().name.partition("-")[2])
     assert steps <= done < 50000
-    last = tp.Recipe.load(recipe, [f"stages.0.steps={steps + 3}"])
-    tp.fit(last, place, cluster=None, resume=True, watch=lambda r: None)
+    with pytest.raises(tp.CheckpointError, match=r"stages.0.steps: found 60, expected 50000"):
+        tp.fit(tp.Recipe.load(recipe, ["stages.0.steps=60"]), place, cluster=None, resume=True, watch=lambda r: None)
+
+    def three_more(record):
+        if record.get("step") == steps + 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tp.fit(tp.Recipe.load(recipe, more), place, cluster=None, resume=True, watch=three_more)
     assert [r["step"] for r in run.lines("metrics.jsonl")] == list(range(1, steps + 4))
 
 
