@@ -37,6 +37,16 @@ def _checkpoints(context: typer.Context, incomplete: str) -> list[str]:
     return [n for n in ("last", "best", *sorted(f.name for f in folders)) if n.startswith(incomplete)]
 
 
+def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
+    """The value, unless both --resume and --fresh are given: told before anything is read."""
+    other = "fresh" if parameter.name == "resume" else "resume"
+    if value and context.params.get(other):
+        raise typer.BadParameter(
+            "--resume goes on with what a folder holds, and --fresh replaces it. Give one of them."
+        )
+    return value
+
+
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
 SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
@@ -56,8 +66,11 @@ RayCluster = Annotated[
 Address = Annotated[
     str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False, envvar=ADDRESS)
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.", callback=_one_of_both)]
+ResumeTrials = Annotated[
+    bool, typer.Option("--resume", help="Go on with the trials that have not ended.", callback=_one_of_both)
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.", callback=_one_of_both)]
 
 
 def _quiet(context: typer.Context, value: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from taskprompt.cli_options import Fresh, Quiet, RayCluster, watcher
+from taskprompt.cli_options import Fresh, Quiet, RayCluster, ResumeTrials, watcher
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.plain_yaml import parse
 
@@ -30,7 +30,7 @@ def compare(
     concurrent: Annotated[int | None, typer.Option(help="Runs side by side; as many as there is room for.")] = None,
     out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
     cluster: RayCluster = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that have not ended.")] = False,
+    resume: ResumeTrials = False,
     fresh: Fresh = False,
     retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the runs that failed, too.")] = False,
     quiet: Quiet = False,
