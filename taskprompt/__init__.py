@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.balancer import Balance, Balancer
     from taskprompt.core.labeler import Answer, Labeler, Question
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
-    from taskprompt.core.recipe import Best, Recipe, Stage
-    from taskprompt.core.runtime import Runtime
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
     from taskprompt.core.sweep import Asha, Range, Sweep
@@ -47,6 +45,8 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     )
     from taskprompt.core.weights import Layout, LoadReport, Weights
     from taskprompt.nn.heads import DenseHead, PromptHead
+    from taskprompt.recipe.recipe import Best, Recipe, Stage
+    from taskprompt.recipe.runtime import Runtime
     from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
     from taskprompt.runtime.submit import Job, jobs, submit
     from taskprompt.train.check import Checked
@@ -136,8 +136,8 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.balancer": "Balance Balancer",
     "taskprompt.core.labeler": "Answer Labeler Question",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
-    "taskprompt.core.recipe": "Best Recipe Stage",
-    "taskprompt.core.runtime": "Runtime",
+    "taskprompt.recipe.recipe": "Best Recipe Stage",
+    "taskprompt.recipe.runtime": "Runtime",
     "taskprompt.core.source": "ClipSpec Source",
     "taskprompt.core.spec": "Spec",
     "taskprompt.core.sweep": "Asha Range Sweep",

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from taskprompt.core.loading import read, validate
 from taskprompt.core.model import Backbone
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
+from taskprompt.recipe.files import read, validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
 from taskprompt.train.check import Checked
 from taskprompt.train.run import Run, check_fits

@@ -52,7 +52,7 @@ def check(
     full: Annotated[bool, typer.Option("--full", help="Print the recipe with every default.")] = False,
 ) -> None:
     """Say `ok` and what a recipe is, or every error in it."""
-    from taskprompt.core.loading import read
+    from taskprompt.recipe.files import read
 
     read(recipe, tuple(overrides or ()))  # a file that cannot be read is told at once, without PyTorch
     import taskprompt as tp

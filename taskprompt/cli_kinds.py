@@ -13,8 +13,8 @@ def kinds() -> None:
     """List everything that a recipe can name, with one line each."""
     from rich.table import Table
 
-    from taskprompt.core.catalogue import interfaces, one_line
     from taskprompt.core.spec import kinds, resolve
+    from taskprompt.recipe.schema import interfaces, one_line
 
     table = Table(box=None, pad_edge=False)
     for column in ("interface", "kind", "what it is"):
@@ -27,7 +27,7 @@ def kinds() -> None:
 
 def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
     """Write the JSON schema of recipes, for completion and checks in editors."""
-    from taskprompt.core.catalogue import recipe_schema
+    from taskprompt.recipe.schema import recipe_schema
 
     text = json.dumps(recipe_schema(), indent=1)
     if out is None:

@@ -11,8 +11,8 @@ from taskprompt import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskprompt.core.recipe import Recipe
     from taskprompt.progress import Console
+    from taskprompt.recipe.recipe import Recipe
 
 ADDRESS = "TASKPROMPT_ADDRESS"  # http://host:8265 for --address; anything else that --cluster takes, for --cluster
 
@@ -97,7 +97,7 @@ def watcher(quiet: bool) -> "Callable[[dict[str, Any]], None] | None":
 
 def load(recipe: Path, overrides: list[str] | None, *, elsewhere: bool = False) -> "Recipe":
     """The recipe in a file with changes. A file that cannot be read is told before torch is imported."""
-    from taskprompt.core.loading import read, validate
+    from taskprompt.recipe.files import read, validate
 
     return validate(read(recipe, tuple(overrides or ())), str(recipe), elsewhere=elsewhere)
 

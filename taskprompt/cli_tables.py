@@ -9,7 +9,7 @@ import typer
 
 from taskprompt.cli_options import Fresh, Quiet, RayCluster, ResumeTrials, watcher
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.plain_yaml import parse
+from taskprompt.recipe.plain_yaml import parse
 
 Recipes = Annotated[
     list[str], typer.Argument(help="Recipes' yaml files, and changes as key=value.", show_default=False)

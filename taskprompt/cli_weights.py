@@ -35,7 +35,7 @@ def convert(
 ) -> None:
     """Write a public checkpoint by our names, as safetensors, and print what became of its tensors."""
     import taskprompt as tp
-    from taskprompt.core.loading import override
+    from taskprompt.recipe.files import override
 
     backbone: dict[str, Any] = {"kind": to}
     for text in fields or ():
@@ -53,7 +53,7 @@ def convert(
 def _clip(text: str):
     """'16,224,224' as the shape of clips."""
     import taskprompt as tp
-    from taskprompt.core.loading import validate
+    from taskprompt.recipe.files import validate
 
     sizes = text.split(",")
     if len(sizes) != 3 or not all(n.strip().isdigit() for n in sizes):

@@ -53,7 +53,7 @@ class Spec(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema, handler):
         if not cls.home or "home" not in vars(cls):
             return handler(core_schema)
-        from taskprompt.core.catalogue import kinds_schema
+        from taskprompt.recipe.schema import kinds_schema
 
         return kinds_schema(cls, lambda kind: handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
 

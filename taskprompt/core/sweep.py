@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.loading import change, dump, read, validate
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import Spec, nearest
+from taskprompt.recipe.files import change, dump, read, validate
+from taskprompt.recipe.recipe import Recipe
 
 MOST_TRIALS = 100_000  # of a sweep
 

@@ -14,9 +14,9 @@ from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.labeler import Labeler
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.page import environment
 from taskprompt.reporting.strips import data_uri, spread, tile
 from taskprompt.train.reader import load

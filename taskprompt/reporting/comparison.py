@@ -12,10 +12,10 @@ import numpy as np
 from taskprompt.core import text
 from taskprompt.core.errors import SpecError
 from taskprompt.core.files import write
-from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.secrets import masked_data
 from taskprompt.core.sweep import Sweep, words
+from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.tables import NOTHING, Reading, reading
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.core.source import Source
 from taskprompt.core.spec import kind_of
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train import checkpoint
 from taskprompt.train.run import Run
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from taskprompt.core.errors import SourceError
 from taskprompt.core.files import ELSEWHERE, write
-from taskprompt.core.loading import dump
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import kind_of
 from taskprompt.core.text import shown
+from taskprompt.recipe.files import dump
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from taskprompt.core.batch import Columns, collate
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.evaluate import held_out_readers
 from taskprompt.train.loop import autocast
 from taskprompt.train.predict import enlarged

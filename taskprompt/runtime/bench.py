@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Recipe
-from taskprompt.core.runtime import Runtime
+from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
 from taskprompt.train.reader import Reader, make_reader

@@ -9,8 +9,8 @@ from statistics import median
 
 from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.labeler import Labeler
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.types import Row, Sample
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.label import READ, answers, covered, listed, on_an_actor
 from taskprompt.train.reader import load

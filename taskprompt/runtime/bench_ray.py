@@ -12,8 +12,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from taskprompt.core.loading import dump
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.files import dump
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.bench_step import plain_steps, ray_steps
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks

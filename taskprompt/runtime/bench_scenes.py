@@ -5,8 +5,8 @@ import time
 from contextlib import contextmanager
 from statistics import median
 
-from taskprompt.core.catalogue import resolve
 from taskprompt.core.source import ClipSpec, Source
+from taskprompt.recipe.schema import resolve
 
 LOOKS = ("clean", "worn")
 FRAMES = 16

@@ -10,7 +10,7 @@ import torch
 
 from taskprompt.core.batch import collate
 from taskprompt.core.losses import task_losses
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit

@@ -14,7 +14,7 @@ from textwrap import shorten
 from typing import Any
 
 from taskprompt.core.errors import ClusterError
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.room import needs, refuse_if_too_small, worker_counts
 
 BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns

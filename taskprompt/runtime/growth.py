@@ -6,7 +6,7 @@ for before training starts."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 
 
 def pieces(recipe: Recipe, workers: int) -> tuple[list[dict[str, float]], list[dict[str, str]]]:

@@ -16,9 +16,9 @@ import numpy as np
 from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.labeler import Labeler, Question
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row, plain
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.asker import Asker, stop_of, stopped
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import plain_error

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from pyarrow.fs import LocalFileSystem
 
-from taskprompt.core.recipe import Recipe
-from taskprompt.core.runtime import Runtime
+from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import lost, own_error, plain_error
 from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from taskprompt.core import plain_yaml
 from taskprompt.core.errors import JobError
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import one_line
+from taskprompt.recipe import plain_yaml
 from taskprompt.runtime import shipping, start
 
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request

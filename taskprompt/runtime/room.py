@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from taskprompt.core.errors import ClusterError
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.growth import asked_for
 
 SPARE = 1e-6  # Ray counts in fractions

@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from taskprompt.core.batch import Columns, blank
-from taskprompt.core.runtime import Runtime
+from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster import BLOCK_BYTES
 from taskprompt.runtime.failures import own_error
 from taskprompt.train.reader import Reader

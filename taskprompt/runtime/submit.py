@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taskprompt.core.errors import JobError, RecipeError
-from taskprompt.core.loading import read, validate
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import printable, say
+from taskprompt.recipe.files import read, validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.package import RECIPE, START, contents, pack
 from taskprompt.train.folder import check_one
 from taskprompt.train.run import check_fits

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from taskprompt.core.errors import SpecError, TaskPromptError
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.room import fitting, needs
 from taskprompt.train.folder import owned

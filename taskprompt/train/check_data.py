@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from taskprompt.core.batch import has
 from taskprompt.core.errors import told
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Sample
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.reader import Reader, table_of
 
 READ = 8  # clips of a source that are read

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import SourceError, TaskPromptError, nearest, told
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Best, Recipe, Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
+from taskprompt.recipe.recipe import Best, Recipe, Stage
 from taskprompt.train.optim import freeze, make_optimizer
 
 MOST_PARAMETERS = 10**12  # four terabytes

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import flush
-from taskprompt.core.recipe import Best, Recipe
+from taskprompt.recipe.recipe import Best, Recipe
 from taskprompt.train.parallel import part_like, whole
 from taskprompt.train.records import State, checked
 

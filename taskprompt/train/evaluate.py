@@ -14,9 +14,9 @@ from taskprompt.core.batch import collate
 from taskprompt.core.errors import WriteError
 from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train import collective
 from taskprompt.train.loop import autocast
 from taskprompt.train.place import Place

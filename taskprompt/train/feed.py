@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from taskprompt.core.batch import Columns, collate
-from taskprompt.core.recipe import Recipe, Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train import collective
 from taskprompt.train.order import FROM_THE_START, Course
 from taskprompt.train.place import Place

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train import checkpoint, collective
 from taskprompt.train.average import Average
 from taskprompt.train.board import Board

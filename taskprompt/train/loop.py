@@ -13,9 +13,9 @@ from taskprompt.core.balancer import Balance
 from taskprompt.core.errors import LayoutError, SourceError, TaskError, shown
 from taskprompt.core.losses import Loss, label_counts, task_losses
 from taskprompt.core.mixup import mixup
-from taskprompt.core.recipe import Stage
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.recipe.recipe import Stage
 from taskprompt.train import collective
 from taskprompt.train.average import Average
 from taskprompt.train.optim import learning_rate, training_mode

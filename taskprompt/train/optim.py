@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.recipe import Stage
 from taskprompt.core.spec import nearest
+from taskprompt.recipe.recipe import Stage
 
 
 def freeze(model: nn.Module, stage: Stage, tasks: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from taskprompt.core.batch import Columns
 from taskprompt.core.errors import SpecError
-from taskprompt.core.runtime import Runtime
+from taskprompt.recipe.runtime import Runtime
 from taskprompt.train.reader import Reader, plain_chunks
 
 Chunks = Callable[[Reader, int, int, int | None], Iterator[Columns]]

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from taskprompt.core.errors import WriteError
 from taskprompt.core.files import parse_json, replacing, write, writing
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.loop import autocast
 from taskprompt.train.run import Run
 from taskprompt.video.augment import augment

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.spec import nearest
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.compiled import compiler_told
 from taskprompt.train.loop import autocast
 from taskprompt.train.optim import freeze

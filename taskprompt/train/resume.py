@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import write, writing
-from taskprompt.core.loading import dump, read, validate
-from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.recipe.files import dump, read, validate
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train import checkpoint
 
 # These change how a run is trained, watched or kept, and never what is trained.

@@ -12,9 +12,9 @@ import torch
 
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.files import ELSEWHERE, append, check_writable, parse_json, remove_drafts, write, writing
-from taskprompt.core.loading import dump, load_recipe, read
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.files import dump, load_recipe, read
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train import checkpoint
 from taskprompt.train.check_model import model_problems
 from taskprompt.train.folder import check_one, clear, contents, driven, logged

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import append, flush, remove_drafts, write, writing
-from taskprompt.core.loading import dump
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep, load_bases, vary
+from taskprompt.recipe.files import dump
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.folder import check_one, clear, contents, driven
 from taskprompt.train.run import Run
 from taskprompt.train.shown import sweep_html, sweep_text

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train.reader import Reader
 
 

@@ -13,10 +13,10 @@ from torch import nn
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.model import Backbone, MultiTaskModel
 from taskprompt.core.normalization import Normalization, beside, of_mapping
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
 from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.weights_file import MISSING, NOTE, Found, read_weights
 from taskprompt.train.weights_fit import fitting
 from taskprompt.train.weights_match import Match

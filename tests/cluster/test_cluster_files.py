@@ -12,7 +12,7 @@ import yaml
 from manifests import COMMANDS, autoscaling, cluster_spec, launcher_problems, manifest_problems, pods
 from packaging.requirements import Requirement
 
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.room import Node, lack, needs
 from taskprompt.train.run import check_fits
 

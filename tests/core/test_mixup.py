@@ -5,8 +5,8 @@ import torch
 
 from taskprompt.core.losses import task_losses
 from taskprompt.core.mixup import Mix, mixup
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.types import Batch
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.tasks.action import Action
 from taskprompt.tasks.depth import Depth
 

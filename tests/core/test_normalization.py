@@ -11,8 +11,8 @@ from towers_public import open_clip_folder
 
 import taskprompt as tp
 from taskprompt.core.errors import SpecError
-from taskprompt.core.loading import dump, validate
 from taskprompt.core.normalization import Normalization, beside, of_processor
+from taskprompt.recipe.files import dump, validate
 from taskprompt.train.weights import of_slowfast, pixels
 
 HALF, GREY = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}, {"image_mean": [0.45] * 3, "image_std": [0.225] * 3}

@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 
-from taskprompt.core.catalogue import interfaces, one_line
 from taskprompt.core.spec import Spec, kind_of, kinds, resolve
 from taskprompt.core.task import Task
+from taskprompt.recipe.schema import interfaces, one_line
 
 
 class Inner(Spec):

@@ -5,8 +5,8 @@ import yaml
 from sweeps import SWEEP
 
 from taskprompt.core.errors import RecipeError, SpecError
-from taskprompt.core.loading import validate
 from taskprompt.core.sweep import Range, Sweep, vary
+from taskprompt.recipe.files import validate
 from taskprompt.train.sweep_check import check_sweep
 
 

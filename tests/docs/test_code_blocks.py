@@ -16,7 +16,7 @@ from pages import PAGES, ROOT, blocks
 from PIL import Image
 
 import taskprompt as tp
-from taskprompt.core.recipe import Recipe, Stage
+from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.train.predict import write_picture
 from taskprompt.train.run import build_model, check_fits
 from taskprompt.train.sweep_check import check_sweep

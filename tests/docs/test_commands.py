@@ -7,7 +7,7 @@ import typer
 from pages import COMMANDS, OURS, PAGES, ROOT, arguments
 
 from taskprompt.cli import app
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 
 QUICKSTART = [(page, line) for page, line in OURS if " fit recipes/quickstart.yaml" in line]
 

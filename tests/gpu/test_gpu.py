@@ -11,7 +11,7 @@ import yaml
 from encoders import CASES, passed, small
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -16,10 +16,10 @@ import taskprompt as tp
 from taskprompt import cli
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.cli_weights import convert
-from taskprompt.core.catalogue import interfaces
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.core.weights import Inflate
+from taskprompt.recipe.schema import interfaces
 
 QUICKSTART = str(Path(__file__).parents[2] / "recipes" / "quickstart.yaml")
 VERBS = [[verb] for verb in ("check", "fit", "tune", "compare", "evaluate", "label", "submit", "job")]

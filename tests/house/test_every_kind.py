@@ -9,13 +9,13 @@ import torch
 from moody import serving
 
 from taskprompt.core.balancer import Balancer
-from taskprompt.core.catalogue import interfaces, one_line
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims
+from taskprompt.recipe.schema import interfaces, one_line
 from taskprompt.testing import check_backbone, check_labeler, check_prompter, check_source, check_task
 from taskprompt.video.store import write_sample
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from taskprompt.core.label_table import append, record
-from taskprompt.core.loading import dump, validate
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.sweep import Sweep
+from taskprompt.recipe.files import dump, validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.run import check_fits
 from taskprompt.train.sweep_check import check_sweep
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from taskprompt import progress
-from taskprompt.core.loading import dump, validate
 from taskprompt.notebook import MOST_LINES, Notebook
+from taskprompt.recipe.files import dump, validate
 
 LOST = "RuntimeError: [/pytorch/gloo/pair.cc:553] Connection closed by peer [red]"
 

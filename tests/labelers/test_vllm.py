@@ -20,9 +20,9 @@ from ports import free_port
 import taskprompt as tp
 from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError
-from taskprompt.core.loading import validate
 from taskprompt.labelers._answers import line
 from taskprompt.labelers.vlm_caption import strip
+from taskprompt.recipe.files import validate
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"

@@ -1,6 +1,6 @@
 """What a page says of a run: reasons grouped, time added up, parameters counted."""
 
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.reporting import facts
 from taskprompt.train.run import Run, build_model
 

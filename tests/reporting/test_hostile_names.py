@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from taskprompt.core.loading import validate
 from taskprompt.core.sweep import Sweep
+from taskprompt.recipe.files import validate
 from taskprompt.reporting.comparison import comparison_sweep, write_comparison
 from taskprompt.reporting.costs import markdown
 from taskprompt.reporting.plots import held_out_panels, loss_panels

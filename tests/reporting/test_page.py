@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.reporting.tables import NOTHING
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.reporting.strips import GAP, TILE, TITLE, chosen, laid_out, shown, spread, strips
 from taskprompt.train.evaluate import held_out_readers
 from taskprompt.train.run import build_model

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train import checkpoint
 
 SUPPORT = str(Path(__file__).parents[1] / "support")

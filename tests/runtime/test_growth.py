@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ports import free_port
 
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.runtime.growth import pieces
 
 ROOT = Path(__file__).parents[2]

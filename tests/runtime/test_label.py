@@ -15,8 +15,8 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.core import label_table
-from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
+from taskprompt.recipe.files import validate
 from taskprompt.runtime.bench_label import bench_label
 from taskprompt.testing import check_labeler
 

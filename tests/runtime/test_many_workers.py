@@ -3,7 +3,7 @@
 import pytest
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.runtime import launch
 from taskprompt.train import checkpoint
 from taskprompt.train.run import Run

@@ -8,7 +8,7 @@ import pytest
 
 import taskprompt as tp
 from taskprompt import Runtime
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train import checkpoint
 from taskprompt.train.reader import make_reader, plain_chunks
 

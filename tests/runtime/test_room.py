@@ -3,7 +3,7 @@
 import pytest
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.runtime.room import Node, fitting, lack, matches, needs, worker_counts
 
 PLAIN = Node(8, 0, {})

@@ -15,7 +15,7 @@ from head import head  # type: ignore[import-not-found]
 from wire import Wire  # type: ignore[import-not-found]
 
 import taskprompt as tp
-from taskprompt.core.loading import read
+from taskprompt.recipe.files import read
 from taskprompt.runtime.dashboard import check_address
 from taskprompt.runtime.submit import checked
 

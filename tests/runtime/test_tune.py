@@ -14,7 +14,7 @@ import sweeps
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
 SWEEP = sweeps.SWEEP | {"trials": 4, "asha": {"grace": 2, "reduction": 2}, "concurrent": 1}

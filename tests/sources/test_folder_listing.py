@@ -9,9 +9,9 @@ from greys import CLIP, FRAMES, video
 from pydantic import ValidationError
 
 from taskprompt.core.errors import SourceError
-from taskprompt.core.loading import validate
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
+from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
 from taskprompt.train.reader import Reader, table_of
 from taskprompt.video.store import write_sample

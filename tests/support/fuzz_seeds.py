@@ -202,7 +202,7 @@ def pth() -> list[Seed]:
 def runs() -> list[Seed]:
     """Each small file of a run's folder; `others`: the whole folder as a zip."""
     import taskprompt as tp
-    from taskprompt.core.loading import validate
+    from taskprompt.recipe.files import validate
 
     data = yaml.safe_load(recipes()[1].data) | {"save_every": 1}
     with tempfile.TemporaryDirectory() as folder:

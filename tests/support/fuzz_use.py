@@ -8,9 +8,9 @@ from typing import Any
 from fuzz_seeds import Seed
 
 from taskprompt.core.errors import TaskPromptError
-from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
+from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
 
 CLIP = ClipSpec(frames=4, height=32, width=40, fps=5)

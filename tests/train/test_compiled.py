@@ -4,7 +4,7 @@ import pytest
 from torch._inductor import config
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 
 
 @pytest.fixture

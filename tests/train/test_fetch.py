@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 
 
 @pytest.fixture

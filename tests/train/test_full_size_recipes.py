@@ -9,7 +9,7 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.core.label_table import append, record
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.predict import write_picture
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train import checkpoint
 from taskprompt.train.folder import owned
 

@@ -5,8 +5,8 @@ import torch
 
 import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
-from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
+from taskprompt.recipe.files import validate
 from taskprompt.train.keeper import Keeper
 
 CLIP = ClipSpec(frames=4, height=32, width=32)

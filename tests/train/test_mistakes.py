@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train.run import Run
 
 

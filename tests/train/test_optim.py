@@ -6,8 +6,8 @@ import pytest
 from torch import nn
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.loading import validate
-from taskprompt.core.recipe import Stage
+from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Stage
 from taskprompt.train.optim import decay_groups, freeze, learning_rate, make_optimizer, training_mode
 from taskprompt.train.run import build_model
 

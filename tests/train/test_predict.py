@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
 from taskprompt.core.source import ClipSpec
+from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
 from taskprompt.train.predict import PICTURE, enlarged, frame_rate, predict_clip
 

@@ -3,7 +3,7 @@
 import pytest
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.costs import markdown
 from taskprompt.train.profile import flops, profile
 from taskprompt.train.run import build_model

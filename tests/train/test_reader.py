@@ -8,8 +8,8 @@ from squares import Squares
 
 from taskprompt.core.batch import prepare
 from taskprompt.core.errors import SourceError, TaskError
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.types import Boxes, Clip, Dims, Map, Sample
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.tasks.depth import Depth
 from taskprompt.train.reader import make_reader
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.reader import make_reader
 
 

@@ -12,7 +12,7 @@ import torch
 from squares import RECIPE
 
 import taskprompt as tp
-from taskprompt.core.loading import change, validate
+from taskprompt.recipe.files import change, validate
 from taskprompt.train import checkpoint
 from taskprompt.train.folder import owned
 from taskprompt.train.resume import changes, position, refused
@@ -243,7 +243,7 @@ def test_drafts_of_killed_processes_neither_block_nor_stay(squares, tmp_path):
 TRAIN = """
 import json, sys
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 try:
     tp.fit(validate(json.loads(sys.argv[1]), "r"), sys.argv[2], cluster=None, watch=lambda r: None)
 except tp.TaskPromptError as error:

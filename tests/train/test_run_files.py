@@ -14,7 +14,7 @@ from squares import RECIPE
 
 import taskprompt as tp
 from taskprompt.core.files import parse_json, replacing, write
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train.predict import write_picture
 from taskprompt.train.records import Evaluation, checked
 
@@ -127,7 +127,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 FULL = """
 import resource, signal, sys, traceback
 import taskprompt as tp
-from taskprompt.core.loading import read, validate
+from taskprompt.recipe.files import read, validate
 folder, clip = sys.argv[1:]
 data = read(folder + "/resume/recipe.yaml")
 watch = lambda record: None

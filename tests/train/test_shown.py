@@ -5,7 +5,7 @@ import shutil
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 
 
 def test_a_recipe_in_a_few_lines(squares):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import squares as drawn
 
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.types import Boxes, Map
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.order import epoch_order, locate
 from taskprompt.train.reader import Reader, make_reader
 

@@ -9,9 +9,9 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.cli_results import measured, tell_trained
-from taskprompt.core.loading import validate
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.task import Task
+from taskprompt.recipe.files import validate
 from taskprompt.train import checkpoint
 from taskprompt.train.run import check_fits
 

@@ -9,7 +9,7 @@ from mvit_public import as_images, as_mmaction2, as_slowfast, reference
 from safetensors import safe_open
 
 import taskprompt as tp
-from taskprompt.core.loading import dump, validate
+from taskprompt.recipe.files import dump, validate
 from taskprompt.train import checkpoint
 from taskprompt.train.job import Job
 from taskprompt.train.place import Place

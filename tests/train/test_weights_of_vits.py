@@ -21,7 +21,7 @@ from vit_public import (
 )
 
 import taskprompt as tp
-from taskprompt.core.loading import validate
+from taskprompt.recipe.files import validate
 from taskprompt.train.run import build_model
 from taskprompt.train.weights import starting_weights
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
-from taskprompt.core import plain_yaml
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.problems import lines, repaired
 from taskprompt.core.spec import Spec
+from taskprompt.recipe import plain_yaml
+from taskprompt.recipe.problems import lines, repaired
 
 if TYPE_CHECKING:
-    from taskprompt.core.recipe import Recipe
+    from taskprompt.recipe.recipe import Recipe
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 MOST_FILES = 32  # that extend each other
@@ -47,7 +47,7 @@ def validate(data: dict[str, Any], where: str, spec: type[Spec] | None = None, *
     """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
     data may lie on other machines alone."""
     if spec is None:  # imported here, and torch with it: a file that cannot be read needs neither
-        from taskprompt.core.recipe import Recipe as spec
+        from taskprompt.recipe.recipe import Recipe as spec
     _check_holds(data, where, spec)
     context = {"elsewhere": elsewhere}
     try:
@@ -61,7 +61,7 @@ def draft(data: dict[str, Any], where: str) -> tuple["Recipe | None", list[str],
 
     Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
     that. None where too much is wrong. Raises RecipeError for what is no recipe."""
-    from taskprompt.core.recipe import Recipe
+    from taskprompt.recipe.recipe import Recipe
 
     _check_holds(data, where, Recipe)
     try:

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.loading import dump, load_recipe, read, validate
-from taskprompt.core.recipe import Recipe
+from taskprompt.recipe.files import dump, load_recipe, read, validate
+from taskprompt.recipe.recipe import Recipe
 
 
 def write(folder, name, data):

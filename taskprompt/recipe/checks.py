@@ -12,7 +12,7 @@ from taskprompt.core.labeler import Labeler
 from taskprompt.core.source import Source
 
 if TYPE_CHECKING:
-    from taskprompt.core.recipe import Recipe, Stage
+    from taskprompt.recipe.recipe import Recipe, Stage
 
 TRAINING = ("quota", "repeats", "mirror", "shuffle", "augment")  # fields that mean nothing for held-out sources
 

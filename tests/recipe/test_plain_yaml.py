@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.loading import read
-from taskprompt.core.plain_yaml import DEEPEST, MOST_BYTES, MOST_NODES, dump, parse
+from taskprompt.recipe.files import read
+from taskprompt.recipe.plain_yaml import DEEPEST, MOST_BYTES, MOST_NODES, dump, parse
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20)

@@ -10,7 +10,7 @@ from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.text import shown
 
 if TYPE_CHECKING:
-    from taskprompt.core.recipe import Recipe
+    from taskprompt.recipe.recipe import Recipe
 
 
 def recipe_text(recipe: "Recipe") -> str:
@@ -20,7 +20,7 @@ def recipe_text(recipe: "Recipe") -> str:
 
 def recipe_html(recipe: "Recipe") -> str:
     """The same for a notebook, with the whole recipe as yaml to unfold."""
-    from taskprompt.core.loading import dump
+    from taskprompt.recipe.files import dump
 
     whole = f"<details><summary>as yaml</summary><pre>{escape(shown(dump(recipe)))}</pre></details>"
     return html_table((), recipe_rows(recipe), "Recipe") + whole

@@ -11,13 +11,13 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
-from taskprompt.core.recipe_checks import Checks
-from taskprompt.core.runtime import Runtime
-from taskprompt.core.shown import recipe_html, recipe_text
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.core.weights import Weights
+from taskprompt.recipe.checks import Checks
+from taskprompt.recipe.runtime import Runtime
+from taskprompt.recipe.shown import recipe_html, recipe_text
 
 
 class Stage(Spec):
@@ -125,7 +125,7 @@ class Recipe(Spec):
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":
         """The recipe in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
-        from taskprompt.core.loading import load_recipe
+        from taskprompt.recipe.files import load_recipe
 
         return load_recipe(path, overrides)
 

@@ -6,10 +6,10 @@ from typing import Any
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
-from taskprompt.core.recipe import Recipe
 from taskprompt.core.source import Source
 from taskprompt.core.spec import Spec, kinds, resolve
 from taskprompt.core.task import Task
+from taskprompt.recipe.recipe import Recipe
 
 
 def interfaces() -> tuple[type[Spec], ...]:
