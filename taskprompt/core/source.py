@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.errors import SourceError, SpecError
-from taskprompt.core.label_table import LabelTable, open_table
-from taskprompt.core.quality import Flag
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
+from taskprompt.labels.quality import Flag
+from taskprompt.labels.table import LabelTable, open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

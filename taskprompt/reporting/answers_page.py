@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row
+from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.page import environment
 from taskprompt.reporting.strips import data_uri, spread, tile

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from taskprompt.core import errors, label_table
+from taskprompt.core import errors
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.labeler import Answer, Ask, Given, Labeler, Question, as_they_come
 from taskprompt.core.types import Clip, Row, Sample
+from taskprompt.labels import table as label_table
 
 
 class Asker:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.labeler import Labeler, Question
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row, plain
+from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.asker import Asker, stop_of, stopped
 from taskprompt.runtime.cluster import connected

@@ -4,9 +4,9 @@ import json
 import pickle
 from collections.abc import Sequence
 
-from taskprompt.core.label_table import record, value_of
 from taskprompt.core.labeler import Answer, Labeler
 from taskprompt.core.types import Sample
+from taskprompt.labels.table import record, value_of
 
 
 def check_labeler(labeler: Labeler, samples: Sequence[Sample]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from taskprompt.core.label_table import append, record
 from taskprompt.core.sweep import Sweep
+from taskprompt.labels.table import append, record
 from taskprompt.recipe.files import dump, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.run import check_fits

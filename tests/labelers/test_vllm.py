@@ -18,10 +18,10 @@ from PIL import Image
 from ports import free_port
 
 import taskprompt as tp
-from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError
 from taskprompt.labelers._answers import line
 from taskprompt.labelers.vlm_caption import strip
+from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
 
 ROOT = Path(__file__).parents[2]

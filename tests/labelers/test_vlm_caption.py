@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from moody import Moody, serving
 
-from taskprompt.core import label_table
 from taskprompt.core.errors import RecipeError, SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip, Sample
 from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip
+from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
 from taskprompt.runtime.asker import Asker, stopped
 from taskprompt.testing import check_labeler

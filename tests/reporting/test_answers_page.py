@@ -6,7 +6,7 @@ import pytest
 from test_page import Page
 
 import taskprompt as tp
-from taskprompt.core.label_table import append, record
+from taskprompt.labels.table import append, record
 from taskprompt.recipe.files import validate
 from taskprompt.reporting.answers_page import CLIPS, write_answers_page
 

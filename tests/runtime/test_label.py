@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.core import label_table
 from taskprompt.core.source import ClipSpec
+from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
 from taskprompt.runtime.bench_label import bench_label
 from taskprompt.testing import check_labeler

@@ -156,7 +156,7 @@ def tables() -> list[Seed]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from taskprompt.core import label_table as lt
+    from taskprompt.labels import table as lt
 
     fixed = {"address": "a", "asked": "{}", "used": '{"tokens": 3, "truncated": false}', "time": 1.0}
     values = {"say": "a man", "shape": np.ones((2, 3), np.float32), "both": {"text": "x", "vectors": np.ones((1, 4))}}

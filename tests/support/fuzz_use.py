@@ -96,7 +96,7 @@ def _stored(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None
 
 
 def _table(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
-    from taskprompt.core import label_table
+    from taskprompt.labels import table as label_table
 
     (here / "a.parquet").write_bytes(data)
     table = label_table.open_table(str(here))

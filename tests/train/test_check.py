@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.label_table import append, record
+from taskprompt.labels.table import append, record
 from taskprompt.tasks.action import Action
 from taskprompt.train.check_model import metric_names
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.label_table import append, record
+from taskprompt.labels.table import append, record
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.predict import write_picture
 

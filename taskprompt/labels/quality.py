@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from taskprompt.core.refusals import refuses
+from taskprompt.labels.refusals import refuses
 
 Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]
 WORDS = 12  # a text with fewer may repeat itself

@@ -3,7 +3,7 @@
 
 import pytest
 
-from taskprompt.core.quality import flags, flags_of
+from taskprompt.labels.quality import flags, flags_of
 
 
 @pytest.mark.parametrize(

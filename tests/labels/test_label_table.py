@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from taskprompt.core import label_table
 from taskprompt.core.errors import SourceError, WriteError
-from taskprompt.core.label_table import address, append, open_table, record
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
+from taskprompt.labels import table as label_table
+from taskprompt.labels.table import address, append, open_table, record
 from taskprompt.sources.folder import Folder
 from taskprompt.sources.scenes import Scenes
 from taskprompt.train.reader import load

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from taskprompt.core import label_table
 from taskprompt.core.errors import SampleError, SourceError
-from taskprompt.core.label_table import SCHEMA, open_table, record
+from taskprompt.labels import table as label_table
+from taskprompt.labels.table import SCHEMA, open_table, record
 
 ROWS = [record(f"c{i}", "said", f"a man {i}", address="a", asked="{}", used="{}", time=1.0) for i in range(3)]
 ROWS += [record("c0", "seen", {"text": "x", "vectors": np.ones((1, 4), np.float32)}, address="b", asked="{}", time=1.0)]
@@ -208,7 +208,7 @@ def test_files_that_are_joined_while_they_are_read(tmp_path, monkeypatch):
                 path.unlink()
         return found
 
-    monkeypatch.setattr("taskprompt.core.table_files.files", joins)
+    monkeypatch.setattr("taskprompt.labels.files.files", joins)
     assert len(label_table.read(tmp_path)) == 3
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from taskprompt.core import quality
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.files import replacing, writing
-from taskprompt.core.table_files import SCHEMA, files, read
 from taskprompt.core.types import FORMS, Form
+from taskprompt.labels import quality
+from taskprompt.labels.files import SCHEMA, files, read
 
 SHAPES = {"map": (3, None), "vectors": (4, 3), "boxes": (3, 4), "points": (3, 2), "joints": (3, 3), "camera": (3, 3)}
 NUMBERS = "biuf"  # kinds of numpy's dtypes: truth values, integers and floats
