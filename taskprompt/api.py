@@ -275,7 +275,7 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
 
     with progress(watch) as watcher:
         if cluster is None:
-            from taskprompt.train.place import this_process
+            from taskprompt.distributed.context import this_process
 
             module, name = job.split(":")
             return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))

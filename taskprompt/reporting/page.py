@@ -13,6 +13,7 @@ from taskprompt.core.errors import SourceError
 from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.spec import kind_of
 from taskprompt.core.text import shown
+from taskprompt.distributed.context import Place
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts, plots
@@ -20,7 +21,6 @@ from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.train import checkpoint
 from taskprompt.train.evaluate import evaluate, write_evaluation
-from taskprompt.train.place import Place
 from taskprompt.train.records import Evaluation, checked
 from taskprompt.train.run import Run, build_model
 

@@ -10,12 +10,12 @@ import torch
 
 from taskprompt.core.batch import collate
 from taskprompt.core.losses import task_losses
+from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit
 from taskprompt.train.optim import learning_rate, make_optimizer
-from taskprompt.train.place import Place
 from taskprompt.train.reader import make_reader
 from taskprompt.train.run import Run, build_model
 

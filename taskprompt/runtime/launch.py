@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from pyarrow.fs import LocalFileSystem
 
+from taskprompt.distributed.context import Place
+from taskprompt.distributed.sharding import shard
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import lost, own_error, plain_error
 from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts
 from taskprompt.train.folder import logged
-from taskprompt.train.parallel import shard
-from taskprompt.train.place import Place
 from taskprompt.train.run import Run
 from taskprompt.train.stop import interruptible
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from taskprompt.train.parallel import local, part_like, whole
+from taskprompt.distributed.sharding import local, part_like, whole
 
 
 class Average:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import flush
+from taskprompt.distributed.sharding import part_like, whole
 from taskprompt.recipe.recipe import Best, Recipe
-from taskprompt.train.parallel import part_like, whole
 from taskprompt.train.records import State, checked
 
 ANOTHER = "Use another checkpoint."

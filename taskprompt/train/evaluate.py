@@ -16,10 +16,10 @@ from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.distributed import collective
+from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train import collective
 from taskprompt.train.loop import autocast
-from taskprompt.train.place import Place
 from taskprompt.train.reader import Reader, make_reader
 from taskprompt.train.run import Run
 from taskprompt.train.stream import Stream

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from taskprompt.core.batch import Columns, collate
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.distributed import collective
+from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train import collective
 from taskprompt.train.order import FROM_THE_START, Course
-from taskprompt.train.place import Place
 from taskprompt.train.reader import Reader, make_reader
 from taskprompt.train.stream import Stream
 

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.model import MultiTaskModel
+from taskprompt.distributed import collective
+from taskprompt.distributed.context import Place
+from taskprompt.distributed.sharding import is_sharded, whole
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train import checkpoint, collective
+from taskprompt.train import checkpoint
 from taskprompt.train.average import Average
 from taskprompt.train.board import Board
 from taskprompt.train.compiled import compiler_told
@@ -21,8 +24,6 @@ from taskprompt.train.folder import logged, owned
 from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
-from taskprompt.train.parallel import is_sharded, whole
-from taskprompt.train.place import Place
 from taskprompt.train.resume import position
 from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import saved_with

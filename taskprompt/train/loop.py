@@ -15,11 +15,11 @@ from taskprompt.core.losses import Loss, label_counts, task_losses
 from taskprompt.core.mixup import mixup
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.distributed import collective
+from taskprompt.distributed.sharding import clip_gradients
 from taskprompt.recipe.recipe import Stage
-from taskprompt.train import collective
 from taskprompt.train.average import Average
 from taskprompt.train.optim import learning_rate, training_mode
-from taskprompt.train.parallel import clip_gradients
 
 
 class Step(NamedTuple):

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from taskprompt.core.errors import TaskError, WriteError
 from taskprompt.core.files import write, writing
 from taskprompt.core.types import Batch
-from taskprompt.train import collective
+from taskprompt.distributed import collective
 from taskprompt.train.loop import NotFinite
 from taskprompt.train.run import Run
 

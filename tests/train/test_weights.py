@@ -9,10 +9,10 @@ from mvit_public import as_images, as_mmaction2, as_slowfast, reference
 from safetensors import safe_open
 
 import taskprompt as tp
+from taskprompt.distributed.context import Place
 from taskprompt.recipe.files import dump, validate
 from taskprompt.train import checkpoint
 from taskprompt.train.job import Job
-from taskprompt.train.place import Place
 from taskprompt.train.run import build_model
 from taskprompt.train.weights import check_weights, starting_weights
 

@@ -9,7 +9,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from taskprompt.train import collective
+from taskprompt.distributed import collective
 
 
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
