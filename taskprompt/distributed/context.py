@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from taskprompt.core.batch import Columns
 from taskprompt.core.errors import SpecError
+from taskprompt.data.batch import Columns
+from taskprompt.data.reader import Reader, plain_chunks
 from taskprompt.recipe.runtime import Runtime
-from taskprompt.train.reader import Reader, plain_chunks
 
 Chunks = Callable[[Reader, int, int, int | None], Iterator[Columns]]
 

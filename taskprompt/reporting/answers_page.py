@@ -15,11 +15,11 @@ from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row
+from taskprompt.data.reader import load
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.page import environment
 from taskprompt.reporting.strips import data_uri, spread, tile
-from taskprompt.train.reader import load
 
 CLIPS = 12  # that are shown of a labeler
 EXAMPLES = 3  # of clips that share a reason

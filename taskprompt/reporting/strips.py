@@ -10,15 +10,15 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from taskprompt.core.batch import Columns, collate
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
+from taskprompt.data.batch import Columns, collate
+from taskprompt.data.reader import Reader, stack
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.evaluate import held_out_readers
 from taskprompt.train.loop import autocast
 from taskprompt.train.predict import enlarged
-from taskprompt.train.reader import Reader, stack
 
 CLIPS = 3  # a source
 CANDIDATES = 4  # read for each clip shown, to find one of another class

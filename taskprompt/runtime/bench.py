@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from taskprompt.data.reader import Reader, make_reader
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
-from taskprompt.train.reader import Reader, make_reader
 
 SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips of a round: not counted, since not warm; all
 

@@ -10,10 +10,10 @@ from statistics import median
 from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.types import Row, Sample
+from taskprompt.data.reader import load
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.label import READ, answers, covered, listed, on_an_actor
-from taskprompt.train.reader import load
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from statistics import median
 import numpy as np
 import torch
 
+from taskprompt.data.reader import Reader, make_reader, plain_chunks
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.bench_step import plain_steps, ray_steps
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.streams import ray_chunks
-from taskprompt.train.reader import Reader, make_reader, plain_chunks
 
 
 @dataclass(frozen=True)

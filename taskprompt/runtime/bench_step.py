@@ -8,15 +8,15 @@ from statistics import median
 import numpy as np
 import torch
 
-from taskprompt.core.batch import collate
 from taskprompt.core.losses import task_losses
+from taskprompt.data.batch import collate
+from taskprompt.data.reader import make_reader
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit
 from taskprompt.train.optim import learning_rate, make_optimizer
-from taskprompt.train.reader import make_reader
 from taskprompt.train.run import Run, build_model
 
 WARM = 3

@@ -17,12 +17,12 @@ from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.labeler import Labeler, Question
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row, plain
+from taskprompt.data.reader import load, table_of
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.asker import Asker, stop_of, stopped
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import plain_error
-from taskprompt.train.reader import load, table_of
 
 READ = 16  # clips that a reading task decodes at once
 Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on

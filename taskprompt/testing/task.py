@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskprompt.core.batch import collate, prepare
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Features, Sample
+from taskprompt.data.batch import collate, prepare
 
 NAME = "task"  # what the task is called where a name is needed
 Target = dict[str, Tensor]

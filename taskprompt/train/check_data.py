@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from taskprompt.core.batch import has
 from taskprompt.core.errors import told
 from taskprompt.core.source import Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Sample
+from taskprompt.data.batch import has
+from taskprompt.data.reader import Reader, table_of
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.reader import Reader, table_of
 
 READ = 8  # clips of a source that are read
 

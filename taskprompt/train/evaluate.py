@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskprompt.core.batch import collate
 from taskprompt.core.errors import WriteError
 from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.data.batch import collate
+from taskprompt.data.reader import Reader, make_reader
+from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.loop import autocast
-from taskprompt.train.reader import Reader, make_reader
 from taskprompt.train.run import Run
-from taskprompt.train.stream import Stream
 
 BATCH = 16  # clips at once; changes memory, not results
 TRIVIAL = 256  # training targets that the trivial predictor is fitted to

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.model import MultiTaskModel
+from taskprompt.data.feed import Feed
+from taskprompt.data.unlabelled import Unlabelled, unseen_classes
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.distributed.sharding import is_sharded, whole
@@ -19,7 +21,6 @@ from taskprompt.train.average import Average
 from taskprompt.train.board import Board
 from taskprompt.train.compiled import compiler_told
 from taskprompt.train.evaluate import held_out_readers, measure
-from taskprompt.train.feed import Feed
 from taskprompt.train.folder import logged, owned
 from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
@@ -27,7 +28,6 @@ from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.train.resume import position
 from taskprompt.train.run import Run, build_model
 from taskprompt.train.specimen import saved_with
-from taskprompt.train.unlabelled import Unlabelled, unseen_classes
 from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from taskprompt.core.batch import blank, collate, prepare
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
+from taskprompt.data.batch import blank, collate, prepare
 from taskprompt.testing.task import check_task, random_features
 
 DIMS = Dims(4, 16, 24, (2, 2, 3), 8)

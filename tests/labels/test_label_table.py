@@ -11,11 +11,11 @@ from pyarrow import parquet
 from taskprompt.core.errors import SourceError, WriteError
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
+from taskprompt.data.reader import load
 from taskprompt.labels import table as label_table
 from taskprompt.labels.table import address, append, open_table, record
 from taskprompt.sources.folder import Folder
 from taskprompt.sources.scenes import Scenes
-from taskprompt.train.reader import load
 
 CLIP = ClipSpec(frames=2, height=16, width=16)
 ROWS = {

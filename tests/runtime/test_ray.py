@@ -8,9 +8,9 @@ import pytest
 
 import taskprompt as tp
 from taskprompt import Runtime
+from taskprompt.data.reader import make_reader, plain_chunks
 from taskprompt.recipe.files import validate
 from taskprompt.train import checkpoint
-from taskprompt.train.reader import make_reader, plain_chunks
 
 
 def silent(record):

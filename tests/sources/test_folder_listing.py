@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from taskprompt.core.errors import SourceError
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
+from taskprompt.data.reader import Reader, table_of
 from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
-from taskprompt.train.reader import Reader, table_of
 from taskprompt.video.store import write_sample
 
 

@@ -12,10 +12,10 @@ from greys import CLIP, FRAMES, HEIGHT, MIDDLE, WIDTH, announced, npy, npz, vide
 from PIL import Image
 from pydantic import ValidationError
 
-from taskprompt.core.batch import prepare
 from taskprompt.core.errors import SampleError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
+from taskprompt.data.batch import prepare
 from taskprompt.sources.folder import Folder
 from taskprompt.tasks.boxes import Boxes
 from taskprompt.tasks.segmentation import Segmentation

@@ -36,7 +36,7 @@ def use(kind: str, data: bytes, seed: Seed, film: bytes, whole: bool = False) ->
 
 def read(source: Any, tasks: dict[str, Any] | None = None) -> None:
     """Every row as a training reads it."""
-    from taskprompt.train.reader import Reader, table_of
+    from taskprompt.data.reader import Reader, table_of
 
     source.known()
     reader = Reader("s", source, tasks or {}, CLIP, None, Dims(4, 32, 40, (2, 4, 4), 32), 0, table_of(source.rows()))

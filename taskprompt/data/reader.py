@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.batch import Columns, blank, prepare
+from taskprompt.data.batch import Columns, blank, prepare
 from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
 from taskprompt.core.types import Dims, Row, Sample
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
+from taskprompt.data.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
 from taskprompt.video.geometry import View, check_labels, move_labels
 
 ROWS = 1 << 16  # that are dictionaries at once

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train.reader import Reader
+from taskprompt.data.reader import Reader
 
 
 def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 import random
 
-from taskprompt.train.feed import Way
-from taskprompt.train.order import Course
+from taskprompt.data.feed import Way
+from taskprompt.data.order import Course
 
 
 def test_nothing_is_left_behind_where_workers_kept_pace():

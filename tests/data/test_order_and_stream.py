@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from taskprompt.core.errors import SourceError
-from taskprompt.train.order import locate, sample_rng, source_seed
-from taskprompt.train.stream import Stream
+from taskprompt.data.order import locate, sample_rng, source_seed
+from taskprompt.data.stream import Stream
 
 
 def test_every_row_once_an_epoch_and_each_epoch_anew():

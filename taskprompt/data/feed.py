@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from taskprompt.core.batch import Columns, collate
+from taskprompt.data.batch import Columns, collate
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train.order import FROM_THE_START, Course
-from taskprompt.train.reader import Reader, make_reader
-from taskprompt.train.stream import Stream
+from taskprompt.data.order import FROM_THE_START, Course
+from taskprompt.data.reader import Reader, make_reader
+from taskprompt.data.stream import Stream
 
 
 class Way(NamedTuple):

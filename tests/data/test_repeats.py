@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.reader import make_reader
+from taskprompt.data.reader import make_reader
 
 
 def reader(squares: dict, repeats: int):

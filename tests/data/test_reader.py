@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from taskprompt.core.batch import prepare
+from taskprompt.data.batch import prepare
 from taskprompt.core.errors import SourceError, TaskError
 from taskprompt.core.types import Boxes, Clip, Dims, Map, Sample
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.tasks.depth import Depth
-from taskprompt.train.reader import make_reader
+from taskprompt.data.reader import make_reader
 
 STILL = {"scale": [1, 1], "flip": 0}
 

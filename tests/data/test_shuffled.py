@@ -7,8 +7,8 @@ import squares as drawn
 
 from taskprompt.core.types import Boxes, Map
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.order import epoch_order, locate
-from taskprompt.train.reader import Reader, make_reader
+from taskprompt.data.order import epoch_order, locate
+from taskprompt.data.reader import Reader, make_reader
 
 
 class Sized(drawn.Squares):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from taskprompt.core.batch import Columns
+from taskprompt.data.batch import Columns
 from taskprompt.core.errors import SourceError
 
 
