@@ -48,10 +48,10 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.recipe.recipe import Best, Recipe, Stage
     from taskprompt.recipe.runtime import Runtime
     from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
+    from taskprompt.runs.run import Run
+    from taskprompt.runs.saved_batch import load_batch
     from taskprompt.runtime.submit import Job, jobs, submit
     from taskprompt.train.check import Checked
-    from taskprompt.train.run import Run
-    from taskprompt.train.specimen import load_batch
     from taskprompt.train.sweep_run import SweepRun
 
 __version__ = "0.1.0"
@@ -148,8 +148,8 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
     "taskprompt.runtime.submit": "Job jobs submit",
     "taskprompt.train.check": "Checked",
-    "taskprompt.train.run": "Run",
-    "taskprompt.train.specimen": "load_batch",
+    "taskprompt.runs.run": "Run",
+    "taskprompt.runs.saved_batch": "load_batch",
     "taskprompt.train.sweep_run": "SweepRun",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

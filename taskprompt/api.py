@@ -13,9 +13,9 @@ from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
+from taskprompt.runs.run import Run, check_fits
+from taskprompt.runs.stop import stoppable
 from taskprompt.train.check import Checked
-from taskprompt.train.run import Run, check_fits
-from taskprompt.train.stop import stoppable
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
 from taskprompt.train.weights import check_weights
@@ -256,7 +256,7 @@ def fetch(run: Run | str | Path, folder: str | Path, *, checkpoint: str = "last"
     """Copy a run that is kept in a storage, one of its checkpoints with it, into a new folder here.
 
     Nothing is written outside the folder, and links out of the run are left out. Raises CheckpointError."""
-    from taskprompt.train.fetch import fetch as job
+    from taskprompt.runs.fetch import fetch as job
 
     return job(_opened(run, checkpoint), Path(folder))
 

@@ -147,7 +147,7 @@ def report(
 ) -> None:
     """Write the page of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
-    from taskprompt.train.storage import is_uri
+    from taskprompt.runs.storage import is_uri
 
     page, there = tp.report(run, checkpoint=checkpoint, out=out), is_uri(run) and out is None
     print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if there else f"open {page}")

@@ -12,8 +12,8 @@ from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.source import Source
 from taskprompt.core.spec import kind_of
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train import checkpoint
-from taskprompt.train.run import Run
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import Run
 
 PACKAGES = ("taskprompt", "torch", "torchvision", "ray", "optuna", "torchmetrics", "numpy", "av", "mujoco-core")
 

@@ -19,10 +19,10 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
+from taskprompt.runs.records import Evaluation, checked
+from taskprompt.runs.run import Run, build_model
 from taskprompt.train.evaluate import evaluate, write_evaluation
-from taskprompt.train.records import Evaluation, checked
-from taskprompt.train.run import Run, build_model
 
 
 def write_page(run: Run, folder: Path | None = None) -> Path:

@@ -116,8 +116,8 @@ def _pss(process: int) -> int:
 
 def seconds_to_save(recipe: Recipe, out: Path) -> float:
     """Write a checkpoint of the model, its average and an optimizer's two moments to this disk."""
-    from taskprompt.train import checkpoint
-    from taskprompt.train.run import build_model
+    from taskprompt.runs import checkpoint
+    from taskprompt.runs.run import build_model
 
     weights = build_model(recipe).state_dict()
     moments = {f"{n}|{m}": v for n, v in weights.items() for m in ("exp_avg", "exp_avg_sq")}

@@ -13,11 +13,11 @@ from taskprompt.data.batch import collate
 from taskprompt.data.reader import make_reader
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import Run, build_model
 from taskprompt.runtime.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit
 from taskprompt.train.optim import learning_rate, make_optimizer
-from taskprompt.train.run import Run, build_model
 
 WARM = 3
 

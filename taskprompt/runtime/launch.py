@@ -16,12 +16,12 @@ from taskprompt.distributed.context import Place
 from taskprompt.distributed.sharding import shard
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import Runtime
+from taskprompt.runs.lock import logged
+from taskprompt.runs.run import Run
+from taskprompt.runs.stop import interruptible
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.failures import lost, own_error, plain_error
 from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts
-from taskprompt.train.folder import logged
-from taskprompt.train.run import Run
-from taskprompt.train.stop import interruptible
 
 Watch = Callable[[dict[str, Any]], None]
 SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by

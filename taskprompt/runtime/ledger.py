@@ -16,7 +16,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.sweep import Sweep
-from taskprompt.train.run import Run, check_fits
+from taskprompt.runs.run import Run, check_fits
 from taskprompt.train.sweep_run import SweepRun, TrialRow, best, follow
 
 STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen

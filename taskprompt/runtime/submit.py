@@ -19,9 +19,9 @@ from taskprompt.core.secrets import has_key
 from taskprompt.core.text import printable, say
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.lock import check_one
+from taskprompt.runs.run import check_fits
 from taskprompt.runtime.package import RECIPE, START, contents, pack
-from taskprompt.train.folder import check_one
-from taskprompt.train.run import check_fits
 
 STOP_SECONDS = 60  # that a job may take to end
 BYTES_A_SECOND = 1 << 18  # of log to ask for: each time Ray sends all of it

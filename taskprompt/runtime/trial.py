@@ -18,11 +18,11 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.spec import nearest
 from taskprompt.distributed.context import Place
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import Run
 from taskprompt.runtime.failures import lost, plain_error
 from taskprompt.runtime.streams import ray_chunks
-from taskprompt.train import checkpoint
 from taskprompt.train.job import train
-from taskprompt.train.run import Run
 
 PATIENCE = 120  # seconds for a job that was told to end
 

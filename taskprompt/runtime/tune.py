@@ -13,9 +13,9 @@ import torch
 
 from taskprompt.core.errors import SpecError, TaskPromptError
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.lock import owned
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.room import fitting, needs
-from taskprompt.train.folder import owned
 from taskprompt.train.sweep_run import SweepRun, TrialRow
 
 QUIET = {

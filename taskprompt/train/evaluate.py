@@ -21,8 +21,8 @@ from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import Run
 from taskprompt.train.loop import autocast
-from taskprompt.train.run import Run
 
 BATCH = 16  # clips at once; changes memory, not results
 TRIVIAL = 256  # training targets that the trivial predictor is fitted to

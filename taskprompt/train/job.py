@@ -16,18 +16,18 @@ from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.distributed.sharding import is_sharded, whole
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
+from taskprompt.runs.lock import logged, owned
+from taskprompt.runs.resume import position
+from taskprompt.runs.run import Run, build_model
+from taskprompt.runs.saved_batch import saved_with
 from taskprompt.train.average import Average
 from taskprompt.train.board import Board
 from taskprompt.train.compiled import compiler_told
 from taskprompt.train.evaluate import held_out_readers, measure
-from taskprompt.train.folder import logged, owned
 from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
-from taskprompt.train.resume import position
-from taskprompt.train.run import Run, build_model
-from taskprompt.train.specimen import saved_with
 from taskprompt.train.weights import starting_weights
 
 log = logging.getLogger("taskprompt")

@@ -18,8 +18,8 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import Run
 from taskprompt.train.loop import autocast
-from taskprompt.train.run import Run
 from taskprompt.video.augment import augment
 from taskprompt.video.decode import read_clip
 

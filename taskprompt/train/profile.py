@@ -13,10 +13,10 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.spec import nearest
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import build_model
 from taskprompt.train.compiled import compiler_told
 from taskprompt.train.loop import autocast
 from taskprompt.train.optim import freeze
-from taskprompt.train.run import build_model
 
 
 @dataclass(frozen=True, slots=True)

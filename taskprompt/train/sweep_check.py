@@ -6,8 +6,8 @@ import re
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.sweep import Sweep, load_bases, metric_problem, vary
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import check_fits
 from taskprompt.train.check_model import unmeasured
-from taskprompt.train.run import check_fits
 from taskprompt.train.weights import check_weights
 
 

@@ -14,10 +14,10 @@ from taskprompt.core.files import append, flush, remove_drafts, write, writing
 from taskprompt.core.sweep import Sweep, load_bases, vary
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.folder import check_one, clear, contents, driven
-from taskprompt.train.run import Run
-from taskprompt.train.shown import sweep_html, sweep_text
-from taskprompt.train.storage import is_uri
+from taskprompt.runs.lock import check_one, clear, contents, driven
+from taskprompt.runs.run import Run
+from taskprompt.runs.shown import sweep_html, sweep_text
+from taskprompt.runs.storage import is_uri
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
 

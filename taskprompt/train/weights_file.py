@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.weights import Tensors
-from taskprompt.train.storage import is_uri
+from taskprompt.runs.storage import is_uri
 from taskprompt.train.weights_pickle import Reference
 from taskprompt.train.weights_shards import INDEXES, is_index, refuse_shard, shards_of
 from taskprompt.train.weights_torch import TorchFile, short

@@ -13,8 +13,8 @@ from manifests import COMMANDS, autoscaling, cluster_spec, launcher_problems, ma
 from packaging.requirements import Requirement
 
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.runs.run import check_fits
 from taskprompt.runtime.room import Node, lack, needs
-from taskprompt.train.run import check_fits
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "cluster"

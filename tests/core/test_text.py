@@ -86,7 +86,7 @@ def test_markup_is_escaped():
 
 def test_logs_and_the_terminal_show_escapes(tmp_path, capsys):
     from taskprompt.progress import Console
-    from taskprompt.train.folder import logged
+    from taskprompt.runs.lock import logged
 
     hostile = f"clip \x1b]0;owned\x07 s3://a:{HIDDEN}@b [bold]"
     with logged(tmp_path, 0) as log:

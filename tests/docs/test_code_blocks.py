@@ -17,8 +17,8 @@ from PIL import Image
 
 import taskprompt as tp
 from taskprompt.recipe.recipe import Recipe, Stage
+from taskprompt.runs.run import build_model, check_fits
 from taskprompt.train.predict import write_picture
-from taskprompt.train.run import build_model, check_fits
 from taskprompt.train.sweep_check import check_sweep
 
 # page -> blocks that are python, yaml, and python files to be tested

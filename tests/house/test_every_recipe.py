@@ -11,7 +11,7 @@ from taskprompt.core.sweep import Sweep
 from taskprompt.labels.table import append, record
 from taskprompt.recipe.files import dump, validate
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.run import check_fits
+from taskprompt.runs.run import check_fits
 from taskprompt.train.sweep_check import check_sweep
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@
 
 from taskprompt.recipe.files import validate
 from taskprompt.reporting import facts
-from taskprompt.train.run import Run, build_model
+from taskprompt.runs.run import Run, build_model
 
 
 def test_reasons_that_differ_in_files_and_numbers_are_one():

@@ -12,7 +12,7 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
 

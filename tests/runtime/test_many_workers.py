@@ -4,9 +4,9 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import Run
 from taskprompt.runtime import launch
-from taskprompt.train import checkpoint
-from taskprompt.train.run import Run
 
 
 def silent(record):

@@ -10,7 +10,7 @@ import taskprompt as tp
 from taskprompt import Runtime
 from taskprompt.data.reader import make_reader, plain_chunks
 from taskprompt.recipe.files import validate
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 
 def silent(record):

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import taskprompt as tp
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 STEPS = 400
 

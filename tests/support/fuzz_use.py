@@ -51,7 +51,7 @@ def folder(path: Path, **more: Any) -> Folder:
 
 def _recipe(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     import taskprompt as tp
-    from taskprompt.train.run import check_fits
+    from taskprompt.runs.run import check_fits
     from taskprompt.train.sweep_check import check_sweep
 
     (here / "r.yaml").write_bytes(data)
@@ -115,8 +115,8 @@ def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> Non
 
 def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     from taskprompt.reporting.page import context, environment
-    from taskprompt.train import checkpoint
-    from taskprompt.train.run import Run
+    from taskprompt.runs import checkpoint
+    from taskprompt.runs.run import Run
 
     for name, other in (seed.how["others"] | {seed.how["name"]: data}).items():
         (here / "run" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _run(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
 
 def _go_on(place: Path) -> None:
     import taskprompt as tp
-    from taskprompt.train.run import Run
+    from taskprompt.runs.run import Run
 
     run = Run.open(place)
     tp.report(run)

@@ -54,8 +54,8 @@ def steps(out: Path) -> int:
 
 
 def ending(out: Path):
-    from taskprompt.train import checkpoint
-    from taskprompt.train.run import Run
+    from taskprompt.runs import checkpoint
+    from taskprompt.runs.run import Run
 
     run = Run(out)
     groups = ("model", "ema")

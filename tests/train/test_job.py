@@ -7,8 +7,8 @@ import torch
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.train import checkpoint
-from taskprompt.train.folder import owned
+from taskprompt.runs import checkpoint
+from taskprompt.runs.lock import owned
 
 
 def run(data, out, **options):

@@ -5,7 +5,7 @@ import torch
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.train.run import Run
+from taskprompt.runs.run import Run
 
 
 def run(data, out, **options):

@@ -8,8 +8,8 @@ from torch import nn
 from taskprompt.core.errors import SpecError
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Stage
+from taskprompt.runs.run import build_model
 from taskprompt.train.optim import decay_groups, freeze, learning_rate, make_optimizer, training_mode
-from taskprompt.train.run import build_model
 
 
 def test_schedule_rises_then_falls_along_half_a_cosine():

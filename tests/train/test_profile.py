@@ -5,8 +5,8 @@ import pytest
 from taskprompt.core.errors import SpecError
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.costs import markdown
+from taskprompt.runs.run import build_model
 from taskprompt.train.profile import flops, profile
-from taskprompt.train.run import build_model
 
 
 def sizes(recipe: Recipe) -> dict[str, int]:

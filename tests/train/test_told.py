@@ -12,8 +12,8 @@ from taskprompt.cli_results import measured, tell_trained
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.recipe.files import validate
-from taskprompt.train import checkpoint
-from taskprompt.train.run import check_fits
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import check_fits
 
 silent = lambda record: None  # noqa: E731
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 import taskprompt as tp
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.files import dump, validate
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import build_model
 from taskprompt.train.job import Job
-from taskprompt.train.run import build_model
 from taskprompt.train.weights import check_weights, starting_weights
 
 CLIP = (8, 64, 64)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 from taskprompt.train.weights_file import read_weights
 
 WEIGHTS = {"blocks.0.w": torch.arange(6.0).reshape(2, 3), "norm": torch.ones(2)}

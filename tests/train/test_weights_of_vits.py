@@ -22,7 +22,7 @@ from vit_public import (
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.train.run import build_model
+from taskprompt.runs.run import build_model
 from taskprompt.train.weights import starting_weights
 
 CLIP = clip_of(4, 64, 64)

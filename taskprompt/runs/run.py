@@ -15,13 +15,13 @@ from taskprompt.core.files import ELSEWHERE, append, check_writable, parse_json,
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.recipe.files import dump, load_recipe, read
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 from taskprompt.train.check_model import model_problems
-from taskprompt.train.folder import check_one, clear, contents, driven, logged
-from taskprompt.train.records import LINES, read_lines
-from taskprompt.train.resume import take_up
-from taskprompt.train.shown import run_html, run_text
-from taskprompt.train.storage import Copy, is_uri
+from taskprompt.runs.lock import check_one, clear, contents, driven, logged
+from taskprompt.runs.records import LINES, read_lines
+from taskprompt.runs.resume import take_up
+from taskprompt.runs.shown import run_html, run_text
+from taskprompt.runs.storage import Copy, is_uri
 
 HOW = "Free some room there, then go on with --resume"
 

@@ -8,10 +8,10 @@ from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.result import html_table
 from taskprompt.core.sweep import words
 from taskprompt.core.text import one_line
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 if TYPE_CHECKING:
-    from taskprompt.train.run import Run
+    from taskprompt.runs.run import Run
     from taskprompt.train.sweep_run import SweepRun
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, TaskPromptError)  # of files that are damaged or being written

@@ -16,7 +16,7 @@ import taskprompt as tp
 from taskprompt.core.files import parse_json, replacing, write
 from taskprompt.recipe.files import validate
 from taskprompt.train.predict import write_picture
-from taskprompt.train.records import Evaluation, checked
+from taskprompt.runs.records import Evaluation, checked
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.text import say
-from taskprompt.train.run import Run
+from taskprompt.runs.run import Run
 
 
 def fetch(run: Run, folder: Path) -> Run:

@@ -10,7 +10,7 @@ from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import write, writing
 from taskprompt.recipe.files import dump, read, validate
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 # These change how a run is trained, watched or kept, and never what is trained.
 FREE = (

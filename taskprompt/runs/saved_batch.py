@@ -11,7 +11,7 @@ from taskprompt.core.files import write, writing
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
 from taskprompt.train.loop import NotFinite
-from taskprompt.train.run import Run
+from taskprompt.runs.run import Run
 
 
 def save_batch(batch: Batch, path: Path) -> None:

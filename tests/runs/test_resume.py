@@ -13,9 +13,9 @@ from squares import RECIPE
 
 import taskprompt as tp
 from taskprompt.recipe.files import change, validate
-from taskprompt.train import checkpoint
-from taskprompt.train.folder import owned
-from taskprompt.train.resume import changes, position, refused
+from taskprompt.runs import checkpoint
+from taskprompt.runs.lock import owned
+from taskprompt.runs.resume import changes, position, refused
 
 
 def run(data, out, watch=lambda record: None, **options):

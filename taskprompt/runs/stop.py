@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from taskprompt.core.errors import ClusterError, TaskPromptError
-from taskprompt.train import checkpoint
-from taskprompt.train.folder import logged
-from taskprompt.train.run import Run
+from taskprompt.runs import checkpoint
+from taskprompt.runs.lock import logged
+from taskprompt.runs.run import Run
 
 
 class Terminated(KeyboardInterrupt):

@@ -6,9 +6,9 @@ import torch
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.train import checkpoint
-from taskprompt.train.run import Run
-from taskprompt.train.storage import Copy
+from taskprompt.runs import checkpoint
+from taskprompt.runs.run import Run
+from taskprompt.runs.storage import Copy
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import flush
 from taskprompt.distributed.sharding import part_like, whole
 from taskprompt.recipe.recipe import Best, Recipe
-from taskprompt.train.records import State, checked
+from taskprompt.runs.records import State, checked
 
 ANOTHER = "Use another checkpoint."
 NAME = re.compile(r"step-(\d{8})$")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 
 
 def save(folder, step, module, keep=2):
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_said(tmp_path):
 FULL_DISK = """
 import resource, signal, sys, torch
 from pathlib import Path
-from taskprompt.train import checkpoint
+from taskprompt.runs import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # the kernel refuses the bytes beyond, as a full disk does
 checkpoint.save(Path(sys.argv[1]), 2, {"model": {"w": torch.zeros(100_000)}}, {}, 2)

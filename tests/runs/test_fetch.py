@@ -71,7 +71,7 @@ def test_a_folder_that_is_taken_or_cannot_be_written(run, tmp_path, monkeypatch)
     def full(source, to):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("taskprompt.train.fetch.shutil.copy2", full)
+    monkeypatch.setattr("taskprompt.runs.fetch.shutil.copy2", full)
     before = set(tmp_path.iterdir())
     with pytest.raises(tp.CheckpointError, match="cannot be written: No space left on device"):
         tp.fetch(run, tmp_path / "new")
