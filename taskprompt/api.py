@@ -18,7 +18,7 @@ from taskprompt.runs.stop import stoppable
 from taskprompt.train.check import Checked
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
-from taskprompt.train.weights import check_weights
+from taskprompt.weights.start import check_weights
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -246,7 +246,7 @@ def convert(
     `Weights`.
 
     Raises RecipeError for a wrong backbone; CheckpointError where the file cannot be read or is of another one."""
-    from taskprompt.train.weights import convert as job
+    from taskprompt.weights.start import convert as job
 
     spec = to if isinstance(to, Backbone) else validate(to, "backbone", Backbone)
     return job(Path(file), spec, Path(out), clip, inflate, entry)

@@ -12,7 +12,7 @@ from taskprompt.recipe.files import draft, dump, read
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.train.check_data import listing_problems, look, table_problems
 from taskprompt.train.check_model import build_meta, trained_problems
-from taskprompt.train.weights import check_weights, pixels
+from taskprompt.weights.start import check_weights, pixels
 
 
 @dataclass(frozen=True)

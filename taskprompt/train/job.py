@@ -28,7 +28,7 @@ from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
-from taskprompt.train.weights import starting_weights
+from taskprompt.weights.start import starting_weights
 
 log = logging.getLogger("taskprompt")
 

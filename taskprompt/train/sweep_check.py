@@ -8,7 +8,7 @@ from taskprompt.core.sweep import Sweep, load_bases, metric_problem, vary
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import check_fits
 from taskprompt.train.check_model import unmeasured
-from taskprompt.train.weights import check_weights
+from taskprompt.weights.start import check_weights
 
 
 def check_sweep(sweep: Sweep) -> list[Recipe]:

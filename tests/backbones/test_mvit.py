@@ -9,7 +9,7 @@ from taskprompt.backbones._mvit.sizes import SIZES, block_plans
 from taskprompt.backbones.mvit import Mvit
 from taskprompt.core.errors import LayoutError
 from taskprompt.core.source import ClipSpec
-from taskprompt.train.weights_match import match
+from taskprompt.weights.match import match
 
 SMALL = Mvit(size="S")
 

@@ -25,7 +25,7 @@ from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.backbones.vit import Vit
 from taskprompt.core.model import Encoder
 from taskprompt.core.source import ClipSpec
-from taskprompt.train.weights_match import Match, match
+from taskprompt.weights.match import Match, match
 
 CLIP = clip_of(4, 64, 64)
 FINE_TUNED, PRETRAINED = Vit(size="tiny"), Vit(size="tiny", summary="norm_first")

@@ -10,9 +10,9 @@ from taskprompt.backbones.mvit import Mvit
 from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.backbones.vit import Vit
 from taskprompt.core.errors import CheckpointError, SpecError
-from taskprompt.train.weights_file import Found
-from taskprompt.train.weights_fit import fitting
-from taskprompt.train.weights_match import match
+from taskprompt.weights.file import Found
+from taskprompt.weights.fit import fitting
+from taskprompt.weights.match import match
 
 CLIP = clip_of(4, 64, 64)
 OF_IMAGES = Vit(size="tiny", positions="learned", summary="cls")

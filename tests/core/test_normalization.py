@@ -13,7 +13,7 @@ import taskprompt as tp
 from taskprompt.core.errors import SpecError
 from taskprompt.core.normalization import Normalization, beside, of_processor
 from taskprompt.recipe.files import dump, validate
-from taskprompt.train.weights import of_slowfast, pixels
+from taskprompt.weights.start import of_slowfast, pixels
 
 HALF, GREY = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}, {"image_mean": [0.45] * 3, "image_std": [0.225] * 3}
 TRIO = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}

@@ -107,7 +107,7 @@ def _table(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
 
 
 def _weights(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
-    from taskprompt.train.weights_file import read_weights
+    from taskprompt.weights.file import read_weights
 
     (here / f"w.{kind}").write_bytes(data)
     assert all(tensor.shape is not None for tensor in read_weights(here / f"w.{kind}").tensors.values())

@@ -21,7 +21,7 @@ from transformers import (
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.nn.vit import SIZES
-from taskprompt.train.weights_match import Match, match
+from taskprompt.weights.match import Match, match
 
 Tensors = dict[str, Tensor]
 

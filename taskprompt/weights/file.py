@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.weights import Tensors
 from taskprompt.runs.storage import is_uri
-from taskprompt.train.weights_pickle import Reference
-from taskprompt.train.weights_shards import INDEXES, is_index, refuse_shard, shards_of
-from taskprompt.train.weights_torch import TorchFile, short
+from taskprompt.weights.pickle import Reference
+from taskprompt.weights.shards import INDEXES, is_index, refuse_shard, shards_of
+from taskprompt.weights.torch_files import TorchFile, short
 
 # Where code bases put the weights in a dictionary that holds more: SlowFast; mmaction2, timm; others.
 INNER = ("model_state", "state_dict", "model", "module")

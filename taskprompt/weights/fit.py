@@ -13,8 +13,8 @@ from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.core.weights import Tensors, grouped, shown
-from taskprompt.train.weights_file import Found
-from taskprompt.train.weights_match import Match, match
+from taskprompt.weights.file import Found
+from taskprompt.weights.match import Match, match
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ENOUGH = 0.5  # share of an encoder's numbers that a checkpoint must have

@@ -9,8 +9,8 @@ from taskprompt.backbones.mvit import Mvit
 from taskprompt.backbones.vit import Vit
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.model import Backbone
-from taskprompt.train.weights_file import Found
-from taskprompt.train.weights_fit import fitting
+from taskprompt.weights.file import Found
+from taskprompt.weights.fit import fitting
 
 CLIP = clip_of(4, 64, 64)
 VIT = Vit(size="tiny")

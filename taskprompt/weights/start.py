@@ -17,9 +17,9 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
 from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.weights_file import MISSING, NOTE, Found, read_weights
-from taskprompt.train.weights_fit import fitting
-from taskprompt.train.weights_match import Match
+from taskprompt.weights.file import MISSING, NOTE, Found, read_weights
+from taskprompt.weights.fit import fitting
+from taskprompt.weights.match import Match
 
 
 def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, LoadReport]:

@@ -23,7 +23,7 @@ from vit_public import (
 import taskprompt as tp
 from taskprompt.recipe.files import validate
 from taskprompt.runs.run import build_model
-from taskprompt.train.weights import starting_weights
+from taskprompt.weights.start import starting_weights
 
 CLIP = clip_of(4, 64, 64)
 VIT, DIVIDED, ALONG = ({"kind": kind, "size": "tiny"} for kind in ("vit", "timesformer", "motionformer"))

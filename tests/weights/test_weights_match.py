@@ -8,9 +8,9 @@ from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.weights import Layout, LoadReport, grid_of, grouped
-from taskprompt.train.weights_file import Found
-from taskprompt.train.weights_fit import fitting
-from taskprompt.train.weights_match import inflated, match, resized
+from taskprompt.weights.file import Found
+from taskprompt.weights.fit import fitting
+from taskprompt.weights.match import inflated, match, resized
 
 CLIP = ClipSpec(frames=4, height=16, width=16, fps=None)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.train.weights_pickle import ForeignObject, Reference, Storage, UnreadablePickle, interpret
+from taskprompt.weights.pickle import ForeignObject, Reference, Storage, UnreadablePickle, interpret
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of the form before zip: torch.save wrote it first
 Place = tuple[int, int]  # where a storage lies in the file: its first byte, and how many there are

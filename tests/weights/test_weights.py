@@ -14,7 +14,7 @@ from taskprompt.recipe.files import dump, validate
 from taskprompt.runs import checkpoint
 from taskprompt.runs.run import build_model
 from taskprompt.train.job import Job
-from taskprompt.train.weights import check_weights, starting_weights
+from taskprompt.weights.start import check_weights, starting_weights
 
 CLIP = (8, 64, 64)
 MVIT = {"kind": "mvit", "size": "tiny", "drop_path": 0.0}

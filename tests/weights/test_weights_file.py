@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.runs import checkpoint
-from taskprompt.train.weights_file import read_weights
+from taskprompt.weights.file import read_weights
 
 WEIGHTS = {"blocks.0.w": torch.arange(6.0).reshape(2, 3), "norm": torch.ones(2)}
 

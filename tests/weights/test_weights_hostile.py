@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.train.weights_file import read_weights
+from taskprompt.weights.file import read_weights
 
 
 def various(new: bool) -> dict:
