@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from taskprompt import ClipSpec, Dims, Sample, Source, Task
-from taskprompt.train.predict import enlarged
+from taskprompt.evaluation.predict import enlarged
 
 OUT = Path(__file__).with_name("picture.png")
 SIZE, TILE, GAP, TITLE = 128, 128, 4, 20  # pixels

@@ -167,7 +167,7 @@ def profile(
 
     names: what to call them; None: their files' names. keep: the tasks whose heads stay at test time; None: those that
     own no prompt, as the action does. Raises RecipeError, SpecError."""
-    from taskprompt.train.profile import profile as measure
+    from taskprompt.evaluation.profile import profile as measure
 
     loaded = [r if isinstance(r, Recipe) else Recipe.load(r) for r in recipes]
     names = names or [f"{i}" if isinstance(r, Recipe) else Path(r).stem for i, r in enumerate(recipes)]
@@ -189,12 +189,12 @@ def evaluate(
 
     Raises WriteError before anything is measured where the folder is read-only; where its disk is full, with what was
     measured as `result`."""
-    from taskprompt.train.evaluate import write_evaluation
+    from taskprompt.evaluation.evaluate import write_evaluation
 
     run = _opened(run, checkpoint)
     run.checkpoint()
     with run.results_in(out) as folder:
-        result = _run_job("taskprompt.train.evaluate:evaluate", run, run.recipe, cluster, watch)
+        result = _run_job("taskprompt.evaluation.evaluate:evaluate", run, run.recipe, cluster, watch)
         write_evaluation(result, folder)
     return Evaluation.of(result)
 
@@ -203,7 +203,7 @@ def predict(
     run: Run | str | Path, clip: str | Path, out: str | Path | None = None, *, checkpoint: str = "last"
 ) -> Prediction:
     """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
-    from taskprompt.train.predict import predict as job
+    from taskprompt.evaluation.predict import predict as job
 
     return Prediction(job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out)))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from taskprompt.core.text import markdown as escaped
-from taskprompt.train.profile import Cost
+from taskprompt.evaluation.profile import Cost
 
 HEAD = ("recipe", "trained (M)", "at test (M)", "GFLOPs", "at test", "ms a clip", "at test", "of the first")
 

@@ -14,6 +14,7 @@ from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.spec import kind_of
 from taskprompt.core.text import shown
 from taskprompt.distributed.context import Place
+from taskprompt.evaluation.evaluate import evaluate, write_evaluation
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts, plots
@@ -22,7 +23,6 @@ from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.runs import checkpoint
 from taskprompt.runs.records import Evaluation, checked
 from taskprompt.runs.run import Run, build_model
-from taskprompt.train.evaluate import evaluate, write_evaluation
 
 
 def write_page(run: Run, folder: Path | None = None) -> Path:

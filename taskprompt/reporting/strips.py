@@ -15,10 +15,10 @@ from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
 from taskprompt.data.batch import Columns, collate
 from taskprompt.data.reader import Reader, stack
+from taskprompt.evaluation.evaluate import held_out_readers
+from taskprompt.evaluation.predict import enlarged
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.evaluate import held_out_readers
 from taskprompt.train.loop import autocast
-from taskprompt.train.predict import enlarged
 
 CLIPS = 3  # a source
 CANDIDATES = 4  # read for each clip shown, to find one of another class

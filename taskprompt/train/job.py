@@ -15,6 +15,7 @@ from taskprompt.data.unlabelled import Unlabelled, unseen_classes
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import Place
 from taskprompt.distributed.sharding import is_sharded, whole
+from taskprompt.evaluation.evaluate import held_out_readers, measure
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs import checkpoint
 from taskprompt.runs.lock import logged, owned
@@ -24,7 +25,6 @@ from taskprompt.runs.saved_batch import saved_with
 from taskprompt.train.average import Average
 from taskprompt.train.board import Board
 from taskprompt.train.compiled import compiler_told
-from taskprompt.train.evaluate import held_out_readers, measure
 from taskprompt.train.keeper import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer

@@ -16,9 +16,9 @@ from pages import PAGES, ROOT, blocks
 from PIL import Image
 
 import taskprompt as tp
+from taskprompt.evaluation.predict import write_picture
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs.run import build_model, check_fits
-from taskprompt.train.predict import write_picture
 from taskprompt.train.sweep_check import check_sweep
 
 # page -> blocks that are python, yaml, and python files to be tested

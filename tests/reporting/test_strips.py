@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from taskprompt.evaluation.evaluate import held_out_readers
 from taskprompt.recipe.files import validate
 from taskprompt.reporting.strips import GAP, TILE, TITLE, chosen, laid_out, shown, spread, strips
 from taskprompt.runs.run import build_model
-from taskprompt.train.evaluate import held_out_readers
 
 
 def test_any_start_of_the_list_is_spread_out():

@@ -15,7 +15,7 @@ from squares import RECIPE
 import taskprompt as tp
 from taskprompt.core.files import parse_json, replacing, write
 from taskprompt.recipe.files import validate
-from taskprompt.train.predict import write_picture
+from taskprompt.evaluation.predict import write_picture
 from taskprompt.runs.records import Evaluation, checked
 
 

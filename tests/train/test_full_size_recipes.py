@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import taskprompt as tp
+from taskprompt.evaluation.predict import write_picture
 from taskprompt.labels.table import append, record
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.predict import write_picture
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FOLDER, FTP = RECIPES / "pvit" / "full", RECIPES / "ftp" / "full"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from taskprompt.train.evaluate import interval, is_mean
+from taskprompt.evaluation.evaluate import interval, is_mean
 
 
 def test_a_figure_that_is_no_mean_over_clips_gets_no_interval():

@@ -11,9 +11,9 @@ from PIL import Image
 
 import taskprompt as tp
 from taskprompt.core.source import ClipSpec
+from taskprompt.evaluation.predict import PICTURE, enlarged, frame_rate, predict_clip
 from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
-from taskprompt.train.predict import PICTURE, enlarged, frame_rate, predict_clip
 
 FPS = 8
 
