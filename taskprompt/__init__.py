@@ -21,6 +21,7 @@ from taskprompt.core.errors import (
 
 if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
+    from taskprompt.checks.check import Checked
     from taskprompt.core.augment import Augment
     from taskprompt.core.balancer import Balance, Balancer
     from taskprompt.core.labeler import Answer, Labeler, Question
@@ -51,7 +52,6 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.runs.run import Run
     from taskprompt.runs.saved_batch import load_batch
     from taskprompt.runtime.submit import Job, jobs, submit
-    from taskprompt.train.check import Checked
     from taskprompt.train.sweep_run import SweepRun
 
 __version__ = "0.1.0"
@@ -147,7 +147,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.nn.heads": "DenseHead PromptHead",
     "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
     "taskprompt.runtime.submit": "Job jobs submit",
-    "taskprompt.train.check": "Checked",
+    "taskprompt.checks.check": "Checked",
     "taskprompt.runs.run": "Run",
     "taskprompt.runs.saved_batch": "load_batch",
     "taskprompt.train.sweep_run": "SweepRun",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from taskprompt.checks.check import Checked
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.sweep import Sweep
@@ -15,7 +16,6 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
 from taskprompt.runs.run import Run, check_fits
 from taskprompt.runs.stop import stoppable
-from taskprompt.train.check import Checked
 from taskprompt.train.sweep_check import check_sweep
 from taskprompt.train.sweep_run import SweepRun
 from taskprompt.weights.start import check_weights
@@ -28,7 +28,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
 
     data: also list the clips of its sources, and read some of each. Raises RecipeError with everything that is wrong:
     fields, names that do not agree, missing tables, metrics that are not measured, weights that do not fit."""
-    from taskprompt.train.check import check as job
+    from taskprompt.checks.check import check as job
 
     return job(recipe, overrides, data=data)
 

@@ -16,7 +16,7 @@ from taskprompt.core.model import MultiTaskModel
 from taskprompt.recipe.files import dump, load_recipe, read
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs import checkpoint
-from taskprompt.train.check_model import model_problems
+from taskprompt.checks.model import model_problems
 from taskprompt.runs.lock import check_one, clear, contents, driven, logged
 from taskprompt.runs.records import LINES, read_lines
 from taskprompt.runs.resume import take_up

@@ -3,11 +3,11 @@
 import json
 import re
 
+from taskprompt.checks.model import unmeasured
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.core.sweep import Sweep, load_bases, metric_problem, vary
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import check_fits
-from taskprompt.train.check_model import unmeasured
 from taskprompt.weights.start import check_weights
 
 

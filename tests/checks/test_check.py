@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 import taskprompt as tp
+from taskprompt.checks.model import metric_names
 from taskprompt.labels.table import append, record
 from taskprompt.tasks.action import Action
-from taskprompt.train.check_model import metric_names
 
 
 @pytest.fixture

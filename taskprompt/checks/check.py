@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskprompt.checks.data import listing_problems, look, table_problems
+from taskprompt.checks.model import build_meta, trained_problems
 from taskprompt.core.errors import RecipeError, SpecError, TaskPromptError
 from taskprompt.core.spec import kind_of
 from taskprompt.core.weights import LoadReport
 from taskprompt.recipe.checks import Checks
 from taskprompt.recipe.files import draft, dump, read
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.check_data import listing_problems, look, table_problems
-from taskprompt.train.check_model import build_meta, trained_problems
 from taskprompt.weights.start import check_weights, pixels
 
 
