@@ -13,11 +13,11 @@ from typing import Any
 from taskprompt.core.augment import Augment
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.spec import Spec, kinds, resolve
-from taskprompt.core.sweep import Asha, Range, Sweep
 from taskprompt.core.weights import Weights
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.recipe.schema import interfaces, one_line
+from taskprompt.sweeps.sweep import Asha, Range, Sweep
 
 PAGE = Path(__file__).with_name("recipes.md")
 SWEEPS = Path(__file__).with_name("sweeps.md")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
-    from taskprompt.core.sweep import Asha, Range, Sweep
     from taskprompt.core.task import Array, Task
     from taskprompt.core.types import (
         Batch,
@@ -52,7 +51,8 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.runs.run import Run
     from taskprompt.runs.saved_batch import load_batch
     from taskprompt.runtime.submit import Job, jobs, submit
-    from taskprompt.train.sweep_run import SweepRun
+    from taskprompt.sweeps.run import SweepRun
+    from taskprompt.sweeps.sweep import Asha, Range, Sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -140,7 +140,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.recipe.runtime": "Runtime",
     "taskprompt.core.source": "ClipSpec Source",
     "taskprompt.core.spec": "Spec",
-    "taskprompt.core.sweep": "Asha Range Sweep",
+    "taskprompt.sweeps.sweep": "Asha Range Sweep",
     "taskprompt.core.task": "Array Task",
     "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
     "taskprompt.core.weights": "Layout LoadReport Weights",
@@ -150,7 +150,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.checks.check": "Checked",
     "taskprompt.runs.run": "Run",
     "taskprompt.runs.saved_batch": "load_batch",
-    "taskprompt.train.sweep_run": "SweepRun",
+    "taskprompt.sweeps.run": "SweepRun",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -9,15 +9,15 @@ from typing import Any
 from taskprompt.checks.check import Checked
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.sweep import Sweep
 from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
 from taskprompt.runs.run import Run, check_fits
 from taskprompt.runs.stop import stoppable
-from taskprompt.train.sweep_check import check_sweep
-from taskprompt.train.sweep_run import SweepRun
+from taskprompt.sweeps.check import check_sweep
+from taskprompt.sweeps.run import SweepRun
+from taskprompt.sweeps.sweep import Sweep
 from taskprompt.weights.start import check_weights
 
 Watch = Callable[[dict[str, Any]], None]

@@ -10,9 +10,9 @@ from rich import console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
 
-from taskprompt.core.sweep import Sweep, words
 from taskprompt.core.text import shown
 from taskprompt.notebook import Notebook, displayed
+from taskprompt.sweeps.sweep import Sweep, words
 
 QUIET_SECONDS = 15  # between lines where there is no terminal
 

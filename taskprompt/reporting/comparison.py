@@ -13,11 +13,11 @@ from taskprompt.core import text
 from taskprompt.core.errors import SpecError
 from taskprompt.core.files import write
 from taskprompt.core.secrets import masked_data
-from taskprompt.core.sweep import Sweep, words
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.tables import NOTHING, Reading, reading
-from taskprompt.train.sweep_run import SweepRun, TrialRow
+from taskprompt.sweeps.run import SweepRun, TrialRow
+from taskprompt.sweeps.sweep import Sweep, words
 
 
 @dataclass(frozen=True, slots=True)

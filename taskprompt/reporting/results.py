@@ -8,7 +8,7 @@ from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.result import Result, html_table, text_table
 from taskprompt.reporting.comparison import Entry, cells, compare_rows
 from taskprompt.reporting.tables import evaluation_rows, reading
-from taskprompt.train.sweep_run import SweepRun
+from taskprompt.sweeps.run import SweepRun
 
 HEAD = ("source", "task", "clips", "metric", "value", "95 % interval", "trivial")
 

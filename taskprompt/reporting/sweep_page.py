@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.files import ELSEWHERE, check_writable, write
-from taskprompt.core.sweep import Sweep, words
 from taskprompt.reporting import facts, sweep_plots
 from taskprompt.reporting.comparison import cells, compare_rows, is_comparison
 from taskprompt.reporting.page import environment, inline
 from taskprompt.reporting.tables import NOTHING, reading
-from taskprompt.train.sweep_run import SweepRun, TrialRow, best, result
+from taskprompt.sweeps.run import SweepRun, TrialRow, best, result
+from taskprompt.sweeps.sweep import Sweep, words
 
 CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> its look
 

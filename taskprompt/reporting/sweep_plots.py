@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from taskprompt.core.sweep import Range, Sweep, words
 from taskprompt.core.text import one_line
 from taskprompt.reporting.plots import COLOURS, GREY, STYLE, Panel, panel_axes, to_svg
 from taskprompt.reporting.tables import reading
-from taskprompt.train.sweep_run import TrialRow
+from taskprompt.sweeps.run import TrialRow
+from taskprompt.sweeps.sweep import Range, Sweep, words
 
 ENOUGH = 8  # measured trials, from which on importances are shown
 TOP = 0.25  # share of the trials that count as good

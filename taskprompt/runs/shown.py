@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.result import html_table
-from taskprompt.core.sweep import words
+from taskprompt.sweeps.sweep import words
 from taskprompt.core.text import one_line
 from taskprompt.runs import checkpoint
 
 if TYPE_CHECKING:
     from taskprompt.runs.run import Run
-    from taskprompt.train.sweep_run import SweepRun
+    from taskprompt.sweeps.run import SweepRun
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, TaskPromptError)  # of files that are damaged or being written
 

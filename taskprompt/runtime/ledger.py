@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import ASHAScheduler
 
 from taskprompt.core.errors import CheckpointError, RecipeError
-from taskprompt.core.sweep import Sweep
 from taskprompt.runs.run import Run, check_fits
-from taskprompt.train.sweep_run import SweepRun, TrialRow, best, follow
+from taskprompt.sweeps.run import SweepRun, TrialRow, best, follow
+from taskprompt.sweeps.sweep import Sweep
 
 STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen
 

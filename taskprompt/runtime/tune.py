@@ -16,7 +16,7 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import owned
 from taskprompt.runtime.cluster import connected
 from taskprompt.runtime.room import fitting, needs
-from taskprompt.train.sweep_run import SweepRun, TrialRow
+from taskprompt.sweeps.run import SweepRun, TrialRow
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a trial's run has records and a TensorBoard of its own

@@ -11,9 +11,9 @@ from taskprompt.core.augment import Augment
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
-from taskprompt.core.sweep import Range
 from taskprompt.labelers._engines.base import Sampling
 from taskprompt.recipe.files import load_recipe, validate
+from taskprompt.sweeps.sweep import Range
 from taskprompt.tasks._classes import read_classes
 
 INF, NAN = float("inf"), float("nan")

@@ -19,7 +19,7 @@ import taskprompt as tp
 from taskprompt.evaluation.predict import write_picture
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs.run import build_model, check_fits
-from taskprompt.train.sweep_check import check_sweep
+from taskprompt.sweeps.check import check_sweep
 
 # page -> blocks that are python, yaml, and python files to be tested
 COUNTS = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from taskprompt.core.sweep import Sweep
 from taskprompt.labels.table import append, record
 from taskprompt.recipe.files import dump, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import check_fits
-from taskprompt.train.sweep_check import check_sweep
+from taskprompt.sweeps.check import check_sweep
+from taskprompt.sweeps.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "recipes" / "sweeps").rglob("*.yaml"))

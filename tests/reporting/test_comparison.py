@@ -11,7 +11,7 @@ from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
 from taskprompt.runtime.ledger import Ledger
-from taskprompt.train.sweep_run import SweepRun, TrialRow
+from taskprompt.sweeps.run import SweepRun, TrialRow
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from taskprompt.core.sweep import Sweep
 from taskprompt.evaluation.profile import Cost
 from taskprompt.recipe.files import validate
 from taskprompt.reporting.comparison import comparison_sweep, write_comparison
 from taskprompt.reporting.costs import markdown
 from taskprompt.reporting.plots import held_out_panels, loss_panels
 from taskprompt.reporting.sweep_page import write_sweep_page
-from taskprompt.train.sweep_run import SweepRun
+from taskprompt.sweeps.run import SweepRun
+from taskprompt.sweeps.sweep import Sweep
 
 TAG, KEY = "<img src=x onerror=alert(1)>", "pa55word"
 NAMES = [

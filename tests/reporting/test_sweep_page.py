@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.core.sweep import Range, words
 from taskprompt.reporting.sweep_page import ranked
 from taskprompt.reporting.sweep_plots import importances, place, ticks
-from taskprompt.train.sweep_run import best, result
+from taskprompt.sweeps.run import best, result
+from taskprompt.sweeps.sweep import Range, words
 
 SWEEP = {
     "recipe": "r.yaml",

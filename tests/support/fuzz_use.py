@@ -52,7 +52,7 @@ def folder(path: Path, **more: Any) -> Folder:
 def _recipe(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     import taskprompt as tp
     from taskprompt.runs.run import check_fits
-    from taskprompt.train.sweep_check import check_sweep
+    from taskprompt.sweeps.check import check_sweep
 
     (here / "r.yaml").write_bytes(data)
     if "sweep" in seed.how:

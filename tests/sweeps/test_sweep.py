@@ -5,9 +5,9 @@ import yaml
 from sweeps import SWEEP
 
 from taskprompt.core.errors import RecipeError, SpecError
-from taskprompt.core.sweep import Range, Sweep, vary
 from taskprompt.recipe.files import validate
-from taskprompt.train.sweep_check import check_sweep
+from taskprompt.sweeps.check import check_sweep
+from taskprompt.sweeps.sweep import Range, Sweep, vary
 
 
 @pytest.fixture

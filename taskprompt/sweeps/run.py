@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import append, flush, remove_drafts, write, writing
-from taskprompt.core.sweep import Sweep, load_bases, vary
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one, clear, contents, driven
 from taskprompt.runs.run import Run
 from taskprompt.runs.shown import sweep_html, sweep_text
 from taskprompt.runs.storage import is_uri
+from taskprompt.sweeps.sweep import Sweep, load_bases, vary
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
 
