@@ -8,7 +8,6 @@ from statistics import median
 import numpy as np
 import torch
 
-from taskprompt.core.losses import task_losses
 from taskprompt.data.batch import collate
 from taskprompt.data.reader import make_reader
 from taskprompt.distributed.context import Place
@@ -17,6 +16,7 @@ from taskprompt.runs.run import Run, build_model
 from taskprompt.runtime.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit
+from taskprompt.train.losses import task_losses
 from taskprompt.train.optim import learning_rate, make_optimizer
 
 WARM = 3

@@ -22,10 +22,10 @@ from taskprompt.runs.lock import logged, owned
 from taskprompt.runs.resume import position
 from taskprompt.runs.run import Run, build_model
 from taskprompt.runs.saved_batch import saved_with
-from taskprompt.train.average import Average
-from taskprompt.train.board import Board
+from taskprompt.trackers.tensorboard import Board
 from taskprompt.train.compiled import compiler_told
-from taskprompt.train.keeper import Keeper
+from taskprompt.train.ema import Average
+from taskprompt.train.feature_cache import Keeper
 from taskprompt.train.loop import NotFinite, Step, Trainee, fit
 from taskprompt.train.optim import freeze, make_optimizer
 from taskprompt.weights.start import starting_weights

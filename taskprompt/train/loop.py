@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from taskprompt.core.balancer import Balance
 from taskprompt.core.errors import LayoutError, SourceError, TaskError, shown
-from taskprompt.core.losses import Loss, label_counts, task_losses
-from taskprompt.core.mixup import mixup
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
 from taskprompt.distributed.sharding import clip_gradients
 from taskprompt.recipe.recipe import Stage
-from taskprompt.train.average import Average
+from taskprompt.train.ema import Average
+from taskprompt.train.losses import Loss, label_counts, task_losses
+from taskprompt.train.mixup import mixup
 from taskprompt.train.optim import learning_rate, training_mode
 
 

@@ -7,7 +7,7 @@ import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.files import validate
-from taskprompt.train.keeper import Keeper
+from taskprompt.train.feature_cache import Keeper
 
 CLIP = ClipSpec(frames=4, height=32, width=32)
 SPEC = Tiny(dim=32, depth=2, heads=2)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.errors import LayoutError, mistakes_of
-from taskprompt.core.mixup import Mix
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
+from taskprompt.train.mixup import Mix
 
 Pool = Callable[[Tensor], tuple[Tensor, int]]  # m ... -> the rows of all workers, and where one's own begin
 

@@ -3,10 +3,10 @@ import torch
 from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError
-from taskprompt.core.losses import label_counts, task_losses
 from taskprompt.core.meters import Means
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Batch
+from taskprompt.train.losses import label_counts, task_losses
 
 
 class Square(Task):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from taskprompt.core.losses import task_losses
-from taskprompt.core.mixup import Mix, mixup
 from taskprompt.core.types import Batch
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.tasks.action import Action
 from taskprompt.tasks.depth import Depth
+from taskprompt.train.losses import task_losses
+from taskprompt.train.mixup import Mix, mixup
 
 ACTION = Action(classes=tuple("abcdefghij"))
 TASKS = {"action": ACTION, "verb": ACTION, "depth": Depth()}
