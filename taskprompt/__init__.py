@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
     from taskprompt.runs.run import Run
     from taskprompt.runs.saved_batch import load_batch
-    from taskprompt.runtime.submit import Job, jobs, submit
+    from taskprompt.runtime.jobs.submit import Job, jobs, submit
     from taskprompt.sweeps.run import SweepRun
     from taskprompt.sweeps.sweep import Asha, Range, Sweep
 
@@ -146,7 +146,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.weights": "Layout LoadReport Weights",
     "taskprompt.nn.heads": "DenseHead PromptHead",
     "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
-    "taskprompt.runtime.submit": "Job jobs submit",
+    "taskprompt.runtime.jobs.submit": "Job jobs submit",
     "taskprompt.checks.check": "Checked",
     "taskprompt.runs.run": "Run",
     "taskprompt.runs.saved_batch": "load_batch",

@@ -85,7 +85,7 @@ def tune(
     sweep = sweep if isinstance(sweep, Sweep) else Sweep.load(sweep)
     recipes = check_sweep(sweep)
     from taskprompt.progress import trial_lines
-    from taskprompt.runtime.tune import tune as job
+    from taskprompt.runtime.sweeps.tune import tune as job
 
     with SweepRun.held(out):
         run = SweepRun.start(out, sweep, resume=resume or retry, fresh=fresh)
@@ -148,7 +148,7 @@ def label(
 
     Raises RecipeError, SpecError, SourceError, ClusterError."""
     from taskprompt.progress import progress
-    from taskprompt.runtime.label import label as job
+    from taskprompt.runtime.labeling.job import label as job
 
     if not isinstance(recipe, Recipe):
         recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
@@ -279,7 +279,7 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
 
             module, name = job.split(":")
             return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
-        from taskprompt.runtime.launch import launch
+        from taskprompt.runtime.training.launch import launch
 
         result = launch(job, run, recipe, cluster, watcher)
         run.pull()

@@ -172,7 +172,7 @@ def render(
     """Draw every clip of a recipe's `scenes` sources that have a cache, ahead of training."""
     loaded = load(recipe, overrides)
     from taskprompt.progress import progress
-    from taskprompt.runtime.render import render as draw
+    from taskprompt.runtime.labeling.render import render as draw
 
     with progress(watcher(quiet)) as watch:
         done = draw(loaded, cluster, watch)

@@ -17,8 +17,8 @@ from taskprompt.data.reader import Reader, make_reader
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import Runtime
-from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.streams import ray_chunks
+from taskprompt.runtime.cluster.connect import connected
+from taskprompt.runtime.training.streams import ray_chunks
 
 SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips of a round: not counted, since not warm; all
 

@@ -12,8 +12,8 @@ from taskprompt.core.labeler import Labeler
 from taskprompt.core.types import Row, Sample
 from taskprompt.data.reader import load
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.label import READ, answers, covered, listed, on_an_actor
+from taskprompt.runtime.cluster.connect import connected
+from taskprompt.runtime.labeling.job import READ, answers, covered, listed, on_an_actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from taskprompt.data.reader import make_reader
 from taskprompt.distributed.context import Place
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import Run, build_model
-from taskprompt.runtime.launch import launch
+from taskprompt.runtime.training.launch import launch
 from taskprompt.train.job import Job
 from taskprompt.train.loop import autocast, fit
 from taskprompt.train.losses import task_losses

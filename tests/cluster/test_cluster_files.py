@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import check_fits
-from taskprompt.runtime.room import Node, lack, needs
+from taskprompt.runtime.cluster.resources import Node, lack, needs
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "cluster"

@@ -15,7 +15,7 @@ from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.asker import Asker, stopped
+from taskprompt.runtime.labeling.actor import Asker, stopped
 from taskprompt.testing import check_labeler
 
 SAMPLES = [Sample(str(i), Clip(np.full((2, 24, 32, 3), 40 * i, np.uint8), np.arange(2.0))) for i in range(3)]

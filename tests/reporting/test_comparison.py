@@ -10,7 +10,7 @@ import taskprompt as tp
 from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
-from taskprompt.runtime.ledger import Ledger
+from taskprompt.runtime.sweeps.journal import Ledger
 from taskprompt.sweeps.run import SweepRun, TrialRow
 
 

@@ -11,8 +11,8 @@ def cluster(tmp_path_factory):
     """A cluster of this machine with room for two workers, their streams, and the tests' own kinds on its path."""
     import ray
 
-    from taskprompt.runtime.cluster import QUIET
-    from taskprompt.runtime.loopback import alone
+    from taskprompt.runtime.cluster.connect import QUIET
+    from taskprompt.runtime.cluster.loopback import alone
 
     os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
     with alone():

@@ -16,7 +16,7 @@ import yaml
 from ports import free_port
 
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.growth import pieces
+from taskprompt.runtime.cluster.autoscale import pieces
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = str(ROOT / "tests" / "support")

@@ -9,7 +9,7 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.loopback import has_own_token
+from taskprompt.runtime.cluster.loopback import has_own_token
 
 LISTENS, LOOPBACK = "0A", {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 STRANGER = """

@@ -6,7 +6,7 @@ import taskprompt as tp
 from taskprompt.recipe.files import validate
 from taskprompt.runs import checkpoint
 from taskprompt.runs.run import Run
-from taskprompt.runtime import launch
+from taskprompt.runtime.training import launch
 
 
 def silent(record):

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.runtime import package, start
+from taskprompt.runtime.jobs import package, start
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
 

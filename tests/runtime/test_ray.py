@@ -18,7 +18,7 @@ def silent(record):
 
 
 def test_a_ray_stream_is_the_plain_stream(cluster, squares):
-    from taskprompt.runtime.streams import ray_chunks
+    from taskprompt.runtime.training.streams import ray_chunks
 
     recipe = validate(
         squares | {"sources": squares["sources"] | {"labelled": squares["sources"]["labelled"] | {"broken": [3]}}}, "r"
@@ -35,7 +35,7 @@ def test_a_ray_stream_is_the_plain_stream(cluster, squares):
 
 def test_blocks_are_read_in_one_thread_that_gives_way():
     """A thread a block left its memory behind with the C library, a megabyte a clip."""
-    from taskprompt.runtime.streams import politely
+    from taskprompt.runtime.training.streams import politely
 
     def who(indices):
         me = threading.get_native_id()
@@ -81,7 +81,7 @@ def test_a_quota_that_does_not_divide_is_refused(cluster, squares, tmp_path):
 
 
 def test_render_draws_once(cluster, tmp_path):
-    from taskprompt.runtime.render import render
+    from taskprompt.runtime.labeling.render import render
 
     scenes = {"kind": "scenes", "clips": 6, "size": 32, "cache": str(tmp_path / "cache")}
     data = {

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from taskprompt.core.errors import ClusterError
-from taskprompt.runtime.cluster import knock, overheard, unreachable
+from taskprompt.runtime.cluster.connect import knock, overheard, unreachable
 
 # What Ray 2.60 writes to standard error, twenty times, where the token is wrong; its exception does not say so.
 SAID = b"gcs_client.cc:210: Failed: Unauthenticated: RPC error: InvalidAuthToken: Token is incorrect\n"

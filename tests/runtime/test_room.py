@@ -4,7 +4,7 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.room import Node, fitting, lack, matches, needs, worker_counts
+from taskprompt.runtime.cluster.resources import Node, fitting, lack, matches, needs, worker_counts
 
 PLAIN = Node(8, 0, {})
 

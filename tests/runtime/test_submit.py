@@ -16,8 +16,8 @@ from wire import Wire  # type: ignore[import-not-found]
 
 import taskprompt as tp
 from taskprompt.recipe.files import read
-from taskprompt.runtime.dashboard import check_address
-from taskprompt.runtime.submit import checked
+from taskprompt.runtime.jobs.dashboard import check_address
+from taskprompt.runtime.jobs.submit import checked
 
 SUPPORT = str(Path(__file__).parents[1] / "support")
 TOKEN = "a-token-of-the-tests-that-is-long-enough"

@@ -85,7 +85,7 @@ def main(count: int, folder: Path) -> None:
     from ray.cluster_utils import Cluster
     from squares import RECIPE
 
-    from taskprompt.runtime.cluster import QUIET
+    from taskprompt.runtime.cluster.connect import QUIET
 
     os.environ.update(QUIET)
     shutil.rmtree(folder, ignore_errors=True)

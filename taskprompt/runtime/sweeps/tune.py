@@ -14,8 +14,8 @@ import torch
 from taskprompt.core.errors import SpecError, TaskPromptError
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import owned
-from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.room import fitting, needs
+from taskprompt.runtime.cluster.connect import connected
+from taskprompt.runtime.cluster.resources import fitting, needs
 from taskprompt.sweeps.run import SweepRun, TrialRow
 
 QUIET = {
@@ -49,7 +49,7 @@ def tune(
         run.mend()
         largest = max(recipes, key=lambda r: needs(r)[:2])
         with connected(largest, address, side_by_side(run, largest, address)) as ray:
-            from taskprompt.runtime.ledger import Ledger
+            from taskprompt.runtime.sweeps.journal import Ledger
 
             def tell(row: TrialRow, what: str, best: TrialRow | None) -> None:
                 watch(
@@ -85,8 +85,8 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
     """Let Tune run what the ledger wants."""
     from ray import tune
 
-    from taskprompt.runtime.hooks import Halt, Ranks, Suggestions
-    from taskprompt.runtime.trial import Trial
+    from taskprompt.runtime.sweeps.callbacks import Halt, Ranks, Suggestions
+    from taskprompt.runtime.sweeps.trial import Trial
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     _, gpus, _ = needs(largest)

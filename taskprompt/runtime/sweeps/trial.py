@@ -20,8 +20,8 @@ from taskprompt.core.spec import nearest
 from taskprompt.distributed.context import Place
 from taskprompt.runs import checkpoint
 from taskprompt.runs.run import Run
-from taskprompt.runtime.failures import lost, plain_error
-from taskprompt.runtime.streams import ray_chunks
+from taskprompt.runtime.cluster.failures import lost, plain_error
+from taskprompt.runtime.training.streams import ray_chunks
 from taskprompt.train.job import train
 
 PATIENCE = 120  # seconds for a job that was told to end

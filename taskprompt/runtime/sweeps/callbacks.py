@@ -7,7 +7,7 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from taskprompt.runtime.ledger import Ledger
+from taskprompt.runtime.sweeps.journal import Ledger
 
 
 class Suggestions(Searcher):

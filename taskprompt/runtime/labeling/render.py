@@ -8,7 +8,7 @@ import numpy as np
 from taskprompt.core.errors import SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.cluster import connected
+from taskprompt.runtime.cluster.connect import connected
 
 BLOCK = 8  # clips a task: drawing takes long, so small blocks keep all cores busy to the end
 

@@ -17,7 +17,7 @@ from taskprompt.core.errors import JobError
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import one_line
 from taskprompt.recipe import plain_yaml
-from taskprompt.runtime import shipping, start
+from taskprompt.runtime.jobs import shipping, start
 
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
 LARGE = 10 << 20  # bytes of a file that is told with its size

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from taskprompt.core.errors import ClusterError
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.growth import asked_for
+from taskprompt.runtime.cluster.autoscale import asked_for
 
 SPARE = 1e-6  # Ray counts in fractions
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from taskprompt.core.errors import ClusterError
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.room import needs, refuse_if_too_small, worker_counts
+from taskprompt.runtime.cluster.resources import needs, refuse_if_too_small, worker_counts
 
 BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns
 QUIET = {
@@ -107,7 +107,7 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
     mine = not ray.is_initialized()
     stack = ExitStack()
     if mine:
-        from taskprompt.runtime import loopback
+        from taskprompt.runtime.cluster.connect import loopback
 
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if elsewhere:

@@ -19,9 +19,9 @@ from taskprompt.recipe.runtime import Runtime
 from taskprompt.runs.lock import logged
 from taskprompt.runs.run import Run
 from taskprompt.runs.stop import interruptible
-from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.failures import lost, own_error, plain_error
-from taskprompt.runtime.room import has_room_for_more, wait_for_room, worker_counts
+from taskprompt.runtime.cluster.connect import connected
+from taskprompt.runtime.cluster.failures import lost, own_error, plain_error
+from taskprompt.runtime.cluster.resources import has_room_for_more, wait_for_room, worker_counts
 
 Watch = Callable[[dict[str, Any]], None]
 SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by
@@ -64,7 +64,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from taskprompt.runtime.loopback import torch_config
+    from taskprompt.runtime.cluster.loopback import torch_config
 
     class Trainer(TorchTrainer):
         """Leaves signals to us: Ray's own handler for SIGINT, which stays when the training has ended, hides them."""
@@ -199,7 +199,7 @@ def worker(config: dict[str, Any]) -> Any:
     from ray.train import get_context
     from ray.train.torch import get_device, prepare_model
 
-    from taskprompt.runtime.streams import ray_chunks
+    from taskprompt.runtime.training.streams import ray_chunks
 
     r, context = Runtime.model_validate(config["runtime"]), get_context()
     if not r.gpu or r.threads:

@@ -23,8 +23,8 @@ from ray.exceptions import RayTaskError
 from taskprompt.data.batch import Columns, blank
 from taskprompt.data.reader import Reader
 from taskprompt.recipe.runtime import Runtime
-from taskprompt.runtime.cluster import BLOCK_BYTES
-from taskprompt.runtime.failures import own_error
+from taskprompt.runtime.cluster.connect import BLOCK_BYTES
+from taskprompt.runtime.cluster.failures import own_error
 
 FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
 

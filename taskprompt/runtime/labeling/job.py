@@ -20,9 +20,9 @@ from taskprompt.core.types import Row, plain
 from taskprompt.data.reader import load, table_of
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.asker import Asker, stop_of, stopped
-from taskprompt.runtime.cluster import connected
-from taskprompt.runtime.failures import plain_error
+from taskprompt.runtime.cluster.connect import connected
+from taskprompt.runtime.cluster.failures import plain_error
+from taskprompt.runtime.labeling.actor import Asker, stop_of, stopped
 
 READ = 16  # clips that a reading task decodes at once
 Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on

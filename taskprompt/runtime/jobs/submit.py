@@ -21,7 +21,7 @@ from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one
 from taskprompt.runs.run import check_fits
-from taskprompt.runtime.package import RECIPE, START, contents, pack
+from taskprompt.runtime.jobs.package import RECIPE, START, contents, pack
 
 STOP_SECONDS = 60  # that a job may take to end
 BYTES_A_SECOND = 1 << 18  # of log to ask for: each time Ray sends all of it
@@ -120,7 +120,7 @@ def submit(
     what links out of a folder point at never travel.
 
     Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
-    from taskprompt.runtime.dashboard import check_address
+    from taskprompt.runtime.jobs.dashboard import check_address
 
     check_one(resume, fresh)
     address, place = check_address(address), check_place(out)
@@ -205,7 +205,7 @@ def last_words(info: Any, log: str) -> str:
 
 
 def _connect(address: str) -> Any:
-    from taskprompt.runtime.dashboard import connect  # with ray, which importing taskprompt leaves alone
+    from taskprompt.runtime.jobs.dashboard import connect  # with ray, which importing taskprompt leaves alone
 
     return connect(address)
 
