@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 
 # Three parts side by side: starting clusters and engines is mostly waiting. Ray's workers run at a niceness of 15, so
 # the other two do as well: what is nicer than its neighbours hardly runs at all, and its tests end by their timeout.
-BENCH := tests/runtime/test_bench.py
+BENCH := tests/bench/test_bench.py
 ENGINES := tests/labelers tests/cluster
 
 .PHONY: setup demo engine try-engine test test-clusters test-engines test-others lint docs clean

@@ -13,7 +13,7 @@ bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args
 @bench.command("data")
 def bench_data(workers: int = 2, rounds: int = 3) -> None:
     """Clips a second: Ray stream, plain PyAV loops, DataLoader."""
-    from taskprompt.runtime.bench import bench_data as measure
+    from taskprompt.bench.data import bench_data as measure
 
     for case, ways in measure(workers, rounds).items():
         stream = ways["ray stream"]["clips_per_s"]
@@ -26,7 +26,7 @@ def bench_data(workers: int = 2, rounds: int = 3) -> None:
 @bench.command("scenes")
 def bench_scenes(size: int = 112, rounds: int = 3) -> None:
     """Frames a second of the `scenes` source, all labels with them, on one core."""
-    from taskprompt.runtime.bench_scenes import bench_scenes as measure
+    from taskprompt.bench.scenes import bench_scenes as measure
 
     for look, rate in measure(size, rounds).items():
         print(f"{look}  {rate:.1f} frames/s of {size} x {size}")
@@ -35,7 +35,7 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> None:
 @bench.command("ray")
 def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
     """What Ray costs a training, with one and with two workers, beside the plain loop."""
-    from taskprompt.runtime.bench_ray import bench_ray as measure
+    from taskprompt.bench.ray_cost import bench_ray as measure
 
     found = measure(load(recipe, overrides), rounds=rounds)
     print("way         first step s   step s   of plain   peak memory GB")
@@ -57,7 +57,7 @@ def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3)
     """Seconds of a training step: through Ray Train, and in a plain loop."""
     import tempfile
 
-    from taskprompt.runtime.bench_step import bench_step as measure
+    from taskprompt.bench.step import bench_step as measure
 
     with tempfile.TemporaryDirectory() as folder:
         found = measure(load(recipe, overrides), Path(folder), rounds=rounds)
@@ -75,7 +75,7 @@ def bench_label(
 ) -> None:
     """A labeler's answers a second through Ray Data, beside its model handed the same questions in one list."""
     loaded = load(recipe, overrides, elsewhere=True)
-    from taskprompt.runtime.bench_label import bench_label as measure
+    from taskprompt.bench.label import bench_label as measure
 
     found = measure(loaded, labeler, rounds)
     print(f"pipeline {found.pipeline:.1f} answers/s   in one list {found.direct:.1f}   ratio {found.ratio:.2f}")
@@ -91,7 +91,7 @@ def bench_model(
     compiled: Annotated[bool, typer.Option("--compile")] = False,
 ) -> None:
     """MViTv2-S of 16 x 224 x 224 beside torchvision's: seconds, memory, the price of prompts, the machine's limit."""
-    from taskprompt.runtime.bench_model import bench_model as measure
+    from taskprompt.bench.model import bench_model as measure
 
     found = measure(rounds, threads, compiled, clips)
     print(f"matrix products: {found.rate / 1e9:.0f} GFLOP/s; batches of {found.clips}")

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 import taskprompt as tp
+from taskprompt.bench.label import bench_label
 from taskprompt.core.source import ClipSpec
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.bench_label import bench_label
 from taskprompt.testing import check_labeler
 
 SUPPORT = Path(__file__).parents[1] / "support"

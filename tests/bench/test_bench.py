@@ -5,11 +5,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
-from taskprompt.runtime.bench import bench_data, data_recipe
-from taskprompt.runtime.bench_model import WAYS, Facts, matrix_rate, operations, prepare, turn
-from taskprompt.runtime.bench_ray import bench_ray
-from taskprompt.runtime.bench_scenes import bench_scenes
-from taskprompt.runtime.bench_step import bench_step
+from taskprompt.bench.data import bench_data, data_recipe
+from taskprompt.bench.model import WAYS, Facts, matrix_rate, operations, prepare, turn
+from taskprompt.bench.ray_cost import bench_ray
+from taskprompt.bench.scenes import bench_scenes
+from taskprompt.bench.step import bench_step
 
 
 def test_scenes_of_both_looks():

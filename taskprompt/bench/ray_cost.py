@@ -12,10 +12,10 @@ from statistics import median
 import numpy as np
 import torch
 
+from taskprompt.bench.step import plain_steps, ray_steps
 from taskprompt.data.reader import Reader, make_reader, plain_chunks
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.bench_step import plain_steps, ray_steps
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.training.streams import ray_chunks
 

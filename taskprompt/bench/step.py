@@ -39,7 +39,7 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
 def ray_steps(recipe: Recipe, out: Path) -> list[float]:
     """Seconds of the steps after the first WARM of the recipe's first stage, through Ray Train."""
     with Run.start(out, recipe) as run:
-        launch("taskprompt.runtime.bench_step:timed_job", run, recipe, "local", lambda record: None)
+        launch("taskprompt.bench.step:timed_job", run, recipe, "local", lambda record: None)
     return json.loads((run.path / "seconds.json").read_text())
 
 
