@@ -75,7 +75,7 @@ def started(recipe: Recipe, out: Path, cluster: str) -> tuple[float, int]:
     """Run `taskprompt fit` as a user would. Seconds to the end of the first step; the peak of its processes' memory."""
     file = out.with_suffix(".yaml")
     file.write_text(dump(recipe))
-    command = [sys.executable, "-m", "taskprompt.cli", "fit", str(file), "--out", str(out), "--cluster", cluster]
+    command = [sys.executable, "-m", "taskprompt.cli.main", "fit", str(file), "--out", str(out), "--cluster", cluster]
     begin, first, peak, looked = time.perf_counter(), 0.0, 0, 0.0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
         while job.poll() is None:

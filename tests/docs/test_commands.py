@@ -6,7 +6,7 @@ import pytest
 import typer
 from pages import COMMANDS, OURS, PAGES, ROOT, arguments
 
-from taskprompt.cli import app
+from taskprompt.cli.main import app
 from taskprompt.recipe.recipe import Recipe
 
 QUICKSTART = [(page, line) for page, line in OURS if " fit recipes/quickstart.yaml" in line]

@@ -133,7 +133,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(recipe, tmp_path):
     recipe["labelers"]["light"] |= {"seconds": 0.5}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    command = [sys.executable, "-m", "taskprompt.cli", "label", str(path)]
+    command = [sys.executable, "-m", "taskprompt.cli.main", "label", str(path)]
     env = os.environ | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{SUPPORT.parents[1]}"}
     draw = random.Random(7)
     table = tmp_path / "table"

@@ -32,7 +32,7 @@ def test_a_package_holds_the_own_modules_and_what_they_import(tmp_path, monkeypa
     with zipfile.ZipFile(first) as found:
         names = {n for n in found.namelist() if not n.startswith("taskprompt/")}
         assert yaml.safe_load(found.read("submitted.yaml")) == squares
-        assert {"taskprompt/cli.py", "taskprompt/reporting/page.html.jinja"} <= set(found.namelist())
+        assert {"taskprompt/cli/main.py", "taskprompt/reporting/page.html.jinja"} <= set(found.namelist())
     assert names == {
         "submitted.yaml",
         "start_taskprompt.py",

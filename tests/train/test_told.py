@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import taskprompt as tp
-from taskprompt.cli_results import measured, tell_trained
+from taskprompt.cli.results import measured, tell_trained
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.recipe.files import validate

@@ -18,7 +18,7 @@ def main():
         import taskprompt.train.job  # noqa: F401
     except ModuleNotFoundError as error:
         sys.exit("taskprompt: %s has no module %r. %s" % (found, error.name, todo))  # noqa: UP031
-    runpy.run_module("taskprompt.cli", run_name="__main__")
+    runpy.run_module("taskprompt.cli.main", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 import taskprompt as tp
-from taskprompt import cli
 from taskprompt.backbones.tiny import Tiny
-from taskprompt.cli_weights import convert
+from taskprompt.cli.convert import convert
+from taskprompt.cli.main import main as cli
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.core.weights import Inflate

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from taskprompt.cli_options import Fresh, Quiet, RayCluster, ResumeTrials, watcher
+from taskprompt.cli.options import Fresh, Quiet, RayCluster, ResumeTrials, watcher
 from taskprompt.core.errors import RecipeError
 from taskprompt.recipe.plain_yaml import parse
 

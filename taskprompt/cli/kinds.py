@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskprompt.cli_options import output
+from taskprompt.cli.options import output
 
 
 def kinds() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from taskprompt.cli_options import Address, Fresh, Overrides, Quiet, RecipeFile, Resume, output
+from taskprompt.cli.options import Address, Fresh, Overrides, Quiet, RecipeFile, Resume, output
 
 Id = Annotated[str, typer.Argument(help="As `submit` printed it.", show_default=False)]
 

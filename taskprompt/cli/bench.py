@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from taskprompt.cli_options import Overrides, RecipeFile, load
+from taskprompt.cli.options import Overrides, RecipeFile, load
 
 bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True, rich_markup_mode=None)
 

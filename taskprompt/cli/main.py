@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from taskprompt.cli_bench import bench
-from taskprompt.cli_jobs import job, submit
-from taskprompt.cli_kinds import kinds, schema
-from taskprompt.cli_main import run_app
-from taskprompt.cli_options import (
+from taskprompt.cli.bench import bench
+from taskprompt.cli.compare import compare, profile
+from taskprompt.cli.convert import convert
+from taskprompt.cli.ending import run_app
+from taskprompt.cli.jobs import job, submit
+from taskprompt.cli.kinds import kinds, schema
+from taskprompt.cli.options import (
     Checkpoint,
     Cluster,
     Fresh,
@@ -26,9 +28,7 @@ from taskprompt.cli_options import (
     load,
     watcher,
 )
-from taskprompt.cli_results import ResultFolder, interrupts_told, measured, tell_trained
-from taskprompt.cli_tables import compare, profile
-from taskprompt.cli_weights import convert
+from taskprompt.cli.results import ResultFolder, interrupts_told, measured, tell_trained
 
 app = typer.Typer(
     help="Multi-task prompts for video transformers.",
