@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md and docs/sweeps.md: every field, from the comments beside the fields.
+"""Write the tables of recipes.md and sweeps.md, every field from the comment beside it, and of design.md, the rooms.
 
 Run it from the repository's root after a change of a spec: `.venv/bin/python docs/make_fields.py`."""
 
@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ from typing import Any
 from taskprompt.core.augment import Augment
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.spec import Spec, kinds, resolve
-from taskprompt.core.weights import Weights
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.recipe.schema import interfaces, one_line
+from taskprompt.recipe.weights import Weights
 from taskprompt.sweeps.sweep import Asha, Range, Sweep
 
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "house"))
+import rooms
+
 PAGE = Path(__file__).with_name("recipes.md")
+DESIGN = Path(__file__).with_name("design.md")
 SWEEPS = Path(__file__).with_name("sweeps.md")
-BEGIN, END = "<!-- fields: begin -->", "<!-- fields: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 PARTS: dict[str, type[Spec]] = {
     "The recipe": Recipe,
     "`clip`": ClipSpec,
@@ -122,12 +127,17 @@ def nested(spec: type[Spec]) -> list[tuple[str, Any]]:
     return found
 
 
-def insert(page: str, tables: str) -> str:
+def insert(page: str, tables: str, what: str = "fields") -> str:
     """The page with the text between its markers replaced."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}"
+    begin, end = BEGIN.format(what), END.format(what)
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{tables}\n{end}{rest.split(end)[1]}"
 
 
 if __name__ == "__main__":
-    for page, tables in ((PAGE, text()), (SWEEPS, sweep_text())):
-        page.write_text(insert(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    for page, tables, what in (
+        (PAGE, text(), "fields"),
+        (SWEEPS, sweep_text(), "fields"),
+        (DESIGN, rooms.table() + "\n", "rooms"),
+    ):
+        page.write_text(insert(page.read_text(encoding="utf-8"), tables, what), encoding="utf-8")

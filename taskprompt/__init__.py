@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.augment import Augment
     from taskprompt.core.balancer import Balance, Balancer
     from taskprompt.core.labeler import Answer, Labeler, Question
+    from taskprompt.core.layout import Layout
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
@@ -43,16 +44,17 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
         Sample,
         Vectors,
     )
-    from taskprompt.core.weights import Layout, LoadReport, Weights
     from taskprompt.nn.heads import DenseHead, PromptHead
     from taskprompt.recipe.recipe import Best, Recipe, Stage
     from taskprompt.recipe.runtime import Runtime
+    from taskprompt.recipe.weights import Weights
     from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
     from taskprompt.runs.run import Run
     from taskprompt.runs.saved_batch import load_batch
     from taskprompt.runtime.jobs.submit import Job, jobs, submit
     from taskprompt.sweeps.run import SweepRun
     from taskprompt.sweeps.sweep import Asha, Range, Sweep
+    from taskprompt.weights.report import LoadReport
 
 __version__ = "0.1.0"
 __all__ = [
@@ -143,7 +145,9 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.sweeps.sweep": "Asha Range Sweep",
     "taskprompt.core.task": "Array Task",
     "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
-    "taskprompt.core.weights": "Layout LoadReport Weights",
+    "taskprompt.core.layout": "Layout",
+    "taskprompt.recipe.weights": "Weights",
+    "taskprompt.weights.report": "LoadReport",
     "taskprompt.nn.heads": "DenseHead PromptHead",
     "taskprompt.reporting.results": "Comparison Evaluation Labelling Prediction",
     "taskprompt.runtime.jobs.submit": "Job jobs submit",

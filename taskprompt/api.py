@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.checks.check import Checked
+from taskprompt.checks.model import check_fits
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.weights import Inflate, LoadReport
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.weights import Inflate
 from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
-from taskprompt.runs.run import Run, check_fits
+from taskprompt.runs.run import Run
 from taskprompt.runs.stop import stoppable
 from taskprompt.sweeps.check import check_sweep
 from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
+from taskprompt.weights.report import LoadReport
 from taskprompt.weights.start import check_weights
 
 Watch = Callable[[dict[str, Any]], None]
@@ -151,7 +153,7 @@ def label(
     from taskprompt.runtime.labeling.job import label as job
 
     if not isinstance(recipe, Recipe):
-        recipe = validate(read(recipe, tuple(overrides)), str(recipe), elsewhere=True)
+        recipe = validate(read(recipe, tuple(overrides)), str(recipe), Recipe, elsewhere=True)
     with progress(watch) as told:
         return Labelling.of(job(recipe, tuple(names), cluster, told, limit))
 
@@ -217,7 +219,7 @@ def report(
     if isinstance(run, Recipe) or (isinstance(run, str | Path) and Path(run).suffix in (".yaml", ".yml")):
         from taskprompt.reporting.answers_page import write_answers_page
 
-        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), elsewhere=True)
+        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), Recipe, elsewhere=True)
         return write_answers_page(recipe, _folder(out))
     if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
         from taskprompt.reporting.sweep_page import write_sweep_page
@@ -275,7 +277,7 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
 
     with progress(watch) as watcher:
         if cluster is None:
-            from taskprompt.distributed.context import this_process
+            from taskprompt.data.local import this_process
 
             module, name = job.split(":")
             return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))

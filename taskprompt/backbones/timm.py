@@ -8,13 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import SpecError, nearest
+from taskprompt.core.layout import Layout, Tensors, grid_of
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.normalization import Normalization, of_mapping
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.spec import nearest
 from taskprompt.core.types import Dims
-from taskprompt.core.weights import Layout, Tensors, grid_of
 from taskprompt.nn.blocks import level_blocks
 from taskprompt.nn.frames import FrameEncoder
 from taskprompt.nn.vit import Size, patch_dims

@@ -1,0 +1,1 @@
+"""Balancers: one file a kind, which joins the losses of tasks into one step."""

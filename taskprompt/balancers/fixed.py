@@ -7,8 +7,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from taskprompt.core.balancer import Balance, Balancer
-from taskprompt.core.errors import SpecError
-from taskprompt.core.spec import nearest
+from taskprompt.core.errors import SpecError, nearest
 
 
 class Fixed(Balancer):

@@ -162,6 +162,7 @@ def data_recipe(
             "runtime": {"data_tasks": workers},
         },
         "bench data",
+        Recipe,
     )
 
 

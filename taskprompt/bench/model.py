@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
-from taskprompt.train.compiled import compiler_told
+from taskprompt.nn.compiled import compiler_told
 
 WAYS = ("torchvision", "taskprompt", "five prompts")
 CLIP = ClipSpec(frames=16, height=224, width=224)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from taskprompt.bench.step import plain_steps, ray_steps
-from taskprompt.data.reader import Reader, make_reader, plain_chunks
+from taskprompt.data.local import plain_chunks
+from taskprompt.data.reader import Reader, make_reader
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
@@ -116,8 +117,8 @@ def _pss(process: int) -> int:
 
 def seconds_to_save(recipe: Recipe, out: Path) -> float:
     """Write a checkpoint of the model, its average and an optimizer's two moments to this disk."""
+    from taskprompt.recipe.build import build_model
     from taskprompt.runs import checkpoint
-    from taskprompt.runs.run import build_model
 
     weights = build_model(recipe).state_dict()
     moments = {f"{n}|{m}": v for n, v in weights.items() for m in ("exp_avg", "exp_avg_sq")}

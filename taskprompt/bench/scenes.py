@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from statistics import median
 
 from taskprompt.core.source import ClipSpec, Source
-from taskprompt.recipe.schema import resolve
+from taskprompt.core.spec import resolve
 
 LOOKS = ("clean", "worn")
 FRAMES = 16

@@ -10,12 +10,14 @@ import torch
 
 from taskprompt.data.batch import collate
 from taskprompt.data.reader import make_reader
-from taskprompt.distributed.context import Place
+from taskprompt.distributed.context import WorkerContext
+from taskprompt.nn.precision import autocast
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.run import Run, build_model
+from taskprompt.runs.run import Run
 from taskprompt.runtime.training.launch import launch
 from taskprompt.train.job import Job
-from taskprompt.train.loop import autocast, fit
+from taskprompt.train.loop import fit
 from taskprompt.train.losses import task_losses
 from taskprompt.train.optim import learning_rate, make_optimizer
 
@@ -75,18 +77,18 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
     return seconds[WARM:]
 
 
-def timed_job(run: Run, place: Place) -> None:
+def timed_job(run: Run, context: WorkerContext) -> None:
     """Steps of the real job on one batch, each timed from one `yield` to the next."""
-    job = Job(run, run.recipe, place)
+    job = Job(run, run.recipe, context)
     stage = run.recipe.stages[0]
-    tasks, batch = _one_batch(run.recipe, place.rank, place.workers)
+    tasks, batch = _one_batch(run.recipe, context.rank, context.workers)
     trainee = job.trainee(stage)
     forever = iter(lambda: batch, None)
     seconds, last = [], time.perf_counter()
-    for step in fit(trainee, tasks, forever, stage, device=place.device, precision=run.recipe.runtime.precision):
+    for step in fit(trainee, tasks, forever, stage, device=context.device, precision=run.recipe.runtime.precision):
         job.note(step, stage)
         seconds.append(time.perf_counter() - last)
         last = time.perf_counter()
     job.close()
-    if place.rank == 0:
+    if context.rank == 0:
         run.write("seconds.json", seconds[WARM:])

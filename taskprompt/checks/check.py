@@ -8,10 +8,11 @@ from taskprompt.checks.data import listing_problems, look, table_problems
 from taskprompt.checks.model import build_meta, trained_problems
 from taskprompt.core.errors import RecipeError, SpecError, TaskPromptError
 from taskprompt.core.spec import kind_of
-from taskprompt.core.weights import LoadReport
+from taskprompt.labels.join import labels_of
 from taskprompt.recipe.checks import Checks
 from taskprompt.recipe.files import draft, dump, read
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.weights.report import LoadReport
 from taskprompt.weights.start import check_weights, pixels
 
 
@@ -36,7 +37,7 @@ class Checked:
         """Ten lines."""
         r, clip = self.recipe, self.recipe.clip
         spread = "spread over the video" if clip.fps is None else f"{clip.fps:g} a second"
-        sources = (f"{n} ({kind_of(type(s))}, {s.quota} a batch: {_some(s.kept())})" for n, s in r.sources.items())
+        sources = (f"{n} ({kind_of(type(s))}, {s.quota} a batch: {_some(labels_of(s))})" for n, s in r.sources.items())
         held = (f"{n} ({kind_of(type(s))}: {_some(r.measured(s))})" for n, s in r.held_out.items())
         tasks = (f"{n} ({kind_of(type(t))})" for n, t in r.tasks.items())
         stages = (f"{s.steps} steps of {_some(r.stage_tasks(s), 3)}, lr {s.lr:g}" for s in r.stages)
@@ -68,7 +69,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
     made, problems, wrong = recipe, list[str](), tuple[str, ...]()
     where = "recipe" if isinstance(recipe, Recipe) else str(recipe)
     if not isinstance(made, Recipe):
-        made, problems, wrong = draft(read(made, tuple(overrides)), where)
+        made, problems, wrong = draft(read(made, tuple(overrides)), where, Recipe)
     elif overrides:
         raise RecipeError("overrides", ["are for a recipe's file. Give them to Recipe.load."])
     if made is None:

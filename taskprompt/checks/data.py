@@ -11,6 +11,7 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Sample
 from taskprompt.data.batch import has
 from taskprompt.data.reader import Reader, table_of
+from taskprompt.labels.join import labels_of, opened
 from taskprompt.recipe.recipe import Recipe
 
 READ = 8  # clips of a source that are read
@@ -47,12 +48,12 @@ def table_problems(recipe: Recipe) -> Iterator[str]:
 def _first_labels(source: Source, tasks: Mapping[str, Task]) -> Iterator[tuple[str, Task, str, object]]:
     for table in source.tables:
         try:
-            opened = table.open()
+            found = opened(table)
             for name, task in tasks.items():
                 label = task.label_name(name)
-                key = next(iter(opened.at.get(label, ())), None)
+                key = next(iter(found.at.get(label, ())), None)
                 if key is not None:
-                    yield name, task, key, opened.of(key, [label])[label]
+                    yield name, task, key, found.of(key, [label])[label]
         except Exception:
             return  # told already
 
@@ -65,7 +66,7 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
             table = table_of(source.rows())
             if not len(table):
                 continue  # told by `listing_problems`
-            known = source.kept()
+            known = labels_of(source)
         except Exception as error:
             problems.append(f"{where}: {told(error)}")
             continue
@@ -87,12 +88,12 @@ def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Tabl
     """How many of the clips are in the tables, and labels whose table knows none of them."""
     keys, words, problems = set(rows["key"].to_pylist()), "", []
     for table in source.tables:
-        opened = table.open()
-        for label in sorted({t.label_name(n) for n, t in tasks.items()} & set(opened.labels)):
-            count = len(keys & set(opened.at[label]))
+        found = opened(table)
+        for label in sorted({t.label_name(n) for n, t in tasks.items()} & set(found.labels)):
+            count = len(keys & set(found.at[label]))
             words += f", {count} with {label}"
             if not count:
-                key, other = next(iter(rows["key"].to_pylist())), next(iter(opened.at[label]))
+                key, other = next(iter(rows["key"].to_pylist())), next(iter(found.at[label]))
                 problems.append(
                     f"{where}: table {table.path} has {label!r} for none of its {len(rows)} clips: they are called "
                     f"such as {key!r}, there {other!r}. Label this source, or join its own table."

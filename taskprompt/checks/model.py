@@ -8,21 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from taskprompt.core.errors import SourceError, TaskPromptError, nearest, told
+from taskprompt.core.errors import RecipeError, SourceError, TaskPromptError, nearest, told
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
+from taskprompt.recipe.build import freeze, meta_model
 from taskprompt.recipe.recipe import Best, Recipe, Stage
-from taskprompt.train.optim import freeze, make_optimizer
+from taskprompt.train.optim import make_optimizer
 
 MOST_PARAMETERS = 10**12  # four terabytes
 MOST = 10_000_000  # values of a target for which metrics are tried out
-
-
-def meta_model(recipe: Recipe) -> MultiTaskModel:
-    """The recipe's model without memory for its weights. Raises what its parts raise."""
-    with torch.device("meta"):
-        return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
 
 
 def build_meta(recipe: Recipe) -> tuple[MultiTaskModel | None, list[str]]:
@@ -121,3 +116,11 @@ def _untrained(task: Task, dims: Dims) -> Tensor:
     features = Features(torch.zeros(2, dims.dim), torch.zeros(2, *dims.grid, dims.dim), {}, levels)
     with torch.random.fork_rng([]):
         return task.head(dims).eval()(torch.zeros(2, max(1, task.prompts), dims.dim), features)
+
+
+def check_fits(recipe: Recipe) -> None:
+    """Build the model once on the meta device: what cannot be built or trained is refused before anything starts.
+
+    Raises RecipeError with all that is wrong."""
+    if problems := model_problems(recipe):
+        raise RecipeError("recipe", problems)

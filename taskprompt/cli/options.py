@@ -99,7 +99,10 @@ def load(recipe: Path, overrides: list[str] | None, *, elsewhere: bool = False) 
     """The recipe in a file with changes. A file that cannot be read is told before torch is imported."""
     from taskprompt.recipe.files import read, validate
 
-    return validate(read(recipe, tuple(overrides or ())), str(recipe), elsewhere=elsewhere)
+    data = read(recipe, tuple(overrides or ()))
+    from taskprompt.recipe.recipe import Recipe
+
+    return validate(data, str(recipe), Recipe, elsewhere=elsewhere)
 
 
 def output(width: int) -> "Console":

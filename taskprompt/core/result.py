@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from taskprompt.core.spec import nearest
+from taskprompt.core.errors import nearest
 from taskprompt.core.text import one_line
 
 LONGEST = 200  # letters of a cell

@@ -3,23 +3,22 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import SourceError, SpecError
+from taskprompt.core.errors import SpecError
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
-from taskprompt.labels.quality import Flag
-from taskprompt.labels.table import LabelTable, open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from taskprompt.core.task import Task
 
+Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]  # of an answer in a label table
 MOST_BYTES = 1 << 32  # of a clip's pixels
 
 
@@ -47,10 +46,6 @@ class Table(Spec):
     path: str  # folder of parquet files, which `taskprompt label` wrote
     drop: tuple[Flag, ...] = ()  # answers that are left out: empty, refused, repetitive, truncated, duplicate
 
-    def open(self) -> LabelTable:
-        """Raises SourceError where there is none."""
-        return open_table(self.path, self.drop)
-
 
 def _table(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
@@ -67,15 +62,15 @@ class Source(Spec):
     repeats: int = Field(
         default=1, ge=1, le=1_000_000
     )  # how often in a row a clip is read, each time augmented anew; of the quota
-    only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that it offers
+    only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that its clips have
     mirror: bool = True  # may its clips be flipped left to right?
     shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
     augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
     tables: tuple[Joined, ...] = ()  # label tables: more labels for its clips
 
     @abstractmethod
-    def offers(self) -> tuple[str, ...]:
-        """The names of the labels it may give."""
+    def own_labels(self) -> tuple[str, ...]:
+        """The names of the labels that its clips may have, label tables aside."""
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -104,29 +99,10 @@ class Source(Spec):
                     "these clips out (`classes` of a folder)."
                 )
 
-    def lacks(self, label: str) -> str:
-        """Why it does not offer a label that it could, in a few words for the user; empty where it could not."""
+    def why_missing(self, label: str) -> str:
+        """Why it does not have a label that it could have, in a few words for the user; empty where it could not."""
         return ""
 
-    def gives(self) -> tuple[str, ...]:
-        """The labels that it offers and that `only` keeps; those of its tables are not among them."""
-        return tuple(n for n in self.offers() if self.only is None or n in self.only)
-
-    def joined(self) -> dict[str, str]:
-        """label -> the table that holds it. Raises SourceError where a table is missing, or two hold one label."""
-        found: dict[str, str] = {}
-        for table in self.tables:
-            for label in table.open().labels:
-                other = found.get(label) or ("the source itself" if label in self.offers() else "")
-                if other:
-                    raise SourceError(f"table {table.path}: its label {label!r} is one of {other}, too. Take one away.")
-                found[label] = table.path
-        return found
-
-    def known(self) -> tuple[str, ...]:
-        """All labels that its clips may have: its own, and those of its tables."""
-        return (*self.offers(), *self.joined())
-
-    def kept(self) -> tuple[str, ...]:
-        """The labels that a recipe sees: all that are known and that `only` keeps."""
-        return tuple(n for n in self.known() if self.only is None or n in self.only)
+    def kept_labels(self) -> tuple[str, ...]:
+        """Its own labels that `only` keeps; those of its tables are not among them."""
+        return tuple(n for n in self.own_labels() if self.only is None or n in self.only)

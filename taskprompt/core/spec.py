@@ -53,9 +53,7 @@ class Spec(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema, handler):
         if not cls.home or "home" not in vars(cls):
             return handler(core_schema)
-        from taskprompt.recipe.schema import kinds_schema
-
-        return kinds_schema(cls, lambda kind: handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
+        return _kinds_schema(cls, lambda kind: handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
 
     @model_serializer(mode="plain")
     def _to_dict(self) -> dict[str, Any]:
@@ -136,3 +134,20 @@ def _own(kind: str, interface: type[Spec]) -> type[Spec]:
 
 def _is_kind(found: Any, interface: type[Spec]) -> bool:
     return inspect.isclass(found) and issubclass(found, interface) and "home" not in vars(found)
+
+
+def _kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
+    """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
+    options = []
+    for kind in kinds(interface):
+        schema = dict(generate(resolve(kind, interface)))
+        properties = {"kind": {"const": kind}} | schema.get("properties", {})
+        needed = [*(["kind"] if kind != interface.default_kind else []), *schema.get("required", [])]
+        options.append(schema | {"title": kind, "properties": properties, "required": needed})
+    own = {
+        "type": "object",
+        "properties": {"kind": {"type": "string", "pattern": ":"}},
+        "required": ["kind"],
+        "title": "own",
+    }
+    return {"anyOf": [*options, own]}

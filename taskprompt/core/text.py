@@ -78,3 +78,8 @@ def latex(text: Any) -> str:
 
 def _escape(c: str) -> str:
     return c.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def unicode(text: str) -> str:
+    """The text as UTF-8 can hold it: halves of a surrogate pair are joined, and a half alone becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

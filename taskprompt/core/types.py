@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 Row = dict[str, Any]  # where a sample is: a flat record of strings and numbers, with a unique "key"
+Columns = dict[str, np.ndarray]  # of many rows: name -> values, rows first
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.task import Task
-from taskprompt.core.types import Batch, Dims, Form, Sample
-
-Columns = dict[str, np.ndarray]
+from taskprompt.core.types import Batch, Columns, Dims, Form, Sample
 
 
 def has(task: str) -> str:

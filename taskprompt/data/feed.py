@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from taskprompt.data.batch import Columns, collate
 from taskprompt.core.task import Task
-from taskprompt.core.types import Batch
-from taskprompt.distributed import collective
-from taskprompt.distributed.context import Place
-from taskprompt.recipe.recipe import Recipe, Stage
+from taskprompt.core.types import Batch, Columns
+from taskprompt.data.batch import collate
 from taskprompt.data.order import FROM_THE_START, Course
 from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
+from taskprompt.distributed import collective
+from taskprompt.distributed.context import WorkerContext
+from taskprompt.recipe.recipe import Recipe, Stage
 
 
 class Way(NamedTuple):
@@ -31,12 +31,12 @@ class Way(NamedTuple):
 class Feed:
     """One worker's share of all sources."""
 
-    def __init__(self, recipe: Recipe, place: Place):
-        self.recipe, self.place = recipe, place
+    def __init__(self, recipe: Recipe, context: WorkerContext):
+        self.recipe, self.context = recipe, context
         self.readers: dict[str, Reader] = {
             n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()
         }
-        self.ways = {n: Way().among(place.workers) for n in recipe.sources}
+        self.ways = {n: Way().among(context.workers) for n in recipe.sources}
         self.streams: dict[str, Stream] = {}
         self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for
 
@@ -44,12 +44,13 @@ class Feed:
         """Go on where a checkpoint says."""
         for name, way in saved.items():
             course = Course(tuple(way["left"]), way["start"])
-            self.ways[name] = Way(course, tuple(way["cursors"])).among(self.place.workers)
+            self.ways[name] = Way(course, tuple(way["cursors"])).among(self.context.workers)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, for all workers; the same on every worker. All take part."""
         mine = {
-            n: self.streams[n].cursor if n in self.streams else w.cursors[self.place.rank] for n, w in self.ways.items()
+            n: self.streams[n].cursor if n in self.streams else w.cursors[self.context.rank]
+            for n, w in self.ways.items()
         }
         everyone = collective.gather(mine)
         return {
@@ -60,7 +61,7 @@ class Feed:
     def batches(self, stage: Stage, tasks: Mapping[str, Task]) -> Iterator[Batch]:
         """Batches without end, from where the sources are."""
         sources = self.recipe.stage_sources(stage)
-        quotas = {n: s.quota // self.place.workers for n, s in sources.items()}  # the number divides them all
+        quotas = {n: s.quota // self.context.workers for n, s in sources.items()}  # the number divides them all
         for name in quotas:
             self._open(name)
         while True:
@@ -71,10 +72,10 @@ class Feed:
 
     def _open(self, name: str) -> None:
         """A source's stream, from where it is; the one of an earlier stage is left."""
-        way, workers, rank = self.ways[name], self.place.workers, self.place.rank
+        way, workers, rank = self.ways[name], self.context.workers, self.context.rank
         start = self.streams[name].cursor if name in self.streams else way.cursors[rank]
         reader = self.readers[name].along(way.course)
-        chunks = self.place.chunks(reader, start, workers, None)
+        chunks = self.context.chunks(reader, start, workers, None)
         skipped = self.streams[name].skipped if name in self.streams else {}
         self.streams[name] = Stream(name, chunks, start, workers, len(reader), self.recipe.max_skipped)
         self.streams[name].skipped |= skipped

@@ -1,21 +1,22 @@
 """Reader: positions of one source -> columns of decoded, augmented, target-carrying rows. It runs on data workers."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
 from taskprompt.core.augment import Augment
-from taskprompt.data.batch import Columns, blank, prepare
 from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
-from taskprompt.core.types import Dims, Row, Sample
-from taskprompt.recipe.recipe import Recipe
+from taskprompt.core.types import Columns, Dims, Row, Sample
+from taskprompt.data.batch import blank, prepare
 from taskprompt.data.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
+from taskprompt.labels.join import labels_in_tables, labels_of
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.video.geometry import View, check_labels, move_labels
 
 ROWS = 1 << 16  # that are dictionaries at once
@@ -101,11 +102,9 @@ class Reader:
 
 def load(source: Source, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
     """A row as a Sample with all labels that `only` keeps, those of the source's tables too."""
-    sample, kept = source.load(row, clip, rng), source.kept()
-    labels = {n: v for n, v in sample.labels.items() if n in kept}
-    for table in source.tables:
-        labels |= table.open().of(sample.key, kept)
-    return dataclasses.replace(sample, labels=labels)
+    sample, wanted = source.load(row, clip, rng), labels_of(source)
+    labels = {n: v for n, v in sample.labels.items() if n in wanted}
+    return dataclasses.replace(sample, labels=labels | labels_in_tables(source, sample.key, wanted))
 
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:
@@ -129,15 +128,6 @@ def table_of(rows: Iterable[Row]) -> pa.Table:
     while part := list(islice(rows, ROWS)):
         parts.append(pa.Table.from_pylist(part))
     return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
-
-
-def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:
-    """Indices start, start + stride, ... read in this process, one at a time; endless where count is None."""
-    index = start
-    while count is None or count > 0:
-        yield reader(np.asarray([index]))
-        index += stride
-        count = None if count is None else count - 1
 
 
 def stack(rows: list[Columns]) -> Columns:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from taskprompt.data.batch import Columns
 from taskprompt.core.errors import SourceError
+from taskprompt.core.types import Columns
 
 
 class Stream:

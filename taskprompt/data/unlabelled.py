@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.data.reader import Reader
+from taskprompt.recipe.recipe import Recipe, Stage
 
 
 def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> dict[str, int]:

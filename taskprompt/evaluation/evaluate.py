@@ -19,10 +19,10 @@ from taskprompt.data.batch import collate
 from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
-from taskprompt.distributed.context import Place
+from taskprompt.distributed.context import WorkerContext
+from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import Run
-from taskprompt.train.loop import autocast
 
 BATCH = 16  # clips at once; changes memory, not results
 TRIVIAL = 256  # training targets that the trivial predictor is fitted to
@@ -35,11 +35,11 @@ def held_out_readers(recipe: Recipe) -> dict[str, Reader]:
     return {n: make_reader(recipe, n, s, training=False) for n, s in recipe.held_out.items()}
 
 
-def open_held_out(reader: Reader, place: Place, max_skipped: float) -> Stream:
+def open_held_out(reader: Reader, context: WorkerContext, max_skipped: float) -> Stream:
     """This worker's share of a held-out source, each clip once."""
-    count = len(range(place.rank, len(reader), place.workers))
-    chunks = place.chunks(reader, place.rank, place.workers, count)
-    return Stream(reader.name, chunks, place.rank, place.workers, len(reader), max_skipped)
+    count = len(range(context.rank, len(reader), context.workers))
+    chunks = context.chunks(reader, context.rank, context.workers, count)
+    return Stream(reader.name, chunks, context.rank, context.workers, len(reader), max_skipped)
 
 
 def held_out_batches(stream: Stream, reader: Reader) -> Iterator[Batch]:
@@ -49,27 +49,27 @@ def held_out_batches(stream: Stream, reader: Reader) -> Iterator[Batch]:
 
 
 @torch.inference_mode()
-def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader], place: Place) -> Table:
+def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader], context: WorkerContext) -> Table:
     """source -> task -> metric -> value over all workers. Leaves the model in eval mode."""
     model.eval()
     table: Table = {}
     for name, reader in readers.items():
-        meters = {n: t.meter().to(place.device) for n, t in reader.tasks.items()}
-        stream = open_held_out(reader, place, recipe.max_skipped)
-        for task, output, target in predictions(model, recipe, reader, stream, place):
+        meters = {n: t.meter().to(context.device) for n, t in reader.tasks.items()}
+        stream = open_held_out(reader, context, recipe.max_skipped)
+        for task, output, target in predictions(model, recipe, reader, stream, context):
             meters[task].update(output, target)
         table[name] = {n: compute(m) for n, m in meters.items()}
     return table
 
 
 def predictions(
-    model: MultiTaskModel, recipe: Recipe, reader: Reader, stream: Stream, place: Place
+    model: MultiTaskModel, recipe: Recipe, reader: Reader, stream: Stream, context: WorkerContext
 ) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
     """task, output, target of the rows that carry its label, batch by batch; tells how far it is."""
     for batch in held_out_batches(stream, reader):
-        for task, output in predict_batch(model, batch.to(place.device), recipe.runtime.precision).items():
-            yield task, output, {k: v.to(place.device) for k, v in batch.targets[task].items()}
-        place.notify({"evaluated": len(batch.keys), "source": reader.name, "of": len(reader)})
+        for task, output in predict_batch(model, batch.to(context.device), recipe.runtime.precision).items():
+            yield task, output, {k: v.to(context.device) for k, v in batch.targets[task].items()}
+        context.notify({"evaluated": len(batch.keys), "source": reader.name, "of": len(reader)})
 
 
 def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:
@@ -91,21 +91,21 @@ def compute(meter) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def evaluate(run: Run, place: Place) -> dict[str, Any]:
+def evaluate(run: Run, context: WorkerContext) -> dict[str, Any]:
     """Measure a run's weights on all its held-out sources: what evaluation.json holds, the same on every worker.
 
     For every source and task: clips, metrics, which way each is better, the 95 % interval of those that are means over
     clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
     recipe = run.recipe
-    model = run.model().to(place.device)
-    constants = trivial_outputs(recipe, place)
+    model = run.model().to(context.device)
+    constants = trivial_outputs(recipe, context)
     result: dict[str, Any] = {"checkpoint": run.checkpoint().name, "sources": {}}
     for name, reader in held_out_readers(recipe).items():
-        meters = {n: (t.meter().to(place.device), t.meter().to(place.device)) for n, t in reader.tasks.items()}
+        meters = {n: (t.meter().to(context.device), t.meter().to(context.device)) for n, t in reader.tasks.items()}
         values: dict[str, dict[str, list[float]]] = {n: {} for n in reader.tasks}
         clips = dict.fromkeys(reader.tasks, 0)
-        stream = open_held_out(reader, place, recipe.max_skipped)
-        for task, output, target in predictions(model, recipe, reader, stream, place):
+        stream = open_held_out(reader, context, recipe.max_skipped)
+        for task, output, target in predictions(model, recipe, reader, stream, context):
             meters[task][0].update(output, target)
             if task in constants:
                 meters[task][1].update(constants[task].expand_as(output).contiguous(), target)
@@ -174,7 +174,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def trivial_outputs(recipe: Recipe, place: Place) -> dict[str, Tensor]:
+def trivial_outputs(recipe: Recipe, context: WorkerContext) -> dict[str, Tensor]:
     """task -> the constant output fitted to the first training targets, without augmentation; same on every worker."""
     constants: dict[str, Tensor] = {}
     for name, source in recipe.sources.items():
@@ -184,7 +184,7 @@ def trivial_outputs(recipe: Recipe, place: Place) -> dict[str, Tensor]:
         reader = make_reader(recipe, name, source, training=False)
         count = min(len(reader), TRIVIAL)
         stride = len(reader) // count  # spread over the listing, which may be sorted by class
-        stream = Stream(name, place.chunks(reader, 0, stride, count), 0, stride, len(reader), recipe.max_skipped)
+        stream = Stream(name, context.chunks(reader, 0, stride, count), 0, stride, len(reader), recipe.max_skipped)
         columns = stream.take(count)
         if columns is None:
             continue
@@ -194,5 +194,5 @@ def trivial_outputs(recipe: Recipe, place: Place) -> dict[str, Tensor]:
         for task in wanted:
             constant = wanted[task].trivial(batch.targets[task]) if len(batch.rows[task]) else None
             if constant is not None:
-                constants[task] = constant.to(place.device)
+                constants[task] = constant.to(context.device)
     return constants

@@ -17,9 +17,9 @@ from taskprompt.core.files import parse_json, replacing, write, writing
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
+from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import Run
-from taskprompt.train.loop import autocast
 from taskprompt.video.augment import augment
 from taskprompt.video.decode import read_clip
 

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.core.spec import nearest
+from taskprompt.nn.compiled import compiler_told
+from taskprompt.nn.precision import autocast
+from taskprompt.recipe.build import build_model, freeze
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.run import build_model
-from taskprompt.train.compiled import compiler_told
-from taskprompt.train.loop import autocast
-from taskprompt.train.optim import freeze
 
 
 @dataclass(frozen=True, slots=True)

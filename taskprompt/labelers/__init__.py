@@ -1,1 +1,1 @@
-"""Labelers: one file a kind."""
+"""Labelers: one file a kind, which makes labels with a model, offline."""

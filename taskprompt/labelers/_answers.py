@@ -6,9 +6,9 @@ from typing import Any
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Answer
+from taskprompt.core.text import unicode
 from taskprompt.labelers._engines.base import Reply
 from taskprompt.labelers._reasoning import split
-from taskprompt.labels.table import unicode
 
 CUT = {"length", "max_tokens", "model_length", "max_output_tokens"}  # reasons to end, of OpenAI and of others
 FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "image_safety"}

@@ -3,11 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from taskprompt.labels.refusals import refuses
 
-Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]
 WORDS = 12  # a text with fewer may repeat itself
 DISTINCT = 0.5  # share of a text's runs of three words that are different ones; prose has nearly all
 COMMON = 0.05  # share of a label's clips: an answer that more of them have says little about any

@@ -19,6 +19,7 @@ from pyarrow import parquet
 
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.files import replacing, writing
+from taskprompt.core.text import unicode
 from taskprompt.core.types import FORMS, Form
 from taskprompt.labels import quality
 from taskprompt.labels.files import SCHEMA, files, read
@@ -57,11 +58,6 @@ def record(key: str, label: str, value: Any, **more: Any) -> Record:
         **more,
     }
     return {name: unicode(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-
-
-def unicode(text: str) -> str:
-    """The text as UTF-8 can hold it: halves of a surrogate pair are joined, and a half alone becomes U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _parts(value: Any) -> tuple[str, np.ndarray | None, Any]:

@@ -1,0 +1,1 @@
+"""Parts of neural networks: layers, attention, positions, heads, matching, and kernels for them."""

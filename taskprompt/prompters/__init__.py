@@ -1,0 +1,1 @@
+"""Prompters: one file a kind, which says how the prompts of tasks come to be."""

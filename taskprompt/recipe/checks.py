@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from taskprompt.core.errors import SpecError, nearest, told
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.source import Source
+from taskprompt.labels.join import all_labels, opened
 
 if TYPE_CHECKING:
     from taskprompt.recipe.recipe import Recipe, Stage
@@ -65,17 +66,17 @@ class Checks:
         planned = {t.path: _made_by(writers.get(t.path)) for t in source.tables}
         every = tuple(n for names in planned.values() for n in names)
         try:
-            return Labels(source.known(), True, source.only, every)
+            return Labels(all_labels(source), True, source.only, every)
         except Exception as error:
             self.unread.append(f"{where}: {told(error)}")
         names, complete = [], True
         try:
-            names += source.offers()
+            names += source.own_labels()
         except Exception:
             complete = False
         for table in source.tables:
             try:
-                names += table.open().labels
+                names += opened(table).labels
             except Exception:
                 names += planned[table.path]
                 complete = complete and bool(planned[table.path])
@@ -176,15 +177,15 @@ class Checks:
             label = task.label_name(name)
             if any(labels.may_give(label) for labels in found.values()):
                 continue
-            reasons = "".join(f" sources.{n}: {why}." for n in found if (why := self._lacks(n, label)))
+            reasons = "".join(f" sources.{n}: {why}." for n in found if (why := self._why_missing(n, label)))
             yield (
                 f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
                 f"Given: {', '.join(offered) or 'none'}.{reasons} Set `label`, or let a source give it (`only`)."
             )
 
-    def _lacks(self, source: str, label: str) -> str:
+    def _why_missing(self, source: str, label: str) -> str:
         try:
-            return self.recipe.sources[source].lacks(label)
+            return self.recipe.sources[source].why_missing(label)
         except Exception:  # told already
             return ""
 

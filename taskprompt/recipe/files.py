@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -12,19 +12,11 @@ from taskprompt.core.spec import Spec
 from taskprompt.recipe import plain_yaml
 from taskprompt.recipe.problems import lines, repaired
 
-if TYPE_CHECKING:
-    from taskprompt.recipe.recipe import Recipe
-
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 MOST_FILES = 32  # that extend each other
 DEEPEST = 64  # keys of an override
 VERBS = {"recipe": "fit", "sweep": "tune"}  # what a file holds -> the verb that takes it
 MARKS = {"recipe": {"sources", "tasks", "backbone", "prompter", "stages"}, "sweep": {"recipe", "search", "metric"}}
-
-
-def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Recipe":
-    """The recipe in a yaml file with 'a.b=value' overrides applied. Raises RecipeError with every problem."""
-    return validate(read(path, overrides), str(path))
 
 
 def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
@@ -39,15 +31,9 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-@overload
-def validate(data: dict[str, Any], where: str, *, elsewhere: bool = False) -> "Recipe": ...
-@overload
-def validate(data: dict[str, Any], where: str, spec: type[Whole], *, elsewhere: bool = False) -> Whole: ...
-def validate(data: dict[str, Any], where: str, spec: type[Spec] | None = None, *, elsewhere: bool = False) -> Spec:
-    """A dictionary as a Recipe, or another spec that a file holds; `where` names it in errors. elsewhere: the recipe's
-    data may lie on other machines alone."""
-    if spec is None:  # imported here, and torch with it: a file that cannot be read needs neither
-        from taskprompt.recipe.recipe import Recipe as spec
+def validate(data: dict[str, Any], where: str, spec: type[Whole], *, elsewhere: bool = False) -> Whole:
+    """A dictionary as a recipe, a sweep, or another spec; `where` names it in errors. elsewhere: the recipe's data may
+    lie on other machines alone. Raises RecipeError with every problem."""
     _check_holds(data, where, spec)
     context = {"elsewhere": elsewhere}
     try:
@@ -56,21 +42,19 @@ def validate(data: dict[str, Any], where: str, spec: type[Spec] | None = None, *
         raise RecipeError(where, [*lines(error), *_behind(data, error, spec, context)]) from None
 
 
-def draft(data: dict[str, Any], where: str) -> tuple["Recipe | None", list[str], tuple[str, ...]]:
+def draft(data: dict[str, Any], where: str, spec: type[Whole]) -> tuple[Whole | None, list[str], tuple[str, ...]]:
     """A recipe whose names have not been compared yet, for a check that tells everything at once.
 
     Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
     that. None where too much is wrong. Raises RecipeError for what is no recipe."""
-    from taskprompt.recipe.recipe import Recipe
-
-    _check_holds(data, where, Recipe)
+    _check_holds(data, where, spec)
     try:
-        return Recipe.model_validate(data, context={"draft": True}), [], ()
+        return spec.model_validate(data, context={"draft": True}), [], ()
     except ValidationError as error:
-        rest, wrong = repaired(data, error, Recipe)
+        rest, wrong = repaired(data, error, spec)
         problems = lines(error)
     try:
-        return (None if rest is None else Recipe.model_validate(rest, context={"draft": True})), problems, wrong
+        return (None if rest is None else spec.model_validate(rest, context={"draft": True})), problems, wrong
     except ValidationError:
         return None, problems, ()
 

@@ -14,10 +14,12 @@ from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
-from taskprompt.core.weights import Weights
+from taskprompt.labels.join import labels_of
 from taskprompt.recipe.checks import Checks
+from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.recipe.shown import recipe_html, recipe_text
+from taskprompt.recipe.weights import Weights
 
 
 class Stage(Spec):
@@ -125,9 +127,7 @@ class Recipe(Spec):
     @classmethod
     def load(cls, path, overrides=()) -> "Recipe":
         """The recipe in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
-        from taskprompt.recipe.files import load_recipe
-
-        return load_recipe(path, overrides)
+        return validate(read(path, overrides), str(path), cls)
 
     def normalization(self) -> Normalization | None:
         """What its weights, or else its backbone's model, state of mean and std; None: nothing. Raises SpecError."""
@@ -140,7 +140,7 @@ class Recipe(Spec):
 
     def tasks_of(self, source: Source) -> dict[str, Task]:
         """The tasks whose label a source gives."""
-        return {n: t for n, t in self.tasks.items() if t.label_name(n) in source.kept()}
+        return {n: t for n, t in self.tasks.items() if t.label_name(n) in labels_of(source)}
 
     def learned(self) -> dict[str, Task]:
         """The tasks that the model knows in the end: a stage trains them, or their head comes with the weights."""

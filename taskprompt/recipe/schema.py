@@ -7,7 +7,7 @@ from taskprompt.core.balancer import Balancer
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.source import Source
-from taskprompt.core.spec import Spec, kinds, resolve
+from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.recipe.recipe import Recipe
 
@@ -28,20 +28,3 @@ def recipe_schema() -> dict[str, Any]:
         "title": "taskprompt recipe",
         "$schema": "https://json-schema.org/draft/2020-12/schema",
     }
-
-
-def kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
-    """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
-    options = []
-    for kind in kinds(interface):
-        schema = dict(generate(resolve(kind, interface)))
-        properties = {"kind": {"const": kind}} | schema.get("properties", {})
-        needed = [*(["kind"] if kind != interface.default_kind else []), *schema.get("required", [])]
-        options.append(schema | {"title": kind, "properties": properties, "required": needed})
-    own = {
-        "type": "object",
-        "properties": {"kind": {"type": "string", "pattern": ":"}},
-        "required": ["kind"],
-        "title": "own",
-    }
-    return {"anyOf": [*options, own]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from taskprompt.core.result import html_table, text_table
 from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.text import shown
+from taskprompt.recipe.files import dump
 
 if TYPE_CHECKING:
     from taskprompt.recipe.recipe import Recipe
@@ -20,8 +21,6 @@ def recipe_text(recipe: "Recipe") -> str:
 
 def recipe_html(recipe: "Recipe") -> str:
     """The same for a notebook, with the whole recipe as yaml to unfold."""
-    from taskprompt.recipe.files import dump
-
     whole = f"<details><summary>as yaml</summary><pre>{escape(shown(dump(recipe)))}</pre></details>"
     return html_table((), recipe_rows(recipe), "Recipe") + whole
 

@@ -13,8 +13,10 @@ from taskprompt.core.errors import SourceError
 from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.spec import kind_of
 from taskprompt.core.text import shown
-from taskprompt.distributed.context import Place
+from taskprompt.data.local import plain_chunks
+from taskprompt.distributed.context import WorkerContext
 from taskprompt.evaluation.evaluate import evaluate, write_evaluation
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts, plots
@@ -22,7 +24,7 @@ from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
 from taskprompt.runs import checkpoint
 from taskprompt.runs.records import Evaluation, checked
-from taskprompt.runs.run import Run, build_model
+from taskprompt.runs.run import Run
 
 
 def write_page(run: Run, folder: Path | None = None) -> Path:
@@ -41,7 +43,7 @@ def write_page(run: Run, folder: Path | None = None) -> Path:
     else:
         device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
         try:
-            evaluation = current_evaluation(run, Place(device=device), folder)
+            evaluation = current_evaluation(run, WorkerContext(plain_chunks, device=device), folder)
             pictures = strips(run.model().to(device), recipe, device)
         except SourceError as error:
             missing.append(f"A held-out source could not be read. {error}")
@@ -49,7 +51,7 @@ def write_page(run: Run, folder: Path | None = None) -> Path:
     return write(folder / "report.html", page, ELSEWHERE)
 
 
-def current_evaluation(run: Run, place: Place, folder: Path) -> dict[str, Any]:
+def current_evaluation(run: Run, context: WorkerContext, folder: Path) -> dict[str, Any]:
     """evaluation.json of the run's newest weights; measured now where it is missing, damaged or of older ones."""
     for path in (folder / "evaluation.json", run.path / "evaluation.json"):
         try:
@@ -58,7 +60,7 @@ def current_evaluation(run: Run, place: Place, folder: Path) -> dict[str, Any]:
             continue
         if found["checkpoint"] == run.checkpoint().name:
             return found
-    found = evaluate(run, place)
+    found = evaluate(run, context)
     write_evaluation(found, folder)
     return found
 

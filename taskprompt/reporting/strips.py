@@ -13,12 +13,13 @@ from torch import Tensor
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
-from taskprompt.data.batch import Columns, collate
+from taskprompt.core.types import Columns
+from taskprompt.data.batch import collate
 from taskprompt.data.reader import Reader, stack
 from taskprompt.evaluation.evaluate import held_out_readers
 from taskprompt.evaluation.predict import enlarged
+from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.train.loop import autocast
 
 CLIPS = 3  # a source
 CANDIDATES = 4  # read for each clip shown, to find one of another class

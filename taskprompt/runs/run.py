@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from taskprompt.core.errors import CheckpointError, RecipeError
+from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import ELSEWHERE, append, check_writable, parse_json, remove_drafts, write, writing
 from taskprompt.core.model import MultiTaskModel
-from taskprompt.recipe.files import dump, load_recipe, read
+from taskprompt.recipe.build import build_model
+from taskprompt.recipe.files import dump, read
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs import checkpoint
-from taskprompt.checks.model import model_problems
 from taskprompt.runs.lock import check_one, clear, contents, driven, logged
 from taskprompt.runs.records import LINES, read_lines
 from taskprompt.runs.resume import take_up
@@ -138,7 +136,7 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        return load_recipe(self.path / "recipe.yaml")
+        return Recipe.load(self.path / "recipe.yaml")
 
     @property
     def checkpoints(self) -> Path:
@@ -235,18 +233,3 @@ class Run:
         where = f"the newest checkpoint is {self.place}/checkpoints/{newest.name}" if newest else "none is saved yet"
         recipe = "RECIPE" if self.copy else f"{place}/recipe.yaml"
         return f"{where}. Go on with: taskprompt fit {recipe} --out {place} --resume"
-
-
-def build_model(recipe: Recipe) -> MultiTaskModel:
-    """The recipe's model, initialised from its seed; the caller's random state is put back."""
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
-
-
-def check_fits(recipe: Recipe) -> None:
-    """Build the model once on the meta device: what cannot be built or trained is refused before anything starts.
-
-    Raises RecipeError with all that is wrong."""
-    if problems := model_problems(recipe):
-        raise RecipeError("recipe", problems)

@@ -1,1 +1,1 @@
-"""Ray: the only folder that imports it."""
+"""Ray: the only folder that imports it, besides benchmarks of it."""

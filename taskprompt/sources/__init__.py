@@ -1,0 +1,1 @@
+"""Sources: one file a kind, which reads one form of data set. Helpers are in _folder and _scenes."""

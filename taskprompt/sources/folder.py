@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core.errors import SampleError, SourceError, SpecError, nearest
 from taskprompt.core.source import ClipSpec, Source
-from taskprompt.core.spec import nearest
 from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.sources._folder.label_file import LabelFile
 from taskprompt.sources._folder.labels import read_label
@@ -83,16 +82,16 @@ class Folder(Source):
             )
         return self
 
-    def offers(self) -> tuple[str, ...]:
+    def own_labels(self) -> tuple[str, ...]:
         """The declared labels, the class where there is one, and what the first stored sample of each folder holds."""
         folder = readable(self.path)
         named = any(subfolders(folder)) if self.csv is None else self.columns.label in header(folder, self.csv)
         names = [self.label] * named + [*self.texts, *self.numbers, *self.labels, *_stored_names(folder)]
         return tuple(dict.fromkeys(names))
 
-    def lacks(self, label: str) -> str:
+    def why_missing(self, label: str) -> str:
         """A csv without the column of classes."""
-        if self.csv is None or label != self.label or label in self.offers():
+        if self.csv is None or label != self.label or label in self.own_labels():
             return ""
         found = ", ".join(header(readable(self.path), self.csv))
         return f"{self.csv} has no column {self.columns.label!r} (found: {found}; `columns.label` names another)"

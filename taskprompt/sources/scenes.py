@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
-from taskprompt.core.errors import SpecError
+from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.source import ClipSpec, Source
-from taskprompt.core.spec import nearest
 from taskprompt.core.types import Row, Sample
 from taskprompt.sources._scenes.draw import draw
 from taskprompt.sources._scenes.looks import Look
@@ -63,7 +62,7 @@ class Scenes(Source):
             raise SpecError(f"found {list(value)}, expected one action or more, each once.")
         return value
 
-    def offers(self) -> tuple[str, ...]:
+    def own_labels(self) -> tuple[str, ...]:
         """Every label, always."""
         return LABELS
 
@@ -84,12 +83,12 @@ class Scenes(Source):
         """The clip of one row, drawn or read from the cache; `rng` plays no part, for a scene is its seed's alone."""
         name = self.stored_name(row, clip)
         if self.cache is not None and Path(self.cache, f"{name}.mov").exists():
-            sample = read_sample(self.cache, name, self.gives())
+            sample = read_sample(self.cache, name, self.kept_labels())
         else:
             sample = draw(row["key"], self.seed, row["index"], row["action"], self.look, clip.frames, self.size)
             if self.cache is not None:
                 write_sample(self.cache, name, sample)
-        return replace(sample, key=row["key"], labels={n: sample.labels[n] for n in self.gives()})
+        return replace(sample, key=row["key"], labels={n: sample.labels[n] for n in self.kept_labels()})
 
     def draw_once(self, row: Row, clip: ClipSpec) -> bool:
         """Draw a row into the cache unless it is there; True where it was drawn now."""

@@ -3,10 +3,9 @@
 import json
 import re
 
-from taskprompt.checks.model import unmeasured
+from taskprompt.checks.model import check_fits, unmeasured
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.run import check_fits
 from taskprompt.sweeps.sweep import Sweep, load_bases, metric_problem, vary
 from taskprompt.weights.start import check_weights
 

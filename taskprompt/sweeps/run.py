@@ -15,8 +15,8 @@ from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one, clear, contents, driven
 from taskprompt.runs.run import Run
-from taskprompt.runs.shown import sweep_html, sweep_text
 from taskprompt.runs.storage import is_uri
+from taskprompt.sweeps.shown import sweep_html, sweep_text
 from taskprompt.sweeps.sweep import Sweep, load_bases, vary
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds

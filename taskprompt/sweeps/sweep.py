@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from taskprompt.core.errors import SpecError
-from taskprompt.core.spec import Spec, nearest
+from taskprompt.core.errors import SpecError, nearest
+from taskprompt.core.spec import Spec
 from taskprompt.recipe.files import change, dump, read, validate
 from taskprompt.recipe.recipe import Recipe
 
@@ -216,7 +216,7 @@ def vary(bases: Mapping[str, Recipe], sweep: Sweep, values: Mapping[str, Any]) -
     for key, value in {**sweep.overrides, **values}.items():
         for field in fields(key) if key != "recipe" or not several else ():
             change(data, field, value)
-    return validate(data, ", ".join(f"{k}={json.dumps(v)}" for k, v in values.items()) or "overrides")
+    return validate(data, ", ".join(f"{k}={json.dumps(v)}" for k, v in values.items()) or "overrides", Recipe)
 
 
 def fields(key: str) -> list[str]:

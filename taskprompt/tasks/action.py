@@ -8,8 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taskprompt.core.errors import SampleError, SpecError
-from taskprompt.core.spec import nearest
+from taskprompt.core.errors import SampleError, SpecError, nearest
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PatchHead, PromptHead

@@ -18,9 +18,9 @@ def check_source(source: Source, clip: ClipSpec | None = None, samples: int = 3)
     name = type(source).__name__
     assert type(source).model_validate(json.loads(source.model_dump_json())) == source, f"{name}: lost in JSON"
     pickle.dumps(source)  # raises where it cannot be sent to a worker
-    offered = source.offers()
-    assert len(set(offered)) == len(offered), f"{name}.offers: a name stands twice in {offered}"
-    assert set(source.gives()) <= set(offered), f"{name}: `only` names labels that are not offered"
+    offered = source.own_labels()
+    assert len(set(offered)) == len(offered), f"{name}.own_labels: a name stands twice in {offered}"
+    assert set(source.kept_labels()) <= set(offered), f"{name}: `only` names labels that are not offered"
     rows = list(source.rows())
     assert rows, f"{name}.rows: there is none"
     assert _same(rows, list(source.rows())), f"{name}.rows: two listings differ"
@@ -54,8 +54,8 @@ def _check_sample(source: Source, sample: Sample, row: dict[str, Any], clip: Cli
     assert len(video) == clip.frames, f"{where}: {len(video)} frames, expected {clip.frames}"
     assert times.shape == (clip.frames,), f"{where}: times are {times.shape}, expected {(clip.frames,)}"
     assert (np.diff(times) >= 0).all(), f"{where}: times do not ascend: {times}"
-    extra = sorted(set(sample.labels) - set(source.gives()))
-    assert not extra, f"{where}: gives {extra}, which `gives` does not name"
+    extra = sorted(set(sample.labels) - set(source.kept_labels()))
+    assert not extra, f"{where}: gives {extra}, which `kept_labels` does not name"
     assert not any(v is None for v in sample.labels.values()), f"{where}: a label is None; leave its name out"
     try:
         check_labels(sample)

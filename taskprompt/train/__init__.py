@@ -1,1 +1,1 @@
-"""One process, no Ray: data, the loop, checkpoints, evaluation."""
+"""The training job: the loop, losses, optimizers, averaged weights, and the cache of frozen features."""

@@ -13,60 +13,61 @@ from taskprompt.core.model import MultiTaskModel
 from taskprompt.data.feed import Feed
 from taskprompt.data.unlabelled import Unlabelled, unseen_classes
 from taskprompt.distributed import collective
-from taskprompt.distributed.context import Place
+from taskprompt.distributed.context import WorkerContext
 from taskprompt.distributed.sharding import is_sharded, whole
 from taskprompt.evaluation.evaluate import held_out_readers, measure
+from taskprompt.nn.compiled import compiler_told
+from taskprompt.recipe.build import build_model, freeze
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs import checkpoint
 from taskprompt.runs.lock import logged, owned
 from taskprompt.runs.resume import position
-from taskprompt.runs.run import Run, build_model
-from taskprompt.runs.saved_batch import saved_with
+from taskprompt.runs.run import Run
 from taskprompt.trackers.tensorboard import Board
-from taskprompt.train.compiled import compiler_told
 from taskprompt.train.ema import Average
 from taskprompt.train.feature_cache import Keeper
-from taskprompt.train.loop import NotFinite, Step, Trainee, fit
-from taskprompt.train.optim import freeze, make_optimizer
+from taskprompt.train.loop import Step, Trainee, fit
+from taskprompt.train.not_finite import NotFinite, saved_with
+from taskprompt.train.optim import make_optimizer
 from taskprompt.weights.start import starting_weights
 
 log = logging.getLogger("taskprompt")
 
 
-def train(run: Run, place: Place) -> bool:
+def train(run: Run, context: WorkerContext) -> bool:
     """Run every stage of the recipe in a run's folder, from its newest checkpoint if it has one.
 
     Returns whether it came to its end: False where it was asked to stop at a checkpoint."""
-    mine = owned(run.path) if place.rank == 0 else nullcontext()
-    with mine, logged(run.path, place.rank), compiler_told(), closing(Job(run, run.recipe, place)) as job:
+    mine = owned(run.path) if context.rank == 0 else nullcontext()
+    with mine, logged(run.path, context.rank), compiler_told(), closing(Job(run, run.recipe, context)) as job:
         return all(job.run_stage(index) for index in range(job.stage_index, len(job.recipe.stages)))
 
 
 class Job:
     """The state of one worker: model, sources, and how far they are."""
 
-    def __init__(self, run: Run, recipe: Recipe, place: Place):
-        self.run, self.recipe, self.place = run, recipe, place
+    def __init__(self, run: Run, recipe: Recipe, context: WorkerContext):
+        self.run, self.recipe, self.context = run, recipe, context
         self.started = self.clock = time.monotonic()
         self.samples = self.steps = 0
-        self.model: MultiTaskModel = build_model(recipe).to(place.device)
-        self.feed = Feed(recipe, place)
+        self.model: MultiTaskModel = build_model(recipe).to(context.device)
+        self.feed = Feed(recipe, context)
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every or recipe.best else {}
         self.recorded: list[dict] = []  # this worker's clips of the steps since the last checkpoint
         self.stage_index = self.step_in_stage = self.total = 0
         self.restored: Path | None = None
         if checkpoint.latest(run.checkpoints) is not None:
             self._restore(run.newest())
-        if place.rank == 0:
+        if context.rank == 0:
             run.cut(self.total)
         self.listed = {(r["source"], r["key"]) for r in run.lines("skipped.jsonl")}
         if self.restored is None and recipe.weights is not None:
             self._start_from_weights()
         for text in unseen_classes(recipe, self.feed.readers) if self.restored is None else ():
             self.warn(text)
-        self.board = Board(run.path / "tensorboard", self.total + 1) if place.rank == 0 else None
+        self.board = Board(run.path / "tensorboard", self.total + 1) if context.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
-        log.info("worker 1 of %d on %s: %d parameters", place.workers, place.device, parameters)
+        log.info("worker 1 of %d on %s: %d parameters", context.workers, context.device, parameters)
 
     def close(self) -> None:
         """List what was skipped since the last checkpoint, and flush what is written in the background."""
@@ -84,7 +85,7 @@ class Job:
         before = self.run.lines("metrics.jsonl")[self.total - self.step_in_stage :]
         unlabelled = Unlabelled(self.recipe, index, self.feed.readers, before)
         batches = self.feed.batches(stage, tasks)
-        options = {"device": self.place.device, "precision": self.recipe.runtime.precision}
+        options = {"device": self.context.device, "precision": self.recipe.runtime.precision}
         options |= {"seed": self.recipe.seed + index, "before": self.total - self.step_in_stage}
         try:
             for step in fit(trainee, tasks, batches, stage, done=self.step_in_stage, **options):
@@ -100,17 +101,17 @@ class Job:
                     score = self._evaluate(trainee)
                 if due(self.recipe.save_every, self.total, last) or (score is not None and self.recipe.best):
                     self._save(trainee, last, score)
-                    asked = collective.gather(self.place.rank == 0 and self.place.stop())[0]
+                    asked = collective.gather(self.context.rank == 0 and self.context.stop())[0]
                     if asked and not (last and index + 1 == len(self.recipe.stages)):
                         return False
         except NotFinite as error:
-            raise saved_with(error, self.run, self.total + 1, self.place.rank) from None
+            raise saved_with(error, self.run, self.total + 1, self.context.rank) from None
         self.step_in_stage = 0
         return True
 
     def trainee(self, stage: Stage) -> Trainee:
-        """Freeze what the stage freezes; the model as the place wraps it, with the stage's optimizer and balance."""
-        recipe, place = self.recipe, self.place
+        """Freeze what the stage freezes; the model as the context wraps it, with the stage's optimizer and balance."""
+        recipe, context = self.recipe, self.context
         if is_sharded(self.model):  # what a shard trains is settled when it is made
             self.model = self._plain_copy(self.model_state())
         freeze(self.model, stage, recipe.stage_tasks(stage))
@@ -119,8 +120,8 @@ class Job:
         encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
         if recipe.runtime.compile:
             encoder.compile()
-        wrapped = place.wrap(self.model)
-        balance = recipe.balancer.build(recipe.tasks).to(place.device)
+        wrapped = context.wrap(self.model)
+        balance = recipe.balancer.build(recipe.tasks).to(context.device)
         named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in balance.named_parameters())]
         optimizer = make_optimizer(named, stage)
         average = Average(self.model, stage.ema) if stage.ema else None
@@ -138,7 +139,7 @@ class Job:
         return {n: whole(v) for n, v in self.model.state_dict().items()}
 
     def _plain_copy(self, state: dict[str, Tensor]) -> MultiTaskModel:
-        model = build_model(self.recipe).to(self.place.device)
+        model = build_model(self.recipe).to(self.context.device)
         model.load_state_dict(state)
         model.keeper = self.model.keeper
         return model
@@ -147,7 +148,7 @@ class Job:
         """Write one step's facts to metrics.jsonl and TensorBoard, and tell whoever watches."""
         if self.recipe.record_clips:
             self.recorded.append({"step": self.total, "clips": self.feed.take_record()})
-        if self.place.rank:
+        if self.context.rank:
             return
         if self.steps == 0:  # the pace is that of steps alone, without start-up
             self.clock, self.samples = time.monotonic(), 0
@@ -162,14 +163,14 @@ class Job:
             if self.board and name not in ("step", "stage"):
                 self.board.add_scalar(name, value, self.total)
         left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
-        self.place.notify(record | {"left": left, "steps_per_s": (self.steps - 1) / seconds})
+        self.context.notify(record | {"left": left, "steps_per_s": (self.steps - 1) / seconds})
 
     def warn(self, text: str) -> None:
         """Tell a person of what training went on in spite of: in the log, the run's warnings.jsonl, and now."""
-        if self.place.rank == 0:
+        if self.context.rank == 0:
             log.warning("step %d: %s", self.total, text)
             self.run.append("warnings.jsonl", {"step": self.total, "text": text})
-            self.place.notify({"step": self.total, "told": text})
+            self.context.notify({"step": self.total, "told": text})
 
     def _evaluate(self, trainee: Trainee) -> float | None:
         """Measure the held-out sources; the score of `best`, if the recipe asks for one."""
@@ -178,19 +179,19 @@ class Job:
             state = trainee.average.state(self.model) if trainee.average else self.model_state()
             model = self._plain_copy(state)
         was = {name: m.training for name, m in self.model.named_modules()}
-        found = measure(model, self.recipe, self.held_out, self.place)  # type: ignore[arg-type]
+        found = measure(model, self.recipe, self.held_out, self.context)  # type: ignore[arg-type]
         for name, module in self.model.named_modules():
             module.training = was[name]
         flat = {f"{s}/{t}/{m}": v for s, ts in found.items() for t, ms in ts.items() for m, v in ms.items()}
         best = self.recipe.best
         if best and best.metric not in flat:
             raise TaskPromptError(f"best.metric: nothing is called {best.metric!r}. Measured: {', '.join(flat)}.")
-        if self.place.rank == 0:
+        if self.context.rank == 0:
             self.run.append("held_out.jsonl", {"step": self.total, **flat})
             for name, value in flat.items():
                 if self.board:
                     self.board.add_scalar(f"held_out/{name}", value, self.total)
-            self.place.notify({"step": self.total, "held_out": flat})
+            self.context.notify({"step": self.total, "held_out": flat})
         return flat[best.metric] if best else None
 
     def _save(self, trainee: Trainee, stage_done: bool, score: float | None) -> None:
@@ -205,7 +206,7 @@ class Job:
         sources = self.feed.state()
         everyone = collective.gather((self.feed.skipped(), self.recorded))
         self.recorded = []
-        if self.place.rank:
+        if self.context.rank:
             return
         self._list_skipped([skipped for skipped, _ in everyone])
         for parts in zip(*(recorded for _, recorded in everyone), strict=True):
@@ -218,7 +219,7 @@ class Job:
         if self.board:
             self.board.flush()
         self.run.push()
-        self.place.notify({"step": self.total, "saved": saved.name})
+        self.context.notify({"step": self.total, "saved": saved.name})
 
     def _list_skipped(self, everyone: list[dict[str, dict[str, str]]]) -> None:
         for skipped in everyone:
@@ -233,9 +234,9 @@ class Job:
         tensors, report = starting_weights(self.recipe, self.model)
         self.model.load_state_dict(tensors, strict=False)
         log.info("weights: %s", report.text())
-        if self.place.rank == 0:
+        if self.context.rank == 0:
             self.run.write("weights.json", asdict(report))
-            self.place.notify({"weights": report.text()})
+            self.context.notify({"weights": report.text()})
 
     def _restore(self, path: Path) -> None:
         self.restored = path

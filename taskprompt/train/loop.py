@@ -1,6 +1,5 @@
 """The loop: a generator of steps. The caller evaluates, saves and reports between them; its `if`s are the callbacks."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
 from taskprompt.distributed.sharding import clip_gradients
+from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Stage
 from taskprompt.train.ema import Average
 from taskprompt.train.losses import Loss, label_counts, task_losses
 from taskprompt.train.mixup import mixup
+from taskprompt.train.not_finite import check_finite
 from taskprompt.train.optim import learning_rate, training_mode
 
 
@@ -31,12 +32,6 @@ class Step(NamedTuple):
     norm: float  # of the gradient, before clipping
     lr: float
     samples: int  # of all workers
-
-
-class NotFinite(TaskError):
-    """A loss or the gradient is not a finite number; no worker has changed its weights."""
-
-    batches: list[Batch]  # this worker's, if it has a part in it
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ def fit(
             collective.average_gradients(trainee.balance)
             trained = [p for g in trainee.optimizer.param_groups for p in g["params"]]
             norm = clip_gradients(trained, stage.clip_norm or float("inf"))
-            _check_finite([*sums.tolist(), norm], group, found)
+            check_finite([*sums.tolist(), norm], group, found)
             trainee.optimizer.step()
             trainee.optimizer.zero_grad(set_to_none=True)
             if trainee.average is not None:
@@ -115,20 +110,6 @@ def at_step(number: int) -> Iterator[None]:
     except (TaskError, LayoutError, SourceError) as error:
         error.args = (f"step {number}: {error}",)
         raise
-
-
-def autocast(device: torch.device, precision: str):
-    """bf16 where asked, or where 'auto' finds it fast; weights and losses stay float32."""
-    wanted = precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16 products; a CPU without them was seen to take ten times as long."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("amx_bf16") or has.get("avx512_bf16") or has.get("bf16"))
 
 
 @contextmanager
@@ -161,20 +142,3 @@ def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str
             error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
             raise
     return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts, collective.pool, mix)
-
-
-def _check_finite(numbers: list[float], group: list[Batch], found: list[dict[str, Loss]]) -> None:
-    """All workers see the same sums, so all raise or none does."""
-    if all(math.isfinite(n) for n in numbers):
-        return
-    bad: dict[str, list[str]] = {}
-    for batch, losses in zip(group, found, strict=True):
-        for name, loss in losses.items():
-            rows = batch.rows[name][~torch.isfinite(loss.each)]
-            bad.setdefault(name, []).extend(batch.keys[i] for i in rows.tolist())
-    everyone = {name: [k for part in collective.gather(keys) for k in part] for name, keys in bad.items()}
-    named = [f"the loss of task {name!r} for {shown(keys)}" for name, keys in everyone.items() if keys]
-    what = ", ".join(named) or ("the gradient" if math.isfinite(numbers[-2]) else "the sum of the losses")
-    error = NotFinite(f"{what} is not a finite number; no weights were changed. Look at these clips, or lower lr.")
-    error.batches = group if not named or any(bad.values()) else []
-    raise error

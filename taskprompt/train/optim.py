@@ -7,21 +7,7 @@ import torch
 from torch import nn
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.spec import nearest
 from taskprompt.recipe.recipe import Stage
-
-
-def freeze(model: nn.Module, stage: Stage, tasks: Iterable[str]) -> None:
-    """Mark what this stage trains. Frozen: the parts it names, and the heads of tasks that it leaves out."""
-    modules = dict(model.named_modules())
-    for name in stage.freeze:
-        if name not in modules or not name:
-            known = [n for n in modules if n.count(".") <= 1 and n]
-            raise SpecError(f"freeze: the model has no part {name!r}{nearest(name, known)} Known: {', '.join(known)}.")
-    idle = {f"heads.{n}" for n in getattr(model, "heads", {}) if n not in set(tasks)}
-    frozen = (*stage.freeze, *sorted(idle))
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(name == f or name.startswith(f + ".") for f in frozen))
 
 
 def training_mode(model: nn.Module) -> None:

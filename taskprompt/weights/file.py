@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from taskprompt.core.errors import CheckpointError
-from taskprompt.core.weights import Tensors
+from taskprompt.core.layout import Tensors
 from taskprompt.runs.storage import is_uri
 from taskprompt.weights.pickle import Reference
 from taskprompt.weights.shards import INDEXES, is_index, refuse_shard, shards_of

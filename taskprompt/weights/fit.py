@@ -9,12 +9,13 @@ import torch
 from pydantic import ValidationError
 
 from taskprompt.core.errors import CheckpointError, SpecError
+from taskprompt.core.layout import Tensors
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of, kinds, resolve
-from taskprompt.core.weights import Tensors, grouped, shown
 from taskprompt.weights.file import Found
 from taskprompt.weights.match import Match, match
+from taskprompt.weights.report import grouped, shown
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ENOUGH = 0.5  # share of an encoder's numbers that a checkpoint must have

@@ -10,8 +10,9 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from taskprompt.core.errors import SpecError
+from taskprompt.core.layout import Layout, Shape, Tensors
 from taskprompt.core.model import Backbone, Encoder
-from taskprompt.core.weights import Inflate, Layout, Shape, Tensors
+from taskprompt.recipe.weights import Inflate
 
 Shapes = dict[str, tuple[Shape, Shape]]  # our name -> found, wanted
 HEAD = "head."  # before the names of a classifier, once a layout has made them ours

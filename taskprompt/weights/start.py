@@ -11,15 +11,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from taskprompt.core.errors import CheckpointError
+from taskprompt.core.layout import Tensors
 from taskprompt.core.model import Backbone, MultiTaskModel
 from taskprompt.core.normalization import Normalization, beside, of_mapping
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
-from taskprompt.core.weights import Inflate, LoadReport, Tensors, shown
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.weights import Inflate
 from taskprompt.weights.file import MISSING, NOTE, Found, read_weights
 from taskprompt.weights.fit import fitting
 from taskprompt.weights.match import Match
+from taskprompt.weights.report import LoadReport, shown
 
 
 def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, LoadReport]:

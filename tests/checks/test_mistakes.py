@@ -9,7 +9,7 @@ from taskprompt.runs.run import Run
 
 
 def run(data, out, **options):
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=lambda record: None, **options)
+    return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=lambda record: None, **options)
 
 
 def faulty(squares, fails, **more):
@@ -81,7 +81,7 @@ def test_a_best_that_cannot_be(squares, tmp_path):
         ("test/boxes/IoU", "'boxes' is not measured on 'test'. Measured there: action, depth."),
     ):
         with pytest.raises(tp.RecipeError, match=message.replace("?", r"\?")):
-            validate(squares | {"best": {"metric": metric}}, "r")
+            validate(squares | {"best": {"metric": metric}}, "r", tp.Recipe)
     squares |= {"evaluate_every": 2, "best": {"metric": "test/action/top2"}}
     with pytest.raises(tp.TaskPromptError, match=r"measures no 'top2'\. Did you mean 'test/action/top1'\?"):
         run(squares, tmp_path / "run")

@@ -18,8 +18,8 @@ from taskprompt.cli.convert import convert
 from taskprompt.cli.main import main as cli
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
-from taskprompt.core.weights import Inflate
 from taskprompt.recipe.schema import interfaces
+from taskprompt.recipe.weights import Inflate
 
 QUICKSTART = str(Path(__file__).parents[2] / "recipes" / "quickstart.yaml")
 VERBS = [[verb] for verb in ("check", "fit", "tune", "compare", "evaluate", "label", "submit", "job")]

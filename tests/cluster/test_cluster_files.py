@@ -12,8 +12,8 @@ import yaml
 from manifests import COMMANDS, autoscaling, cluster_spec, launcher_problems, manifest_problems, pods
 from packaging.requirements import Requirement
 
+from taskprompt.checks.model import check_fits
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.run import check_fits
 from taskprompt.runtime.cluster.resources import Node, lack, needs
 
 ROOT = Path(__file__).parents[2]

@@ -101,7 +101,9 @@ def recipe(squares):
 
     def make(backbone: dict, **changes) -> tp.Recipe:
         clip = {"frames": 8, "height": 32, "width": 32}
-        return validate(squares | {"backbone": backbone, "clip": clip, "prompter": {"kind": "none"}} | changes, "r")
+        return validate(
+            squares | {"backbone": backbone, "clip": clip, "prompter": {"kind": "none"}} | changes, "r", tp.Recipe
+        )
 
     return make
 
@@ -156,7 +158,7 @@ def test_weights_come_before_the_model_and_the_recipe_before_both(recipe, tmp_pa
         "from the recipe; but preprocessor_config.json says mean [0.45, 0.45, 0.45], std [0.225, 0.225, 0.225]: "
         "set backbone.mean and std to follow it"
     )
-    assert validate(json.loads(json.dumps(made.model_dump(mode="json"))), "again") == made
+    assert validate(json.loads(json.dumps(made.model_dump(mode="json"))), "again", tp.Recipe) == made
 
 
 def test_a_file_that_convert_wrote_and_a_run_s_checkpoint_say_it(recipe, tmp_path):

@@ -12,7 +12,8 @@ from taskprompt.core.errors import RecipeError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.labelers._engines.base import Sampling
-from taskprompt.recipe.files import load_recipe, validate
+from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.sweeps.sweep import Range
 from taskprompt.tasks._classes import read_classes
 
@@ -129,11 +130,11 @@ def test_a_number_of_classes_that_fits_no_memory():
 
 
 def test_the_balancer_needs_no_kind(squares):
-    given = validate(squares | {"balancer": {"weights": {"depth": 0.5}}}, "r")
+    given = validate(squares | {"balancer": {"weights": {"depth": 0.5}}}, "r", Recipe)
     assert given.balancer == Fixed(weights={"depth": 0.5})
-    assert validate(squares | {"balancer": {}}, "r").balancer == Fixed()
+    assert validate(squares | {"balancer": {}}, "r", Recipe).balancer == Fixed()
     with pytest.raises(RecipeError, match="prompter: no `kind` is given"):
-        validate(squares | {"prompter": {}}, "r")
+        validate(squares | {"prompter": {}}, "r", Recipe)
 
 
 def test_a_kind_that_is_not_the_class_is_refused():
@@ -148,7 +149,7 @@ def test_overrides_and_sweeps(squares, tmp_path):
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(squares))
     for text in ("stages.0.lr=.nan", "balancer={weights: {depth: .inf}}", "tasks.depth.far=nan", "runtime.wait=1e400"):
         with pytest.raises(RecipeError, match="finite"):
-            load_recipe(tmp_path / "r.yaml", [text])
+            Recipe.load(tmp_path / "r.yaml", [text])
     huge = {"recipe": "r.yaml", "metric": "a/b/c", "mode": "min", "searcher": "grid"}
     for search in ({"seed": {"integer": [0, 2**40]}}, {n: {"integer": [0, 999]} for n in ("seed", "keep")}):
         with pytest.raises(ValidationError, match=r"a grid of .* trials, expected"):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from taskprompt.data.batch import prepare
 from taskprompt.core.errors import SourceError, TaskError
 from taskprompt.core.types import Boxes, Clip, Dims, Map, Sample
+from taskprompt.data.batch import prepare
+from taskprompt.data.reader import make_reader
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.tasks.depth import Depth
-from taskprompt.data.reader import make_reader
 
 STILL = {"scale": [1, 1], "flip": 0}
 
@@ -81,8 +81,8 @@ class Misshapen(Squares):
         found = boxes.get(row["index"], np.zeros((clip.frames, 0, 4)))
         return replace(sample, labels={**sample.labels, "boxes": Boxes(found)})
 
-    def offers(self):
-        return (*super().offers(), "boxes")
+    def own_labels(self):
+        return (*super().own_labels(), "boxes")
 
 
 @pytest.mark.parametrize("shuffle", [None, 1])

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from taskprompt.recipe.recipe import Recipe
 from taskprompt.data.reader import make_reader
+from taskprompt.recipe.recipe import Recipe
 
 
 def reader(squares: dict, repeats: int):

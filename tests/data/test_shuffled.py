@@ -6,15 +6,15 @@ import numpy as np
 import squares as drawn
 
 from taskprompt.core.types import Boxes, Map
-from taskprompt.recipe.recipe import Recipe
 from taskprompt.data.order import epoch_order, locate
 from taskprompt.data.reader import Reader, make_reader
+from taskprompt.recipe.recipe import Recipe
 
 
 class Sized(drawn.Squares):
     """Frames of two sizes; clip i is i + 1 metres deep, and has a box over its left half."""
 
-    def offers(self):
+    def own_labels(self):
         return ("depth", "boxes")
 
     def load(self, row, clip, rng):

@@ -16,9 +16,10 @@ from pages import PAGES, ROOT, blocks
 from PIL import Image
 
 import taskprompt as tp
+from taskprompt.checks.model import check_fits
 from taskprompt.evaluation.predict import write_picture
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.recipe import Recipe, Stage
-from taskprompt.runs.run import build_model, check_fits
 from taskprompt.sweeps.check import check_sweep
 
 # page -> blocks that are python, yaml, and python files to be tested

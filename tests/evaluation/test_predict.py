@@ -31,7 +31,7 @@ def clip(tmp_path):
 
 def trained(data, out) -> tp.Run:
     data["stages"] = [{"steps": 2}]
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=lambda record: None)
+    return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=lambda record: None)
 
 
 def film(path, brightness):
@@ -128,7 +128,7 @@ def test_a_clip_of_one_frame_is_drawn_as_a_picture(squares, clip, tmp_path):
 
 def test_a_task_that_no_stage_trains_is_left_out(squares, clip, tmp_path):
     squares["sources"]["rendered"]["only"] = ["action", "depth"]
-    recipe = validate(squares | {"stages": [{"steps": 2, "tasks": ["action"]}]}, "r")
+    recipe = validate(squares | {"stages": [{"steps": 2, "tasks": ["action"]}]}, "r", tp.Recipe)
     found = tp.predict(tp.fit(recipe, tmp_path / "run", cluster=None, watch=lambda r: None), clip)
     assert found["files"].keys() == {"json", "action"}
 
@@ -161,7 +161,7 @@ def test_results_that_cannot_be_written_are_one_line(run, clip, tmp_path):
 
 
 def test_a_run_without_weights_is_told(squares, clip, tmp_path):
-    with tp.Run.start(tmp_path / "run", validate(squares, "r")) as run:
+    with tp.Run.start(tmp_path / "run", validate(squares, "r", tp.Recipe)) as run:
         pass
     with pytest.raises(tp.CheckpointError, match="no checkpoint yet"):
         tp.predict(run, clip)

@@ -4,9 +4,9 @@ import pytest
 
 from taskprompt.core.errors import SpecError
 from taskprompt.evaluation.profile import flops, profile
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.costs import markdown
-from taskprompt.runs.run import build_model
 
 
 def sizes(recipe: Recipe) -> dict[str, int]:

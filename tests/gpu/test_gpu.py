@@ -103,7 +103,7 @@ def found_by_ray(monkeypatch):
 
 def test_training_through_ray(squares, tmp_path, found_by_ray):
     squares["runtime"] |= {"gpu": True, "compile": True}
-    run = tp.fit(validate(squares, "r"), tmp_path / "run", watch=silent)
+    run = tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", watch=silent)
     assert len(run.lines("metrics.jsonl")) == 6
 
 

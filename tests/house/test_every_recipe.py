@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
+from taskprompt.checks.model import check_fits
 from taskprompt.labels.table import append, record
 from taskprompt.recipe.files import dump, validate
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.run import check_fits
 from taskprompt.sweeps.check import check_sweep
 from taskprompt.sweeps.sweep import Sweep
 
@@ -56,7 +56,7 @@ def test_how_many():
 def test_it_builds_and_survives_its_dump(path):
     recipe = Recipe.load(path)
     check_fits(recipe)
-    assert validate(yaml.safe_load(dump(recipe)), "again") == recipe
+    assert validate(yaml.safe_load(dump(recipe)), "again", Recipe) == recipe
 
 
 @pytest.mark.parametrize(

@@ -1,99 +1,85 @@
-"""Imports go one way, kinds are reached by name alone, and importing taskprompt stays light."""
+"""Imports go one way, without circles, kinds are reached by name alone, and importing taskprompt stays light."""
 
-import ast
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from rooms import FILES, KINDS, MAY_IMPORT, PACKAGE, dotted, imports, room, says, table
 
-PACKAGE = Path(__file__).parents[2] / "taskprompt"
-KINDS = ("tasks", "sources", "backbones", "prompters", "labelers", "balancers")
-CLI = ("cli_bench", "cli_jobs", "cli_kinds", "cli_main", "cli_options", "cli_results", "cli_tables", "cli_weights")
-MAY_IMPORT = {  # room -> rooms
-    "core": {"core"},
-    "nn": {"core", "nn"},
-    "video": {"core", "video"},
-    **{room: {"core", "nn", "video", room} for room in KINDS},
-    "train": {"core", "video", "train"},
-    "reporting": {"core", "train", "reporting"},
-    "runtime": {"core", "train", "runtime"},
-    "testing": {"core", "video", "testing"},
-    "notebook": {"core"},
-    "progress": {"core", "notebook"},
-    "api": {"core", "train", "reporting", "runtime", "progress"},
-    "cli": {"core", "train", "reporting", "runtime", "progress", "api", *CLI, ""},
-    "cli_main": {"core"},
-    "cli_options": {"core", "progress", ""},
-    "cli_bench": {"core", "runtime", "cli_options"},
-    "cli_tables": {"core", "reporting", "cli_options", ""},
-    "cli_results": {"core", "reporting", "progress", "cli_options", ""},
-    "cli_jobs": {"cli_options", ""},
-    "cli_kinds": {"cli_options", "core"},
-    "cli_weights": {"core", ""},
-    "__main__": {"cli"},
-    "": {"core", "nn", "train", "reporting", "api", "runtime"},  # taskprompt/__init__.py
-}
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-def dotted(file: Path) -> str:
-    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def room(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
-
-
-def imports(file: Path) -> Iterator[str]:
-    """All modules that a file imports, also in functions; `from a import b` is a.b where that is a module, else a."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                path = PACKAGE.parent.joinpath(*inner.split("."))
-                yield inner if path.with_suffix(".py").exists() or path.is_dir() else str(node.module)
-
-
-EDGES = [(dotted(file), target) for file in FILES for target in imports(file)]
-
-
-def test_every_room_has_a_rule_and_files():
-    assert {room(dotted(file)) for file in FILES} == set(MAY_IMPORT)
-    assert len(MAY_IMPORT) == 27
-    assert len(FILES) >= 90
-    assert len(EDGES) >= 500
+EDGES = [(dotted(file), target) for file in FILES for target in imports(file) if target.split(".")[0] == "taskprompt"]
+OUTSIDE = [(dotted(file), target.split(".")[0]) for file in FILES for target in imports(file)]
 
 
 def test_rooms_import_one_way():
-    wrong = [
-        f"{module} imports {target}"
-        for module, target in EDGES
-        if target.split(".")[0] == "taskprompt" and room(target) not in MAY_IMPORT[room(module)]
-    ]
+    assert {room(dotted(file)) for file in FILES} == set(MAY_IMPORT)
+    order = list(MAY_IMPORT)
+    for name, others in MAY_IMPORT.items():
+        assert all(order.index(o) < order.index(name) for o in others if o != "taskprompt"), name
+    wrong = [f"{m} imports {t}" for m, t in EDGES if room(t) not in (room(m), *MAY_IMPORT[room(m)])]
     assert not wrong, "\n".join(wrong)
+    assert len(EDGES) >= 600
+
+
+def circles() -> Iterator[list[str]]:
+    """Files that import each other, whatever the way round: the strongly connected parts (Tarjan)."""
+    graph: dict[str, set[str]] = {dotted(file): set() for file in FILES}
+    for module, target in EDGES:
+        graph[module].add(target)
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(module: str) -> Iterator[list[str]]:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in graph[module] - {module}:
+            if other not in index:
+                yield from visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            part = [*stack[stack.index(module) :]]
+            del stack[stack.index(module) :]
+            if len(part) > 1:
+                yield part
+
+    for module in graph:
+        if module not in index:
+            yield from visit(module)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert [*circles()] == []
+
+
+def test_every_folder_says_what_belongs_there():
+    folders = [f.parent for f in FILES if f.name == "__init__.py"]
+    assert {f.parent for f in FILES} == set(folders)
+    for folder in folders:
+        text = says(str(folder.relative_to(PACKAGE)))
+        assert 20 <= len(text) <= 240, f"{folder}: {text!r}"
+
+
+def test_the_docs_have_the_same_table():
+    page = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    assert table() in page, "Run: python docs/make_fields.py"
 
 
 def test_no_module_imports_a_concrete_kind():
     """Within a room of kinds, only helpers (with a leading underscore) are imported."""
-    inside = [
-        (module, target) for module, target in EDGES if target.split(".")[0] == "taskprompt" and room(target) in KINDS
-    ]
+    inside = [(module, target) for module, target in EDGES if room(target) in KINDS]
     wrong = [f"{m} imports {t}" for m, t in inside if room(m) != room(t) or not t.split(".")[2].startswith("_")]
     assert not wrong, "\n".join(wrong)
     assert len(inside) >= 20
 
 
-@pytest.mark.parametrize(("package", "where"), [("ray", "runtime"), ("vllm", "labelers")])
+@pytest.mark.parametrize(("package", "where"), [("ray", {"runtime", "bench"}), ("vllm", {"labelers"})])
 def test_who_imports_ray_and_vllm(package, where):
-    users = {module for module, target in EDGES if target.split(".")[0] == package}
-    assert {room(module) for module in users} <= {where}
+    users = {module for module, target in OUTSIDE if target == package}
+    assert {room(module) for module in users} <= where
     assert (len(users) >= 3) == (package == "ray")
 
 

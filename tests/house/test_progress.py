@@ -11,6 +11,7 @@ from rich.console import Console
 from taskprompt import progress
 from taskprompt.notebook import MOST_LINES, Notebook
 from taskprompt.recipe.files import dump, validate
+from taskprompt.recipe.recipe import Recipe
 
 LOST = "RuntimeError: [/pytorch/gloo/pair.cc:553] Connection closed by peer [red]"
 
@@ -79,7 +80,7 @@ def test_a_kernel_of_jupyter(squares, tmp_path, monkeypatch):
     pytest.importorskip("ipykernel")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    (tmp_path / "r.yaml").write_text(dump(validate(squares | {"stages": [{"steps": 2}]}, "r")))
+    (tmp_path / "r.yaml").write_text(dump(validate(squares | {"stages": [{"steps": 2}]}, "r", Recipe)))
     cells = ["import taskprompt as tp", "tp.fit('r.yaml', 'run', cluster=None)", "tp.evaluate('run')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbclient.NotebookClient(notebook, timeout=200).execute()

@@ -90,7 +90,7 @@ def answered(model, tables):
         for name, value in QUIET.items():
             patch.setenv(name, value)  # workers of a local Ray inherit it
         patch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}")
-        counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+        counts = tp.label(validate(whole, "r", tp.Recipe), watch=lambda record: None)["captions"]
         yield counts, whole, rows_of(tables / "actor")
 
 
@@ -139,7 +139,7 @@ def test_answers_are_those_of_transformers(answered, model):
     )
     other = Idefics3ForConditionalGeneration.from_pretrained(model).eval()
     clip = ClipSpec(frames=3, height=TILE, width=TILE, fps=None)
-    assert validate(whole, "r").labelers["captions"].clip(ClipSpec()) == clip
+    assert validate(whole, "r", tp.Recipe).labelers["captions"].clip(ClipSpec()) == clip
     source = Squares(broken=(5,))
     agreed = 0
     for row in source.rows():
@@ -181,7 +181,7 @@ def test_as_a_server(answered, model, tables, squares, tmp_path):
         wait_for(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
         speaks = {"url": f"http://127.0.0.1:{port}/v1", "model": "tiny", "timeout": 60}
         whole = recipe(squares, tables / "server", server=speaks)
-        counts = tp.label(validate(whole, "r"), watch=lambda record: None)["captions"]
+        counts = tp.label(validate(whole, "r", tp.Recipe), watch=lambda record: None)["captions"]
     finally:
         server.terminate()
         server.wait(30)

@@ -13,6 +13,7 @@ from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
 from taskprompt.data.reader import load
 from taskprompt.labels import table as label_table
+from taskprompt.labels.join import all_labels, labels_of, opened
 from taskprompt.labels.table import address, append, open_table, record
 from taskprompt.sources.folder import Folder
 from taskprompt.sources.scenes import Scenes
@@ -114,7 +115,7 @@ def test_a_source_joins_a_table(tmp_path):
     source = Scenes.model_validate(spec)
     rows = list(source.rows())
     append(tmp_path, [record(rows[1]["key"], "said", "hello", address="1"), record("x", "more", 3, address="2")])
-    assert source.kept() == ("action", "said")
+    assert labels_of(source) == ("action", "said")
     labels = [load(source, row, CLIP, None).labels for row in rows]
     assert [sorted(found) for found in labels] == [["action"], ["action", "said"], ["action"]]
     assert labels[1]["said"] == "hello"
@@ -125,13 +126,13 @@ def test_one_label_from_two_places(tmp_path):
     append(tmp_path, [record("a", "action", "walk", address="1")])
     source = Scenes.model_validate({"clips": 1, "tables": [str(tmp_path)]})
     with pytest.raises(SourceError, match="'action' is one of the source itself"):
-        source.known()
+        all_labels(source)
     (tmp_path / "walk").mkdir()
     (tmp_path / "walk/a.mp4").touch()
     append(tmp_path / "t", [record("a", "said", "x", address="1")])
     append(tmp_path / "u", [record("a", "said", "y", address="1")])
     with pytest.raises(SourceError, match=r"one of .*t, too"):
-        Folder.model_validate({"path": str(tmp_path), "tables": [str(tmp_path / "t"), str(tmp_path / "u")]}).known()
+        all_labels(Folder.model_validate({"path": str(tmp_path), "tables": [str(tmp_path / "t"), str(tmp_path / "u")]}))
 
 
 def test_flagged_answers_are_left_out(tmp_path):
@@ -146,7 +147,7 @@ def test_flagged_answers_are_left_out(tmp_path):
         "embedding": {"empty": 1, "refused": 1},
     }
     assert sorted(whole.at["said"]) == ["a", "b", "c", "d"]
-    some = Table.model_validate({"path": str(tmp_path), "drop": ["empty", "refused", "truncated"]}).open()
+    some = opened(Table.model_validate({"path": str(tmp_path), "drop": ["empty", "refused", "truncated"]}))
     assert (sorted(some.at["said"]), sorted(some.at["embedding"])) == (["a"], ["a", "d"])
     assert some.of("b", ["said"]) == {}
     with pytest.raises(ValueError, match="'refused'"):

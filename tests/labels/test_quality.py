@@ -1,5 +1,4 @@
 """Flags of answers: each by examples, and what is no fault."""
-# ruff: noqa: RUF001
 
 import pytest
 

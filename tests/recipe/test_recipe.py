@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from taskprompt.core.errors import RecipeError
-from taskprompt.recipe.files import dump, load_recipe, read, validate
+from taskprompt.recipe.files import dump, read, validate
 from taskprompt.recipe.recipe import Recipe
 
 
@@ -16,13 +16,13 @@ def write(folder, name, data):
 
 def problems(data) -> str:
     with pytest.raises(RecipeError) as caught:
-        validate(data, "r.yaml")
+        validate(data, "r.yaml", Recipe)
     return str(caught.value)
 
 
 def test_a_recipe_survives_yaml(squares):
-    recipe = validate(squares, "r")
-    assert validate(yaml.safe_load(dump(recipe)), "again") == recipe
+    recipe = validate(squares, "r", Recipe)
+    assert validate(yaml.safe_load(dump(recipe)), "again", Recipe) == recipe
 
 
 def test_extends_merges_by_key_and_a_new_kind_replaces(tmp_path, squares):
@@ -43,14 +43,14 @@ def test_extends_in_a_circle_is_said(tmp_path):
 
 
 def test_overrides_reach_into_lists(tmp_path, squares):
-    recipe = load_recipe(write(tmp_path, "r.yaml", squares), ["stages.0.steps=9", "tasks.depth.far=3.5", "seed=4"])
+    recipe = Recipe.load(write(tmp_path, "r.yaml", squares), ["stages.0.steps=9", "tasks.depth.far=3.5", "seed=4"])
     assert (recipe.stages[0].steps, recipe.tasks["depth"].far, recipe.seed) == (9, 3.5, 4)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("bad", ["steps", "stages.7.steps=1", "seed.a=1"])
 def test_an_override_that_fits_nowhere_is_said(tmp_path, squares, bad):
     with pytest.raises(RecipeError, match="override"):
-        load_recipe(write(tmp_path, "r.yaml", squares | {"seed": 1}), [bad])
+        Recipe.load(write(tmp_path, "r.yaml", squares | {"seed": 1}), [bad])
 
 
 def test_variables(tmp_path, monkeypatch):

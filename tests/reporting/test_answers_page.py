@@ -40,7 +40,7 @@ def fill(tmp_path):
 
 def test_it_tells_all(recipe, tmp_path):
     fill(tmp_path)
-    path = write_answers_page(validate(recipe, "r"))
+    path = write_answers_page(validate(recipe, "r", tp.Recipe))
     assert path == tmp_path / "table" / "answers.html"
     page = Page(path)
     assert page.open == []

@@ -1,8 +1,10 @@
 """What a page says of a run: reasons grouped, time added up, parameters counted."""
 
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting import facts
-from taskprompt.runs.run import Run, build_model
+from taskprompt.runs.run import Run
 
 
 def test_reasons_that_differ_in_files_and_numbers_are_one():
@@ -26,7 +28,7 @@ def test_a_task_that_a_reason_starts_with_is_kept():
 
 def test_time_is_all_clips_at_the_measured_speed(squares, tmp_path):
     squares["stages"] = [{"steps": 5, "sources": ["labelled"], "tasks": ["action"]}, {"steps": 10, "accumulate": 2}]
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", Recipe)
     with Run.start(tmp_path / "run", recipe) as run:
         pass
     assert facts.speed(run, recipe) is None
@@ -40,16 +42,16 @@ def test_time_is_all_clips_at_the_measured_speed(squares, tmp_path):
 
 def test_parameters_are_counted_with_and_without_heads(squares):
     squares["backbone"] |= {"dim": 16, "heads": 2}
-    with_heads, kept = facts.parameters(build_model(validate(squares, "r")), {"action", "depth"})
+    with_heads, kept = facts.parameters(build_model(validate(squares, "r", Recipe)), {"action", "depth"})
     squares["tasks"]["action"]["classes"] = ["left", "right", "up"]
-    more, same = facts.parameters(build_model(validate(squares, "r")), {"action", "depth"})
+    more, same = facts.parameters(build_model(validate(squares, "r", Recipe)), {"action", "depth"})
     assert same == kept < with_heads
     assert more == with_heads + 16 + 1  # one class: a weight for each of the summary's 16 channels, and a bias
-    assert facts.parameters(build_model(validate(squares, "r")), {"action"}) == (kept + 3 * (16 + 1), kept)
+    assert facts.parameters(build_model(validate(squares, "r", Recipe)), {"action"}) == (kept + 3 * (16 + 1), kept)
 
 
 def test_sources_say_what_they_are_used_for(squares):
-    found = facts.source_facts(validate(squares, "r"))
+    found = facts.source_facts(validate(squares, "r", Recipe))
     assert [(s.name, s.quota, s.tasks) for s in found] == [
         ("labelled", 4, ("action",)),
         ("rendered", 2, ("depth",)),

@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 def trained(data, out, steps=4) -> tp.Run:
     data["stages"] = [{"steps": steps, "lr": 1e-3}]
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=lambda record: None)
+    return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=lambda record: None)
 
 
 def page(run) -> Page:
@@ -76,7 +76,9 @@ def test_a_run_is_measured_drawn_and_told(squares, tmp_path):
 
 def test_a_task_that_no_stage_trains_is_neither_measured_nor_shown(squares, tmp_path):
     squares["stages"] = [{"steps": 2, "sources": ["labelled"]}]
-    run = tp.fit(validate(squares | {"evaluate_every": 1}, "r"), tmp_path / "run", cluster=None, watch=lambda r: None)
+    run = tp.fit(
+        validate(squares | {"evaluate_every": 1}, "r", tp.Recipe), tmp_path / "run", cluster=None, watch=lambda r: None
+    )
     assert {key.split("/")[1] for line in run.lines("held_out.jsonl") for key in line if "/" in key} == {"action"}
     found = page(run)
     assert json.loads((run.path / "evaluation.json").read_text())["sources"]["test"]["tasks"].keys() == {"action"}
@@ -93,7 +95,7 @@ def test_a_run_without_held_out_clips_says_so(squares, tmp_path):
 
 
 def test_a_run_that_was_cut_off_before_its_first_checkpoint_still_has_curves(squares, tmp_path):
-    with tp.Run.start(tmp_path / "run", validate(squares, "r")) as run:
+    with tp.Run.start(tmp_path / "run", validate(squares, "r", tp.Recipe)) as run:
         pass
     assert "It has not taken a step yet." in page(run).text
     run.append("metrics.jsonl", {"step": 1, "loss": 1.0, "loss/action": 1.0, "lr": 0.1, "clips_per_s": 2.0})

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from taskprompt.evaluation.evaluate import held_out_readers
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.strips import GAP, TILE, TITLE, chosen, laid_out, shown, spread, strips
-from taskprompt.runs.run import build_model
 
 
 def test_any_start_of_the_list_is_spread_out():
@@ -22,7 +23,7 @@ def test_any_start_of_the_list_is_spread_out():
 
 def test_clips_of_every_class_come_first_and_broken_ones_never(squares):
     squares["held_out"]["test"] |= {"clips": 9, "broken": [0, 8]}
-    reader = held_out_readers(validate(squares, "r"))["test"]
+    reader = held_out_readers(validate(squares, "r", Recipe))["test"]
     keys = [str(c["key"]) for c in chosen(reader, 3)]
     assert len(keys) == len(set(keys)) == 3
     assert {int(k.split("/")[1]) % 2 for k in keys[:2]} == {0, 1}  # odd clips move right, even ones left
@@ -45,7 +46,7 @@ def test_rows_lie_under_each_other():
 
 def test_every_task_is_drawn_with_its_label_where_there_is_one(squares):
     squares["held_out"]["test"]["only"] = ["depth"]
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", Recipe)
     (strip,) = strips(build_model(recipe), recipe, torch.device("cpu"), count=1)
     assert (strip.source, strip.tasks) == ("test", ("action", "depth"))
     assert strip.height == 4 * (TITLE + TILE + GAP) - GAP  # clip; action predicted; depth predicted, label

@@ -12,7 +12,7 @@ from taskprompt.recipe.files import validate
 @pytest.fixture
 def run(squares, tmp_path):
     squares["stages"] = [{"steps": 1}]
-    return tp.fit(validate(squares, "r"), tmp_path / "run", cluster=None, watch=lambda record: None)
+    return tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster=None, watch=lambda record: None)
 
 
 def archive(run, file, **more: str) -> str:

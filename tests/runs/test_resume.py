@@ -19,7 +19,7 @@ from taskprompt.runs.resume import changes, position, refused
 
 
 def run(data, out, watch=lambda record: None, **options):
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=watch, **options)
+    return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=watch, **options)
 
 
 def cut_at(step):
@@ -72,9 +72,9 @@ FREE = [
 )
 def test_every_field_is_refused_or_gone_on_with(squares, field, value, fine):
     squares["stages"] = [{"steps": 6, "lr": 1e-3}, {"steps": 4, "lr": 1e-3}]
-    old = validate(squares, "r")
+    old = validate(squares, "r", tp.Recipe)
     change(squares, field, value)
-    found = changes(old, validate(squares, "r"))
+    found = changes(old, validate(squares, "r", tp.Recipe))
     assert {c.field == field or c.field.startswith(field + ".") for c in found} == {True}
     assert (not refused(found, old, total=4)) == fine
 
@@ -91,13 +91,13 @@ def test_every_field_is_refused_or_gone_on_with(squares, field, value, fine):
     ],
 )
 def test_stages_may_grow_at_their_end_alone(squares, stages, total, fine):
-    old = validate(squares | {"stages": [{"steps": 6}, {"steps": 4}]}, "r")
-    found = changes(old, validate(squares | {"stages": stages}, "r"))
+    old = validate(squares | {"stages": [{"steps": 6}, {"steps": 4}]}, "r", tp.Recipe)
+    found = changes(old, validate(squares | {"stages": stages}, "r", tp.Recipe))
     assert (not refused(found, old, total)) == fine
 
 
 def test_a_step_has_its_place_in_the_stages(squares):
-    stages = validate(squares | {"stages": [{"steps": 2}, {"steps": 3}]}, "r").stages
+    stages = validate(squares | {"stages": [{"steps": 2}, {"steps": 3}]}, "r", tp.Recipe).stages
     assert [position(stages, n) for n in range(6)] == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0)]
 
 

@@ -14,8 +14,8 @@ from squares import RECIPE
 
 import taskprompt as tp
 from taskprompt.core.files import parse_json, replacing, write
-from taskprompt.recipe.files import validate
 from taskprompt.evaluation.predict import write_picture
+from taskprompt.recipe.files import validate
 from taskprompt.runs.records import Evaluation, checked
 
 
@@ -24,7 +24,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
     data = copy.deepcopy(RECIPE) | {"save_every": 1, "stages": [{"steps": 2}], "evaluate_every": 1}
     data["held_out"]["test"]["clips"] = 2
-    tp.fit(validate(data, "r"), folder, cluster=None, watch=lambda r: None)
+    tp.fit(validate(data, "r", tp.Recipe), folder, cluster=None, watch=lambda r: None)
     return folder
 
 

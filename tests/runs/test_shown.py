@@ -9,7 +9,7 @@ from taskprompt.recipe.files import validate
 
 
 def test_a_recipe_in_a_few_lines(squares):
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", tp.Recipe)
     lines = repr(recipe).splitlines()
     assert lines[0] == "Recipe"
     assert dict(line.split(maxsplit=1) for line in lines[1:] if not line.startswith("held"))["backbone"] == "tiny"
@@ -17,11 +17,11 @@ def test_a_recipe_in_a_few_lines(squares):
     assert len(lines) <= 10
     html = recipe._repr_html_()
     whole = html.partition("<pre>")[2].partition("</pre>")[0]
-    assert validate(yaml.safe_load(whole.replace("&#x27;", "'").replace("&quot;", '"')), "again") == recipe
+    assert validate(yaml.safe_load(whole.replace("&#x27;", "'").replace("&quot;", '"')), "again", tp.Recipe) == recipe
 
 
 def test_a_run_says_how_far_it_is(squares, tmp_path):
-    recipe = validate(squares | {"stages": [{"steps": 2}], "evaluate_every": 1}, "r")
+    recipe = validate(squares | {"stages": [{"steps": 2}], "evaluate_every": 1}, "r", tp.Recipe)
     run = tp.fit(recipe, tmp_path / "<b>run", cluster=None, watch=lambda record: None)
     assert repr(run) == f"<Run {run.path}: 2 of 2 steps>"
     assert repr(tp.Run.open(run.path, "step-00000002")).endswith(": 2 of 2 steps, checkpoint step-00000002>")

@@ -39,7 +39,9 @@ def bucket(server, monkeypatch):
 
 
 def run(data, out, **options):
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=options.pop("watch", lambda record: None), **options)
+    return tp.fit(
+        validate(data, "r", tp.Recipe), out, cluster=None, watch=options.pop("watch", lambda record: None), **options
+    )
 
 
 def names(store):

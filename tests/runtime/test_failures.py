@@ -40,12 +40,12 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(cluster, squares, tmp_p
     squares["tasks"]["depth"] |= task
     lost = []
     watch = lambda record: lost.append(record) if "lost" in record else None  # noqa: E731
-    killed = tp.fit(validate(squares, "r"), tmp_path / "killed", cluster="local", watch=watch)
+    killed = tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "killed", cluster="local", watch=watch)
     assert (tmp_path / "grave").exists()
     assert len(lost) == 1
     assert lost[0]["left_to_try"] == 3
     assert "a worker or its node was lost" in (killed.path / "log.txt").read_text()
-    whole = tp.fit(validate(squares, "r"), tmp_path / "whole", cluster="local", watch=lambda r: None)
+    whole = tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "whole", cluster="local", watch=lambda r: None)
     assert same(killed, whole)
 
 
@@ -63,7 +63,7 @@ def test_a_killed_driver_leaves_a_run_to_resume(squares, tmp_path):
         time.sleep(0.01)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", tp.Recipe)
     killed = tp.fit(recipe, tmp_path / "killed", cluster=None, resume=True, watch=lambda r: None)
     assert "resumed step-" in (killed.path / "log.txt").read_text()
     whole = tp.fit(recipe, tmp_path / "whole", cluster=None, watch=lambda r: None)

@@ -16,6 +16,7 @@ import yaml
 from ports import free_port
 
 from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.autoscale import pieces
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,7 @@ def growing(tmp_path):
 def test_pieces_are_workers_and_data_tasks(squares):
     squares["runtime"] |= {"workers": 2, "gpu": True, "cpus_per_worker": 1.5, "data_tasks": 2}
     squares["runtime"] |= {"worker_labels": {"role": "train"}}
-    found, labels = pieces(validate(squares, "r"), 2)
+    found, labels = pieces(validate(squares, "r", Recipe), 2)
     assert labels == [{"role": "train"}] * 2 + [{}] * 8
     assert found[:2] == [{"CPU": 1.5, "GPU": 1}] * 2
     assert found[2:] == [{"CPU": 1}] * (2 * 2 * 2)  # workers x sources x tasks

@@ -17,6 +17,7 @@ import taskprompt as tp
 from taskprompt.bench.label import bench_label
 from taskprompt.core.source import ClipSpec
 from taskprompt.labels import table as label_table
+from taskprompt.labels.join import labels_of
 from taskprompt.recipe.files import validate
 from taskprompt.testing import check_labeler
 
@@ -49,7 +50,7 @@ def asked(tmp_path) -> Counter:
 
 def run(recipe, **changes) -> dict[str, int]:
     recipe["labelers"]["light"] |= changes
-    return tp.label(validate(recipe, "r"), watch=silent)["light"]
+    return tp.label(validate(recipe, "r", tp.Recipe), watch=silent)["light"]
 
 
 def test_the_labeler_of_these_tests_is_one(tmp_path):
@@ -80,7 +81,7 @@ def test_what_is_there_is_not_asked_again(cluster, recipe, tmp_path):
 
 
 def test_a_limit_is_of_clips_that_are_asked_about(cluster, recipe, tmp_path):
-    squares = validate(recipe, "r")
+    squares = validate(recipe, "r", tp.Recipe)
     counts = [tp.label(squares, limit=n, watch=silent)["light"] for n in (5, 9)]
     assert [(found["made"], found["there"], found["failed"]) for found in counts] == [(5, 0, 0), (7, 0, 0)]
     assert set(asked(tmp_path).values()) == {1}
@@ -113,18 +114,18 @@ def test_a_recipe_may_name_tables_that_are_not_there_yet(cluster, recipe, tmp_pa
     with pytest.raises(tp.RecipeError, match=r"sources.labelled: there is no label table .*`taskprompt.label`"):
         tp.Recipe.load(path)
     assert tp.label(path, watch=silent)["light"]["made"] == 12
-    assert tp.Recipe.load(path).sources["labelled"].kept() == ("action", "light")
+    assert labels_of(tp.Recipe.load(path).sources["labelled"]) == ("action", "light")
 
 
 def test_mistakes_in_names(recipe):
     with pytest.raises(tp.SpecError, match=r"no labeler 'dark'. Known: light"):
-        tp.label(validate(recipe, "r"), ["dark"], watch=silent)
+        tp.label(validate(recipe, "r", tp.Recipe), ["dark"], watch=silent)
     recipe["labelers"]["light"]["sources"] = ["labeled"]
     with pytest.raises(tp.RecipeError, match=r"labelers.light.sources: 'labeled' is not a source. Did you mean"):
-        validate(recipe, "r")
+        validate(recipe, "r", tp.Recipe)
     del recipe["labelers"]
     with pytest.raises(tp.SpecError, match="no `labelers`"):
-        tp.label(validate(recipe, "r"), watch=silent)
+        tp.label(validate(recipe, "r", tp.Recipe), watch=silent)
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(recipe, tmp_path):
@@ -171,12 +172,12 @@ def test_what_ends_the_job_is_one_line(cluster, recipe):
 def test_a_labeler_beside_its_model_alone(recipe, tmp_path):
     recipe["sources"]["labelled"]["clips"] = 64
     recipe["labelers"]["light"] |= {"seconds": 0.05}
-    found = bench_label(validate(recipe, "r"), "light", rounds=1)
+    found = bench_label(validate(recipe, "r", tp.Recipe), "light", rounds=1)
     assert min(found.pipeline, found.direct) > 0
     assert found.ratio == found.pipeline / found.direct
     assert not (tmp_path / "table").exists()  # nothing is kept
     with pytest.raises(tp.SpecError, match="no labeler 'dark'"):
-        bench_label(validate(recipe, "r"), "dark")
+        bench_label(validate(recipe, "r", tp.Recipe), "dark")
     recipe["sources"]["labelled"]["clips"] = 47
     with pytest.raises(tp.SpecError, match="found 47 clips, expected 48"):
-        bench_label(validate(recipe, "r"), "light")
+        bench_label(validate(recipe, "r", tp.Recipe), "light")

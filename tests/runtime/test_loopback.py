@@ -54,7 +54,7 @@ def test_a_training_listens_on_loopback_only(cluster, squares, tmp_path):
         names.update(name.split(" ", 1)[1] for name in found.values())
         elsewhere.update({a: who for a, who in found.items() if a.rpartition(":")[0] not in LOOPBACK})
 
-    recipe = validate(squares | {"runtime": squares.get("runtime", {}) | {"workers": 2}}, "r")
+    recipe = validate(squares | {"runtime": squares.get("runtime", {}) | {"workers": 2}}, "r", tp.Recipe)
     tp.fit(recipe, tmp_path / "run", cluster="local", watch=look)
     assert {"gcs_server", "raylet"} <= names
     assert any("RayTrainW" in n for n in names), names  # the workers of the training were looked at, too

@@ -48,9 +48,9 @@ def test_two_workers_are_one(cluster, still, tmp_path, parallel):
     still["evaluate_every"] = 4
     # Adam makes as much of a gradient that is rounding as of any other; the other tests here have it.
     still["stages"] = [{"steps": 8, "lr": 1e-2, "optimizer": "sgd", "ema": 0.9}]
-    one = tp.fit(validate(still, "r"), tmp_path / "one", cluster=None, watch=silent)
+    one = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "one", cluster=None, watch=silent)
     still["runtime"] |= {"workers": 2, "parallel": parallel}
-    two = tp.fit(validate(still, "r"), tmp_path / "two", cluster="local", watch=silent)
+    two = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "two", cluster="local", watch=silent)
     names = ("loss", "loss/action", "loss/depth", "loss/sides", "grad_norm")
     pairs = equal_curves(one, two, names)
     counted = [
@@ -75,10 +75,10 @@ def test_shards_are_resumed_as_they_were(cluster, still, tmp_path):
         {"steps": 5, "lr": 1e-3, "ema": 0.9, "freeze": ["encoder"]},
     ]
     still["save_every"] = 3
-    whole = tp.fit(validate(still, "r"), tmp_path / "whole", cluster="local", watch=silent)
+    whole = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "whole", cluster="local", watch=silent)
     task = {"kind": "mortal:Mortal", "label": "depth", "after": 8, "grave": str(tmp_path / "grave")}
     still["tasks"]["depth"] |= task
-    killed = tp.fit(validate(still, "r"), tmp_path / "killed", cluster="local", watch=silent)
+    killed = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "killed", cluster="local", watch=silent)
     assert (tmp_path / "grave").exists()
     for a, b in zip(whole.lines("metrics.jsonl"), killed.lines("metrics.jsonl"), strict=True):
         assert (a["step"], a["loss"], a["grad_norm"]) == (b["step"], b["loss"], b["grad_norm"])
@@ -104,9 +104,9 @@ def test_fewer_workers_go_on_with_the_very_next_clips(cluster, still, tmp_path):
     task = {"kind": "mortal:Mortal", "label": "depth", "after": 6, "grave": str(tmp_path / "grave")}
     still["tasks"]["depth"] |= task
     with pytest.raises(tp.ClusterError, match="a worker or its node was lost"):
-        tp.fit(validate(still, "r"), tmp_path / "run", cluster="local", watch=silent)
+        tp.fit(validate(still, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
     assert Run.open(tmp_path / "run").checkpoint().name == "step-00000004"
-    run = tp.fit(validate(still, "r"), tmp_path / "run", cluster=None, resume=True, watch=silent)
+    run = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "run", cluster=None, resume=True, watch=silent)
     each_clip_once_an_epoch(run, 11, {"labelled": 4, "rendered": 2}, {"labelled": 10, "rendered": 10})
 
 
@@ -122,7 +122,7 @@ def test_workers_are_added_where_there_is_room(cluster, hog, still, tmp_path, mo
         if record.get("step") == 5:
             cluster.kill(held)
 
-    run = tp.fit(validate(still, "r"), tmp_path / "run", cluster="local", watch=watch)
+    run = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=watch)
     assert [r["grows"] for r in seen if "grows" in r] == [1]
     log = (run.path / "log.txt").read_text()
     assert "worker 1 of 1" in log

@@ -8,7 +8,8 @@ import pytest
 
 import taskprompt as tp
 from taskprompt import Runtime
-from taskprompt.data.reader import make_reader, plain_chunks
+from taskprompt.data.local import plain_chunks
+from taskprompt.data.reader import make_reader
 from taskprompt.recipe.files import validate
 from taskprompt.runs import checkpoint
 
@@ -21,7 +22,9 @@ def test_a_ray_stream_is_the_plain_stream(cluster, squares):
     from taskprompt.runtime.training.streams import ray_chunks
 
     recipe = validate(
-        squares | {"sources": squares["sources"] | {"labelled": squares["sources"]["labelled"] | {"broken": [3]}}}, "r"
+        squares | {"sources": squares["sources"] | {"labelled": squares["sources"]["labelled"] | {"broken": [3]}}},
+        "r",
+        tp.Recipe,
     )
     reader = make_reader(recipe, "labelled", recipe.sources["labelled"], training=True)
     for start, stride, count in ((0, 1, 30), (7, 2, 20)):
@@ -48,7 +51,7 @@ def test_blocks_are_read_in_one_thread_that_gives_way():
 
 
 def test_one_worker_on_ray_is_this_process(cluster, squares, tmp_path):
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", tp.Recipe)
     here = tp.fit(recipe, tmp_path / "here", cluster=None, watch=silent)
     seen = []
     there = tp.fit(recipe, tmp_path / "there", cluster="local", watch=seen.append)
@@ -63,21 +66,21 @@ def test_what_a_worker_raises_is_one_line_here(cluster, squares, tmp_path):
     squares["sources"]["rendered"]["wrong"] = [3]
     expected = r"^step \d: source 'rendered', sample 'squares/3': ZeroDivisionError: a mistake[^\n]*$"
     with pytest.raises(tp.SourceError, match=expected):
-        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+        tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
 
 
 def test_more_than_the_cluster_has_is_refused_with_the_arithmetic(cluster, squares, tmp_path):
     squares["runtime"] |= {"workers": 2, "data_tasks": 4}
     expected = r"2 workers x 1 CPUs \+ 2 workers x 2 sources x 4 data tasks = 18 CPUs; the cluster has 8 CPUs"
     with pytest.raises(tp.ClusterError, match=expected):
-        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+        tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
 
 
 def test_a_quota_that_does_not_divide_is_refused(cluster, squares, tmp_path):
     squares["runtime"] |= {"workers": 2}
     squares["sources"]["rendered"]["quota"] = 3
     with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 3 clips cannot be shared by 2 workers"):
-        tp.fit(validate(squares, "r"), tmp_path / "run", cluster="local", watch=silent)
+        tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
 
 
 def test_render_draws_once(cluster, tmp_path):
@@ -92,10 +95,10 @@ def test_render_draws_once(cluster, tmp_path):
         "tasks": {"depth": {"kind": "depth"}},
         "stages": [{"steps": 1}],
     }
-    assert render(validate(data, "r"))["sources.drawn"][:2] == (6, 0)
-    assert render(validate(data, "r"))["sources.drawn"][:2] == (0, 6)
+    assert render(validate(data, "r", tp.Recipe))["sources.drawn"][:2] == (6, 0)
+    assert render(validate(data, "r", tp.Recipe))["sources.drawn"][:2] == (0, 6)
     stored = {"kind": "folder", "path": str(tmp_path / "cache")}
-    recipe = validate(data | {"sources": {"drawn": stored}}, "r")
+    recipe = validate(data | {"sources": {"drawn": stored}}, "r", tp.Recipe)
     reader = make_reader(recipe, "drawn", recipe.sources["drawn"], training=False)
     assert len(reader) == 6
     assert reader(np.arange(6))["has depth"].all()

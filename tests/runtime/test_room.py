@@ -14,7 +14,7 @@ def asking(squares):
     """A recipe that asks for what is named."""
 
     def make(**runtime):
-        return validate(squares | {"runtime": squares["runtime"] | runtime}, "r")
+        return validate(squares | {"runtime": squares["runtime"] | runtime}, "r", tp.Recipe)
 
     return make
 

@@ -54,7 +54,7 @@ def test_sub_folders_are_classes(classes):
         ("walk/b.mp4", "walk"),
         ("wave/deep/c.mkv", "wave"),
     ]
-    assert source.offers() == ("action",)
+    assert source.own_labels() == ("action",)
     sample = load(source, 2)
     assert sample.labels == {"action": "wave"}
     assert shown(sample) == MIDDLE
@@ -68,7 +68,7 @@ def test_sub_folders_are_classes(classes):
 def test_clips_without_a_class(tmp_path):
     video(tmp_path / "a.mp4")
     source = Folder(path=str(tmp_path))
-    assert source.offers() == ()
+    assert source.own_labels() == ()
     assert load(source).labels == {}
 
 
@@ -103,7 +103,7 @@ def test_csv_with_spans_classes_and_plain_labels(classes):
     folder = str(table(classes, text))
     source = Folder(path=folder, csv="list.csv", texts={"caption": "say"}, numbers={"score": "score"})
     check_source(source, CLIP, samples=4)
-    assert source.offers() == ("action", "caption", "score")
+    assert source.own_labels() == ("action", "caption", "score")
     assert [r["key"] for r in source.rows()] == [
         "walk/a.avi@0.2-0.9",
         "walk/a.avi@1-",
@@ -158,17 +158,17 @@ def test_csv_errors_name_what_was_found(classes):
 def test_a_csv_without_classes_says_which_columns_it_has(classes):
     table(classes, "clip,kind\na,b\n")
     source = Folder(path=str(classes), csv="list.csv")
-    assert source.lacks("action") == (
+    assert source.why_missing("action") == (
         "list.csv has no column 'class' (found: clip, kind; `columns.label` names another)"
     )
-    assert source.lacks("depth") == ""
+    assert source.why_missing("depth") == ""
     renamed = Folder.model_validate({"path": str(classes), "csv": "list.csv", "columns": {"label": "kind"}})
-    assert renamed.lacks("action") == ""
+    assert renamed.why_missing("action") == ""
 
 
 def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(SourceError, match="cannot be read: No such file or directory"):
-        Folder(path=str(tmp_path / "none")).offers()
+        Folder(path=str(tmp_path / "none")).own_labels()
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="cannot be read: Not a directory"):
         list(Folder(path=str(tmp_path / "file")).rows())
@@ -235,7 +235,7 @@ def test_label_files(tmp_path):
     )
     check_source(source, CLIP)
     labels = load(source).labels
-    assert set(labels) == {*source.offers()} - {"absent"}
+    assert set(labels) == {*source.own_labels()} - {"absent"}
     metres = depth[MIDDLE].astype(np.float32) * np.float32(0.001)
     metres[:, 0] = np.nan
     known = np.where(classes[MIDDLE] == 3, 255, classes[MIDDLE])
@@ -331,7 +331,7 @@ def test_stored_samples_need_no_declaration(tmp_path):
         write_sample(tmp_path, name, stored)
     source = Folder(path=str(tmp_path))
     check_source(source, CLIP)
-    assert set(source.offers()) == {"action", "caption", "depth"}
+    assert set(source.own_labels()) == {"action", "caption", "depth"}
     sample = load(source)
     assert sample.key == "train/000.mov"
     assert shown(sample) == MIDDLE

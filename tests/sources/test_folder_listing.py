@@ -12,6 +12,7 @@ from taskprompt.core.errors import SourceError
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
 from taskprompt.data.reader import Reader, table_of
+from taskprompt.labels.join import all_labels
 from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
 from taskprompt.video.store import write_sample
@@ -70,7 +71,7 @@ def test_a_locked_folder_is_told(tmp_path):
                 os.chmod(folder, 0o755)
             if os.getuid() == 0:
                 os.setuid(65534)
-            for call in (source.offers, lambda: [*source.rows()]):
+            for call in (source.own_labels, lambda: [*source.rows()]):
                 try:
                     call()
                 except SourceError as error:
@@ -176,7 +177,7 @@ def test_a_damaged_stored_sample_costs_itself_alone(tmp_path):
         write_sample(tmp_path / "walk", name, Sample(name, clip, {"depth": depth, "say": "x"}))
     (tmp_path / "walk/a.labels.json").write_text("[" * 5000)
     source = Folder(path=str(tmp_path))
-    assert set(source.known()) == {"action", "depth", "say"}
+    assert set(all_labels(source)) == {"action", "depth", "say"}
     reader = Reader("s", source, {}, CLIP, None, Dims(4, 32, 48, (2, 2, 3), 32), 0, table_of(source.rows()))
     assert [bool(str(reader.read(i)["error"])) for i in range(2)] == [True, False]
 
@@ -209,6 +210,6 @@ def test_stored_samples_of_any_content(tmp_path, changes):
     write_sample(tmp_path, "a", Sample("a", clip, {"depth": Map(np.ones((FRAMES, 32, 48), np.float32)), "say": "x"}))
     edited(tmp_path, **changes)
     source = Folder(path=str(tmp_path))
-    source.known()
+    all_labels(source)
     reader = Reader("s", source, {}, CLIP, None, Dims(4, 32, 48, (2, 2, 3), 32), 0, table_of(source.rows()))
     assert "a." in str(reader.read(0)["error"])

@@ -83,7 +83,7 @@ def test_wrong_options_are_explained(options, message):
 
 def test_load_gives_every_label_and_is_pure():
     source = scenes(clips=2, size=32)
-    assert source.offers() == LABELS
+    assert source.own_labels() == LABELS
     row = next(iter(source.rows()))
     sample = source.load(row, CLIP, np.random.default_rng(0))
     assert tuple(sample.labels) == LABELS

@@ -203,10 +203,11 @@ def runs() -> list[Seed]:
     """Each small file of a run's folder; `others`: the whole folder as a zip."""
     import taskprompt as tp
     from taskprompt.recipe.files import validate
+    from taskprompt.recipe.recipe import Recipe
 
     data = yaml.safe_load(recipes()[1].data) | {"save_every": 1}
     with tempfile.TemporaryDirectory() as folder:
-        run = tp.fit(validate(data, "r"), Path(folder, "run"), cluster=None, watch=lambda r: None)
+        run = tp.fit(validate(data, "r", Recipe), Path(folder, "run"), cluster=None, watch=lambda r: None)
         tp.evaluate(run, watch=lambda r: None)
         files = {p.relative_to(run.path).as_posix(): p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
     files = {n: d for n, d in files.items() if "tfevents" not in n and not n.startswith(".")}

@@ -10,6 +10,7 @@ from fuzz_seeds import Seed
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
+from taskprompt.labels.join import all_labels
 from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder
 
@@ -38,7 +39,7 @@ def read(source: Any, tasks: dict[str, Any] | None = None) -> None:
     """Every row as a training reads it."""
     from taskprompt.data.reader import Reader, table_of
 
-    source.known()
+    all_labels(source)
     reader = Reader("s", source, tasks or {}, CLIP, None, Dims(4, 32, 40, (2, 4, 4), 32), 0, table_of(source.rows()))
     errors = [str(reader.read(i)["error"]) for i in range(len(reader))]
     if any(errors):
@@ -51,7 +52,7 @@ def folder(path: Path, **more: Any) -> Folder:
 
 def _recipe(here: Path, kind: str, data: bytes, seed: Seed, film: bytes) -> None:
     import taskprompt as tp
-    from taskprompt.runs.run import check_fits
+    from taskprompt.checks.model import check_fits
     from taskprompt.sweeps.check import check_sweep
 
     (here / "r.yaml").write_bytes(data)

@@ -36,7 +36,7 @@ class Squares(Source):
     wrong: tuple[int, ...] = ()  # clips whose loading has a mistake in its code
     wrong_while: str | None = None  # only while there is this file
 
-    def offers(self) -> tuple[str, ...]:
+    def own_labels(self) -> tuple[str, ...]:
         return ("action", "depth")
 
     def rows(self) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from sweeps import SWEEP
 
 from taskprompt.core.errors import RecipeError, SpecError
 from taskprompt.recipe.files import validate
+from taskprompt.recipe.recipe import Recipe
 from taskprompt.sweeps.check import check_sweep
 from taskprompt.sweeps.sweep import Range, Sweep, vary
 
@@ -57,7 +58,7 @@ def test_a_range_that_is_none(range_, words):
 
 
 def test_a_trial_is_the_recipe_with_its_values(squares):
-    base = validate(squares, "r")
+    base = validate(squares, "r", Recipe)
     bases = {"r": base}
     sweep = Sweep.model_validate(SWEEP)
     trial = vary(bases, sweep, {"stages.0.lr": 0.5, "tasks.depth": {"far": 3.0}, "held_out.test.clips": 4})
@@ -79,7 +80,10 @@ def test_a_grid_counts_its_combinations():
 
 def test_several_recipes_are_an_axis(squares):
     """The fastest one of a grid; a trial's values name its recipe."""
-    bases = {"r": validate(squares, "r"), "plain": validate(squares | {"prompter": {"kind": "none"}}, "plain")}
+    bases = {
+        "r": validate(squares, "r", Recipe),
+        "plain": validate(squares | {"prompter": {"kind": "none"}}, "plain", Recipe),
+    }
     several = SWEEP | {"recipe": ["r.yaml", "other/plain.yaml"], "searcher": "grid", "trials": None}
     sweep = Sweep.model_validate(several | {"search": {"seed": {"choice": [0, 1]}}})
     assert sweep.combinations() == [{"recipe": n, "seed": i} for i in (0, 1) for n in ("r", "plain")]
@@ -97,7 +101,7 @@ def test_one_value_for_two_fields(squares):
     search = {"sources.labelled.clips, held_out.test.clips": {"choice": [3, 5]}}
     sweep = Sweep.model_validate(SWEEP | {"searcher": "grid", "trials": None, "search": search})
     for values, clips in zip(sweep.combinations(), (3, 5), strict=True):
-        trial = vary({"r": validate(squares, "r")}, sweep, values)
+        trial = vary({"r": validate(squares, "r", Recipe)}, sweep, values)
         assert [s.clips for s in (trial.sources["labelled"], trial.held_out["test"])] == [clips] * 2  # type: ignore
     with pytest.raises(ValueError, match=r"is fixed in overrides"):
         Sweep.model_validate(sweep.model_dump() | {"overrides": {"held_out.test.clips": 4}})

@@ -18,8 +18,8 @@ class Grey(Source):
     fault: str = ""
     listings: ClassVar[int] = 0
 
-    def offers(self):
-        return ("level",) if self.fault == "offers" else ("level", "boxes")
+    def own_labels(self):
+        return ("level",) if self.fault == "own_labels" else ("level", "boxes")
 
     def rows(self):
         type(self).listings += 1
@@ -50,7 +50,7 @@ def test_a_good_source_passes():
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("offers", r"gives \['boxes'\], which `gives` does not name"),
+        ("own_labels", r"gives \['boxes'\], which `kept_labels` does not name"),
         ("keys", "a key stands twice, such as 'same'"),
         ("listing", "two listings differ"),
         ("flat", "holds more than text and numbers"),

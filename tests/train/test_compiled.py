@@ -18,11 +18,13 @@ def test_without_a_compiler_one_line_says_so(squares, tmp_path, no_compiler):
     with pytest.raises(
         tp.ClusterError, match=r"^torch\.compile failed .*No working C.. compiler.*/nowhere.*Install"
     ) as e:
-        tp.fit(validate(squares, "r"), tmp_path / "run", cluster=None, watch=lambda record: None)
+        tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster=None, watch=lambda record: None)
     assert "\n" not in str(e.value)
     squares["runtime"] |= {"compile": False}
-    run = tp.fit(validate(squares, "r"), tmp_path / "run", cluster=None, resume=True, watch=lambda record: None)
+    run = tp.fit(
+        validate(squares, "r", tp.Recipe), tmp_path / "run", cluster=None, resume=True, watch=lambda record: None
+    )
     assert len(run.lines("metrics.jsonl")) == 6
     squares["runtime"] |= {"compile": True}
     with pytest.raises(tp.ClusterError, match="compile failed here"):
-        tp.profile([validate(squares, "r")])
+        tp.profile([validate(squares, "r", tp.Recipe)])

@@ -99,7 +99,7 @@ def test_training_is_the_same(frozen, tmp_path):
     frozen["evaluate_every"] = 3
 
     def losses(name):
-        done = tp.fit(validate(frozen, "r"), tmp_path / name, cluster=None, watch=lambda record: None)
+        done = tp.fit(validate(frozen, "r", tp.Recipe), tmp_path / name, cluster=None, watch=lambda record: None)
         tables = (done.lines("metrics.jsonl"), done.lines("held_out.jsonl"))
         return [{k: v for k, v in r.items() if k != "clips_per_s"} for table in tables for r in table]
 
@@ -133,6 +133,6 @@ def test_training_is_the_same(frozen, tmp_path):
 def test_stages_that_cannot_keep_them(frozen, changes, words):
     frozen["stages"][1] |= changes.pop("stages", {})
     with pytest.raises(tp.RecipeError) as found:
-        validate(frozen | changes, "r")
+        validate(frozen | changes, "r", tp.Recipe)
     assert found.value.problems[0].startswith("stages.1.features: ")
     assert words in found.value.problems[0]

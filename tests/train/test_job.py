@@ -12,7 +12,9 @@ from taskprompt.runs.lock import owned
 
 
 def run(data, out, **options):
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=options.pop("watch", lambda record: None), **options)
+    return tp.fit(
+        validate(data, "r", tp.Recipe), out, cluster=None, watch=options.pop("watch", lambda record: None), **options
+    )
 
 
 def weights(run):
@@ -151,6 +153,6 @@ def test_a_loss_that_is_no_number_stops_before_the_update(squares, tmp_path):
 
 
 def test_the_recipe_of_a_run_is_its_own(squares, tmp_path):
-    recipe = validate(squares, "r")
+    recipe = validate(squares, "r", tp.Recipe)
     assert tp.fit(recipe, tmp_path / "run", cluster=None, watch=lambda r: None).recipe == recipe
     assert json.loads(json.dumps(recipe.model_dump(mode="json"))) == recipe.model_dump(mode="json")

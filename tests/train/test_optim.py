@@ -6,10 +6,10 @@ import pytest
 from torch import nn
 
 from taskprompt.core.errors import SpecError
+from taskprompt.recipe.build import build_model, freeze
 from taskprompt.recipe.files import validate
-from taskprompt.recipe.recipe import Stage
-from taskprompt.runs.run import build_model
-from taskprompt.train.optim import decay_groups, freeze, learning_rate, make_optimizer, training_mode
+from taskprompt.recipe.recipe import Recipe, Stage
+from taskprompt.train.optim import decay_groups, learning_rate, make_optimizer, training_mode
 
 
 def test_schedule_rises_then_falls_along_half_a_cosine():
@@ -21,7 +21,7 @@ def test_schedule_rises_then_falls_along_half_a_cosine():
 
 
 def test_biases_norms_and_prompts_do_not_decay(squares):
-    model = build_model(validate(squares, "r"))
+    model = build_model(validate(squares, "r", Recipe))
     names = {id(p): n for n, p in model.named_parameters()}
     decayed, still = ([names[id(p)] for p in g["params"]] for g in decay_groups(model.named_parameters(), 0.05))
     assert len(decayed) + len(still) == len(names)
@@ -31,7 +31,7 @@ def test_biases_norms_and_prompts_do_not_decay(squares):
 
 
 def test_freezing_takes_gradients_and_dropout_away(squares):
-    model = build_model(validate(squares, "r"))
+    model = build_model(validate(squares, "r", Recipe))
     stage = Stage(steps=1, freeze=("encoder",), tasks=("depth",))
     freeze(model, stage, ("depth",))
     training_mode(model)
@@ -43,7 +43,7 @@ def test_freezing_takes_gradients_and_dropout_away(squares):
 
 
 def test_unknown_parts_and_nothing_left_are_refused(squares):
-    model = build_model(validate(squares, "r"))
+    model = build_model(validate(squares, "r", Recipe))
     with pytest.raises(SpecError, match=r"no part 'encodr'\. Did you mean 'encoder'\?"):
         freeze(model, Stage(steps=1, freeze=("encodr",)), ())
     stage = Stage(steps=1, freeze=("encoder", "prompter", "heads"))

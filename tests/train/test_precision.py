@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskprompt.train.loop import autocast
+from taskprompt.nn.precision import autocast
 
 INFO = Path("/proc/cpuinfo")
 

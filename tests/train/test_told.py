@@ -8,18 +8,18 @@ import sys
 import pytest
 
 import taskprompt as tp
+from taskprompt.checks.model import check_fits
 from taskprompt.cli.results import measured, tell_trained
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.recipe.files import validate
 from taskprompt.runs import checkpoint
-from taskprompt.runs.run import check_fits
 
 silent = lambda record: None  # noqa: E731
 
 
 def run(data, out, **options):
-    return tp.fit(validate(data, "r"), out, cluster=None, watch=options.pop("watch", silent), **options)
+    return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=options.pop("watch", silent), **options)
 
 
 METRICS = {
@@ -58,9 +58,9 @@ def test_best_is_the_least_of_an_error_and_is_refused_where_nobody_knows(squares
     assert best.name == f"step-{min(scores, key=lambda s: scores[s]):08d}"
     assert checkpoint.read_state(best)["metric"] == "test/depth/RMSE_m"
     with pytest.raises(tp.RecipeError, match="found 'max', but 'depth/RMSE_m' is better the other way"):
-        validate(squares | {"best": {"metric": "test/depth/RMSE_m", "mode": "max"}}, "r")
+        validate(squares | {"best": {"metric": "test/depth/RMSE_m", "mode": "max"}}, "r", tp.Recipe)
     squares["tasks"]["grey"] = {"kind": "brightness:Brightness"}
-    unknown = validate(squares | {"best": {"metric": "test/grey/gap"}}, "r")
+    unknown = validate(squares | {"best": {"metric": "test/grey/gap"}}, "r", tp.Recipe)
     with pytest.raises(
         tp.RecipeError, match=r"nothing says which way 'test/grey/gap' is better\. Set mode to max or min"
     ):

@@ -9,10 +9,11 @@ from mvit_public import as_images, as_mmaction2, as_slowfast, reference
 from safetensors import safe_open
 
 import taskprompt as tp
-from taskprompt.distributed.context import Place
+from taskprompt.data.local import plain_chunks
+from taskprompt.distributed.context import WorkerContext
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import dump, validate
 from taskprompt.runs import checkpoint
-from taskprompt.runs.run import build_model
 from taskprompt.train.job import Job
 from taskprompt.weights.start import check_weights, starting_weights
 
@@ -41,7 +42,7 @@ def recipe(squares):
         clip = dict(zip(("frames", "height", "width"), CLIP, strict=True))
         squares.update({"clip": clip, "backbone": MVIT, "weights": weights} | changes)
         squares["tasks"]["action"]["classes"] = classes
-        return validate(squares, "r")
+        return validate(squares, "r", tp.Recipe)
 
     return make
 
@@ -220,7 +221,7 @@ def test_every_worker_starts_from_the_same(theirs, recipe, tmp_path):
     states = []
     for rank in (0, 1):
         with tp.Run.start(tmp_path / f"run{rank}", r) as run:
-            job = Job(run, r, Place(rank=rank, workers=2))
+            job = Job(run, r, WorkerContext(plain_chunks, rank=rank, workers=2))
             states.append(job.model_state())
             assert (run.path / "weights.json").exists() == (rank == 0)
             job.close()
@@ -249,11 +250,11 @@ def test_without_weights_nothing_changes(recipe, squares, tmp_path):
     del squares["held_out"]
     r = recipe(None, ["left", "right"], stages=[{"steps": 1}])
     del squares["weights"]
-    assert validate(squares, "r") == r
+    assert validate(squares, "r", tp.Recipe) == r
     assert "weights: null" in dump(r)
     assert check_weights(r) is None
     with tp.Run.start(tmp_path / "run", r) as run:
-        job, fresh = Job(run, r, Place()), build_model(r).state_dict()
+        job, fresh = Job(run, r, WorkerContext(plain_chunks)), build_model(r).state_dict()
         assert all(fresh[n].equal(t) for n, t in job.model_state().items())
         job.close()
     assert not (run.path / "weights.json").exists()

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.errors import CheckpointError, SpecError
+from taskprompt.core.layout import Layout, grid_of
 from taskprompt.core.source import ClipSpec
-from taskprompt.core.weights import Layout, LoadReport, grid_of, grouped
 from taskprompt.weights.file import Found
 from taskprompt.weights.fit import fitting
 from taskprompt.weights.match import inflated, match, resized
+from taskprompt.weights.report import LoadReport, grouped
 
 CLIP = ClipSpec(frames=4, height=16, width=16, fps=None)
 

@@ -21,8 +21,8 @@ from vit_public import (
 )
 
 import taskprompt as tp
+from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import validate
-from taskprompt.runs.run import build_model
 from taskprompt.weights.start import starting_weights
 
 CLIP = clip_of(4, 64, 64)
@@ -41,7 +41,9 @@ def load(squares):
     def load(file: str, backbone: dict, classes: int | list, head: str | None):
         squares["tasks"]["action"]["classes"] = classes
         clip = {"frames": CLIP.frames, "height": CLIP.height, "width": CLIP.width}
-        recipe = validate(squares | {"clip": clip, "backbone": backbone, "weights": {"path": file, "head": head}}, "r")
+        recipe = validate(
+            squares | {"clip": clip, "backbone": backbone, "weights": {"path": file, "head": head}}, "r", tp.Recipe
+        )
         model = build_model(recipe)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         tensors, report = starting_weights(recipe, model)

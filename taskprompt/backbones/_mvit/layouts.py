@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from taskprompt.core.weights import Layout, Tensors
+from taskprompt.core.layout import Layout, Tensors
 
 BLOCK = r"((?:stages\.\d+\.)?blocks\.\d+)\."
 # SlowFast's names; those that mmaction2 and timm made of them differ in few words.

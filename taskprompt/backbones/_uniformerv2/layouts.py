@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from taskprompt.backbones._vit.layouts import placed
-from taskprompt.core.weights import Layout, Tensors
+from taskprompt.core.layout import Layout, Tensors
 
 BLOCK = r"transformer\.resblocks\.(\d+)\."
 DEC = r"transformer\.dec\.(\d+)\."

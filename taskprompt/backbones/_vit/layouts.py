@@ -7,7 +7,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from taskprompt.core.weights import Layout, Tensors, grid_of
+from taskprompt.core.layout import Layout, Tensors, grid_of
 
 BLOCK = r"(blocks\.\d+)\."
 LAYER = r"encoder\.layer\.(\d+)\."

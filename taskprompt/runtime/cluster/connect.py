@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import taskprompt
 from taskprompt.core.errors import ClusterError
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.resources import needs, refuse_if_too_small, worker_counts
@@ -107,11 +108,11 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
     mine = not ray.is_initialized()
     stack = ExitStack()
     if mine:
-        from taskprompt.runtime.cluster.connect import loopback
+        from taskprompt.runtime.cluster import loopback
 
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if elsewhere:
-            options["runtime_env"] = {"py_modules": [str(Path(__file__).parents[1])]}
+            options["runtime_env"] = {"py_modules": [str(Path(taskprompt.__file__).parent)]}
         if address not in ("local", "auto"):
             knock(address)
         try:

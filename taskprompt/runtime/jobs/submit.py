@@ -14,13 +14,13 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from taskprompt.checks.model import check_fits
 from taskprompt.core.errors import JobError, RecipeError
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import printable, say
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one
-from taskprompt.runs.run import check_fits
 from taskprompt.runtime.jobs.package import RECIPE, START, contents, pack
 
 STOP_SECONDS = 60  # that a job may take to end
@@ -170,7 +170,7 @@ def checked(recipe: Recipe | str | Path, overrides: list[str] | tuple[str, ...])
         data, where = recipe.model_dump(mode="json"), "recipe"
     else:
         data, where = read(recipe, overrides), str(recipe)
-    check_fits(validate(data, where, elsewhere=True))
+    check_fits(validate(data, where, Recipe, elsewhere=True))
     return data, re.sub(r"[^A-Za-z0-9_-]", "-", Path(where).stem)
 
 

@@ -14,8 +14,9 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.schedulers import ASHAScheduler
 
+from taskprompt.checks.model import check_fits
 from taskprompt.core.errors import CheckpointError, RecipeError
-from taskprompt.runs.run import Run, check_fits
+from taskprompt.runs.run import Run
 from taskprompt.sweeps.run import SweepRun, TrialRow, best, follow
 from taskprompt.sweeps.sweep import Sweep
 

@@ -15,9 +15,8 @@ import torch
 from ray.tune import Trainable
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from taskprompt.core.errors import TaskPromptError
-from taskprompt.core.spec import nearest
-from taskprompt.distributed.context import Place
+from taskprompt.core.errors import TaskPromptError, nearest
+from taskprompt.distributed.context import WorkerContext
 from taskprompt.runs import checkpoint
 from taskprompt.runs.run import Run
 from taskprompt.runtime.cluster.failures import lost, plain_error
@@ -130,7 +129,7 @@ class Job:
         device = torch.device("cuda" if r.gpu else "cpu")
         chunks = partial(ray_chunks, runtime=r, strategy=self.bundles)
         try:
-            train(self.run, Place(device=device, chunks=chunks, notify=self._notify))
+            train(self.run, WorkerContext(chunks, device=device, notify=self._notify))
             self.ready.put(None)
         except Ended:
             pass

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pyarrow.fs import LocalFileSystem
 
-from taskprompt.distributed.context import Place
+from taskprompt.distributed.context import WorkerContext
 from taskprompt.distributed.sharding import shard
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import Runtime
@@ -29,7 +29,7 @@ GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
 
 
 def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> Any:
-    """Run 'module:function', called with (run, place), on every worker that the recipe asks for; what it returned.
+    """Run 'module:function', called with (run, context), on every worker that the recipe asks for; what it returned.
 
     Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
     processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
@@ -196,35 +196,35 @@ class watching:
 def worker(config: dict[str, Any]) -> Any:
     """What Ray Train runs on each worker."""
     import ray
-    from ray.train import get_context
+    from ray import train
     from ray.train.torch import get_device, prepare_model
 
     from taskprompt.runtime.training.streams import ray_chunks
 
-    r, context = Runtime.model_validate(config["runtime"]), get_context()
+    r, ours = Runtime.model_validate(config["runtime"]), train.get_context()
     if not r.gpu or r.threads:
         torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
-    board, device, workers = config["board"], get_device(), context.get_world_size()
+    board, device, workers = config["board"], get_device(), ours.get_world_size()
 
     def wrap(model):
         if r.parallel == "fsdp" and workers > 1:
             return shard(model, device)
         return prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True})
 
-    place = Place(
-        rank=context.get_world_rank(),
+    context = WorkerContext(
+        rank=ours.get_world_rank(),
         workers=workers,
         device=device,
         chunks=partial(ray_chunks, runtime=r),
         wrap=wrap,
-        notify=lambda record: board.put.remote(record) if context.get_world_rank() == 0 else None,
+        notify=lambda record: board.put.remote(record) if ours.get_world_rank() == 0 else None,
         stop=lambda: ray.get(board.asked_to_stop.remote()),
     )
-    if place.rank == 0:
+    if context.rank == 0:
         board.put.remote({"group": ray.get_runtime_context().get_placement_group_id()})
     module, name = config["job"].split(":")
     try:
-        result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), place)
+        result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), context)
     except Exception as error:
         if (found := own_error(error)) is not None:
             raise found from None  # here, for what an error was raised from does not travel

@@ -20,7 +20,8 @@ import numpy as np
 import ray
 from ray.exceptions import RayTaskError
 
-from taskprompt.data.batch import Columns, blank
+from taskprompt.core.types import Columns
+from taskprompt.data.batch import blank
 from taskprompt.data.reader import Reader
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster.connect import BLOCK_BYTES

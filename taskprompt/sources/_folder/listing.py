@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from taskprompt.core.errors import SourceError
-from taskprompt.core.spec import nearest
+from taskprompt.core.errors import SourceError, nearest
 from taskprompt.core.types import Row
 from taskprompt.sources._folder.pattern import fill
 from taskprompt.sources._folder.table import Columns, check_columns, moment, number, read

@@ -5,8 +5,8 @@ import math
 import re
 from pathlib import Path
 
-from taskprompt.core.errors import SourceError
-from taskprompt.core.spec import Spec, nearest
+from taskprompt.core.errors import SourceError, nearest
+from taskprompt.core.spec import Spec
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 NOTHING = ("", "nan", "na", "n/a", "<na>", "none", "null")  # how tools write a number that is not there

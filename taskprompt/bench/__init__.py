@@ -1,0 +1,1 @@
+"""`taskprompt bench`: ways of doing one thing, compared in one run."""

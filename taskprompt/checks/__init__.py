@@ -1,0 +1,1 @@
+"""`check`: everything that is wrong with a recipe, its model and its data, before anything starts."""

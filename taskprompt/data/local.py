@@ -1,0 +1,31 @@
+"""Jobs in this very process, without Ray: the reader, and the context that a job is given."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.types import Columns
+from taskprompt.data.reader import Reader
+from taskprompt.distributed.context import WorkerContext, silent
+from taskprompt.recipe.runtime import Runtime
+
+
+def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> WorkerContext:
+    """A context without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
+    if runtime.gpu and not torch.cuda.is_available():
+        raise SpecError(f"runtime.gpu is {runtime.gpu}, but torch sees no GPU here. Set runtime.gpu=false.")
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    return WorkerContext(plain_chunks, device=torch.device("cuda" if runtime.gpu else "cpu"), notify=notify)
+
+
+def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:
+    """Indices start, start + stride, ... read in this process, one at a time; endless where count is None."""
+    index = start
+    while count is None or count > 0:
+        yield reader(np.asarray([index]))
+        index += stride
+        count = None if count is None else count - 1

@@ -1,0 +1,1 @@
+"""Jobs sent to the dashboard of a cluster that runs elsewhere: what is sent, followed and stopped."""

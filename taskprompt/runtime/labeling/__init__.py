@@ -1,0 +1,1 @@
+"""Labels by models with Ray Data: the job, the actors that hold the model, and drawing of clips."""

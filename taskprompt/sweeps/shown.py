@@ -1,0 +1,43 @@
+"""Sweeps in a few lines, for a Python prompt and a notebook; what is in their folders at that time."""
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from taskprompt.core.result import html_table
+from taskprompt.core.text import one_line
+from taskprompt.runs.shown import UNREADABLE
+from taskprompt.sweeps.sweep import words
+
+if TYPE_CHECKING:
+    from taskprompt.sweeps.run import SweepRun
+
+
+def sweep_text(run: "SweepRun") -> str:
+    """A sweep's `repr`."""
+    said = [f"<{type(run).__name__} {one_line(run.path)}"]
+    with suppress(*UNREADABLE):
+        said.append(f": {_trials(run)}")
+    return "".join([*said, ">"])
+
+
+def sweep_html(run: "SweepRun") -> str:
+    """The same for a notebook, with a line for each trial."""
+    head: tuple[str, ...] = ("trial",)
+    rows, title = [], f"Sweep {run.path}"
+    with suppress(*UNREADABLE):
+        sweep = run.sweep
+        head = ("trial", *sweep.axes, "state", sweep.metric, "minutes", "error")
+        title = f"{title}: {_trials(run)}"
+        for row in run.trials():
+            measured = "" if row.last is None or not math.isfinite(row.last) else f"{row.last:.4g}"
+            values = [words(row.values.get(name)) for name in sweep.axes]
+            rows.append((row.name, *values, row.state, measured, f"{row.seconds / 60:.1f}", row.error))
+    return html_table(head, rows, title)
+
+
+def _trials(run: "SweepRun") -> str:
+    """'8 of 10 trials, the best 003 with real/action/top1 0.71'."""
+    best, sweep = run.best(), run.sweep
+    told = "" if best is None or best.last is None else f", the best {best.name} with {sweep.metric} {best.last:.4g}"
+    return f"{len(run.trials())} of {sweep.count} trials{told}"

@@ -1,0 +1,51 @@
+"""Losses and gradients that are no finite numbers: whose they are, and the batches that made them, saved to look at."""
+
+import math
+
+import torch
+
+from taskprompt.core.errors import TaskError, WriteError, shown
+from taskprompt.core.types import Batch
+from taskprompt.distributed import collective
+from taskprompt.runs.run import Run
+from taskprompt.runs.saved_batch import save_batch
+from taskprompt.train.losses import Loss
+
+
+class NotFinite(TaskError):
+    """A loss or the gradient is not a finite number; no worker has changed its weights."""
+
+    batches: list[Batch]  # this worker's, if it has a part in it
+
+
+def check_finite(numbers: list[float], group: list[Batch], found: list[dict[str, Loss]]) -> None:
+    """All workers see the same sums, so all raise or none does."""
+    if all(math.isfinite(n) for n in numbers):
+        return
+    bad: dict[str, list[str]] = {}
+    for batch, losses in zip(group, found, strict=True):
+        for name, loss in losses.items():
+            rows = batch.rows[name][~torch.isfinite(loss.each)]
+            bad.setdefault(name, []).extend(batch.keys[i] for i in rows.tolist())
+    everyone = {name: [k for part in collective.gather(keys) for k in part] for name, keys in bad.items()}
+    named = [f"the loss of task {name!r} for {shown(keys)}" for name, keys in everyone.items() if keys]
+    what = ", ".join(named) or ("the gradient" if math.isfinite(numbers[-2]) else "the sum of the losses")
+    error = NotFinite(f"{what} is not a finite number; no weights were changed. Look at these clips, or lower lr.")
+    error.batches = group if not named or any(bad.values()) else []
+    raise error
+
+
+def saved_with(error: NotFinite, run: Run, step: int, rank: int) -> TaskError:
+    """The error with the place of the batches that made it, which are saved for looking at. All workers take part."""
+    files = []
+    for i, batch in enumerate(error.batches):
+        name = f"not_finite/step-{step:08d}-worker-{rank}-{i}.safetensors"
+        try:
+            save_batch(batch, run.path / name)
+            files.append(name)
+        except WriteError as problem:  # what is wrong with the loss matters more
+            error.args = (f"{error} The batch is not saved: {problem}",)
+    run.push_files(files)
+    everyone = [f for part in collective.gather(files) for f in part]
+    saved = f" Saved, to be read by taskprompt.load_batch: {run.place}/{everyone[0]}." if everyone else ""
+    return TaskError(f"{error}{saved}")

@@ -1,0 +1,66 @@
+"""What became of the tensors of a checkpoint, for people."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from taskprompt.core.layout import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What became of the tensors of a checkpoint. Names are ours, but for those left behind; shapes are old and new."""
+
+    file: str
+    layout: str  # the code base whose names it has
+    kind: str  # of backbone
+    matched: tuple[str, ...]  # taken over, those of another shape too
+    missing: tuple[str, ...]  # not in the file: they start anew
+    unexpected: tuple[str, ...]  # in the file alone: left behind
+    resized: dict[str, tuple[Shape, Shape]]  # position tables
+    inflated: dict[str, tuple[Shape, Shape]]  # kernels of images
+    head: str  # what became of the classifier
+    entry: str = ""  # which set of weights in the file was taken, where it has several
+    others: tuple[str, ...] = ()  # the others
+    mean: tuple[float, ...] = ()  # with which pixels are normalised
+    std: tuple[float, ...] = ()
+    normalization: str = ""  # both in words, and where they are from
+
+    def text(self) -> str:
+        """The report for people: some lines, names that differ in numbers alone in one."""
+        parts = {
+            "entry": [f"{self.entry}; also there: {', '.join(self.others)}: see weights.entry"] if self.others else [],
+            "matched": [f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors"],
+            "resized": _reshaped(self.resized),
+            "inflated": _reshaped(self.inflated),
+            "missing": [f"{grouped(self.missing)}: these start anew"] if self.missing else [],
+            "unexpected": [f"{grouped(self.unexpected)}: left behind"] if self.unexpected else [],
+            "head": [self.head],
+            "pixels": [self.normalization] if self.normalization else [],
+        }
+        rows = [(word if i == 0 else "", line) for word, lines in parts.items() for i, line in enumerate(lines)]
+        head = f"{self.file}: layout {self.layout}, for {self.kind}"
+        return "\n".join([head, *(f"  {word:10} {line}" for word, line in rows)])
+
+
+def shown(shape: Shape) -> str:
+    """111 x 96."""
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def grouped(names: Iterable[str], most: int = 6) -> str:
+    """Names, those that differ in numbers alone as one with their count: 'cls, blocks.*.norm.weight (16)'."""
+    return ", ".join(_listed((re.sub(r"\d+", "*", name) for name in names), most))
+
+
+def _reshaped(shapes: Mapping[str, tuple[Shape, Shape]], most: int = 8) -> list[str]:
+    changes = ((re.sub(r"\d+", "*", n), f"{shown(old)} -> {shown(new)}") for n, (old, new) in shapes.items())
+    return _listed((f"{name} {change}" for name, change in changes), most)
+
+
+def _listed(entries: Iterable[str], most: int) -> list[str]:
+    counts = Counter(entries).most_common()
+    said = [f"{entry} ({count})" if count > 1 else entry for entry, count in counts[:most]]
+    left = sum(count for _, count in counts[most:])
+    return [*said, *([f"and {left} more"] if left else [])]
