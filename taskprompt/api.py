@@ -153,7 +153,7 @@ def label(
     from taskprompt.runtime.labeling.job import label as job
 
     if not isinstance(recipe, Recipe):
-        recipe = validate(read(recipe, tuple(overrides)), str(recipe), Recipe, elsewhere=True)
+        recipe = validate(read(recipe, tuple(overrides)), str(recipe), Recipe, check_sources=False)
     with progress(watch) as told:
         return Labelling.of(job(recipe, tuple(names), cluster, told, limit))
 
@@ -219,7 +219,7 @@ def report(
     if isinstance(run, Recipe) or (isinstance(run, str | Path) and Path(run).suffix in (".yaml", ".yml")):
         from taskprompt.reporting.answers_page import write_answers_page
 
-        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), Recipe, elsewhere=True)
+        recipe = run if isinstance(run, Recipe) else validate(read(run), str(run), Recipe, check_sources=False)
         return write_answers_page(recipe, _folder(out))
     if isinstance(run, SweepRun) or (not isinstance(run, Run) and (Path(run) / "sweep.yaml").is_file()):
         from taskprompt.reporting.sweep_page import write_sweep_page

@@ -91,7 +91,7 @@ class ClipEncoder(FrameEncoder):
         x = self.norm_pre(torch.cat([self.cls.expand(len(frames), 1, -1), patches], 1))
         return x[:, :1], x[:, 1:]
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Of places in the frame."""
         return {"place": "h w"}
 

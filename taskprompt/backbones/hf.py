@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError, SpecError, nearest
 from taskprompt.core.layout import Layout, Tensors
-from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.normalization import RGB, Normalization, in_folder
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
@@ -100,7 +100,7 @@ LAYOUTS = (
 class Hf(Backbone):
     """A video transformer by its class of transformers: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP's vision part.
 
-    Their code is not ours, and lets no prompts in: the prompter is `processors` (FTP) or `none`."""
+    Their code is not ours, and does not accept prompt tokens: the prompter is `processors` (FTP) or `none`."""
 
     layouts = LAYOUTS
     model: str = "videomae"  # model type of transformers; or a folder with config.json; or a hub's name
@@ -115,7 +115,9 @@ class Hf(Backbone):
         if clip.height != clip.width:
             raise SpecError(f"the clip is {clip.height} x {clip.width}, expected a square: these models see no others.")
         size = Size(config.hidden_size, config.num_hidden_layers, 1)
-        return dataclasses.replace(patch_dims(clip, patch_of(config), size, self.levels), widths=(), hosts=False)
+        return dataclasses.replace(
+            patch_dims(clip, patch_of(config), size, self.levels), widths=(), accepts_prompts=False
+        )
 
     def normalization(self) -> Normalization | None:
         """As the configuration of its processor says, in the folder or on the hub; else as its type mostly has it."""
@@ -153,10 +155,10 @@ class HfEncoder(Encoder):
         pooled = getattr(config, "use_mean_pooling", False)  # VideoMAE's classifier norms the mean, not the patches
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pooled else nn.Identity()
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
-        if guests is not None:
-            raise LayoutError("this encoder lets no guests in. Take the prompter `processors` or `none`.")
+        if prompts is not None:
+            raise LayoutError("this encoder does not accept prompt tokens. Take the prompter `processors` or `none`.")
         frames = rearrange(video, "b t h w c -> b t c h w")
         out = self._run(frames)
         x = out.last_hidden_state

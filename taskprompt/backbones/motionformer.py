@@ -42,12 +42,12 @@ class Motionformer(Backbone):
 
 
 class TrajectoryAttention(nn.Module):
-    """b (1 + guests + t n) d -> the same (Motionformer, fig. 2).
+    """b (1 + prompts + t n) d -> the same (Motionformer, fig. 2).
 
     A patch attends to each frame by itself, which gives it one vector a frame, its trajectory; then, with the vector
     of its own frame as the query, to the t vectors of the trajectory. CLS attends to all tokens at once and no patch
-    attends to it. Guests attend as CLS does, and are among the keys of every frame: the softmax over a frame is over
-    its patches and the guests, and without guests over its patches alone."""
+    attends to it. Prompts attend as CLS does, and are among the keys of every frame: the softmax over a frame is over
+    its patches and the prompts, and without prompts over its patches alone."""
 
     def __init__(self, dim: int, heads: int, frames: int, project_values: bool):
         super().__init__()
@@ -67,9 +67,9 @@ class TrajectoryAttention(nn.Module):
         return self.proj(torch.cat([first, self._along(gathered)], 1))
 
     def _by_frame(self, x: Tensor, prefix: int) -> Tensor:
-        """b (1 + guests + t n) g c -> (b t) (guests + n) g c."""
-        guests = repeat(x[:, 1:prefix], "b m g c -> (b t) m g c", t=self.frames)
-        return torch.cat([guests, rearrange(x[:, prefix:], "b (t n) g c -> (b t) n g c", t=self.frames)], 1)
+        """b (1 + prompts + t n) g c -> (b t) (prompts + n) g c."""
+        prompts = repeat(x[:, 1:prefix], "b m g c -> (b t) m g c", t=self.frames)
+        return torch.cat([prompts, rearrange(x[:, prefix:], "b (t n) g c -> (b t) n g c", t=self.frames)], 1)
 
     def _along(self, gathered: Tensor) -> Tensor:
         """b s t d, a trajectory a patch -> b s d."""
@@ -91,7 +91,7 @@ class TrajectoryAttention(nn.Module):
 
 
 class TrajectoryBlock(nn.Module):
-    """b (1 + guests + t n) d -> the same: pre-norm trajectory attention and feed-forward, both residual."""
+    """b (1 + prompts + t n) d -> the same: pre-norm trajectory attention and feed-forward, both residual."""
 
     def __init__(self, dim: int, heads: int, frames: int, project_values: bool, drop_path: float):
         super().__init__()

@@ -11,11 +11,11 @@ from taskprompt.backbones._mvit.block import MultiscaleBlock
 from taskprompt.backbones._mvit.layouts import LAYOUTS
 from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Widen, block_plans, strided
 from taskprompt.core.errors import SpecError
-from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import drop_path_rates, level_blocks, require_clip
-from taskprompt.nn.guests import through
+from taskprompt.nn.prompts import through
 from taskprompt.nn.vit import to_grid
 
 
@@ -59,7 +59,7 @@ class Mvit(Backbone):
 
 
 class MvitEncoder(Encoder):
-    """Blocks over [CLS, guests, patches]: CLS and guests bypass pooling and relative positions (PViT section 3)."""
+    """Blocks over [CLS, prompts, patches]: CLS and prompts bypass pooling and relative positions (PViT section 3)."""
 
     def __init__(self, spec: Mvit, clip: ClipSpec):
         super().__init__()
@@ -76,17 +76,17 @@ class MvitEncoder(Encoder):
         self.norm = nn.LayerNorm(plans[-1].dim_out, eps=1e-6)
         nn.init.trunc_normal_(self.cls, std=0.02)
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
-        x, prefix, levels = through(self.blocks, cls, guests, patches, self.level_blocks, self.checkpointing)
+        x, prefix, levels = through(self.blocks, cls, prompts, patches, self.level_blocks, self.checkpointing)
         mean = self.norm(x[:, prefix:].mean(1)) if self.summary == "mean" else None
         x = self.norm(x)
         levels = tuple(to_grid(x, self.grids[i]) for i, x in zip(self.level_blocks, levels, strict=True))
         features = Features(x[:, 0] if mean is None else mean, to_grid(x[:, prefix:], self.grids[-1]), {}, levels)
-        return features, None if guests is None else x[:, 1:prefix]
+        return features, None if prompts is None else x[:, 1:prefix]
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Relative positions: a row a distance."""
         return {name: "rows" for name, _ in self.named_parameters() if ".attn.positions." in name}

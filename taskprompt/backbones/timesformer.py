@@ -40,8 +40,8 @@ class Timesformer(Backbone):
 class DividedBlock(nn.Module):
     """b (prefix + t s) d -> the same: attention over t at each site, then over s in each frame (TimeSformer, fig. 2).
 
-    The prefix, CLS and guests, has no site: it skips the first attention. It takes part in the second as one copy a
-    frame, and what its copies become is averaged, so that a guest sees every frame and every patch sees it."""
+    The prefix, CLS and prompts, has no site: it skips the first attention. It takes part in the second as one copy a
+    frame, and what its copies become is averaged, so that a prompt sees every frame and every patch sees it."""
 
     def __init__(self, dim: int, heads: int, frames: int, drop_path: float):
         super().__init__()

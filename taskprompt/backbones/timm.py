@@ -87,7 +87,7 @@ class TimmEncoder(FrameEncoder):
         x = self.norm_pre(torch.cat([self.first.expand(len(frames), -1, -1), patches], 1))
         return x[:, : len(self.first)], x[:, len(self.first) :]
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Of places in the frame."""
         return {"place": "h w"}
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from taskprompt.backbones._uniformerv2.blocks import FrameBlock, Global
 from taskprompt.backbones._uniformerv2.layouts import LAYOUTS
 from taskprompt.core.errors import SpecError
-from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import call, drop_path_rates, level_blocks, require_clip
-from taskprompt.nn.guests import by_block, renewed
+from taskprompt.nn.prompts import by_block, renewed
 from taskprompt.nn.vit import Size, patch_dims, to_grid
 
 SIZES = {"tiny": Size(64, 4, 4), "B": Size(768, 12, 12), "L": Size(1024, 24, 16)}
@@ -51,10 +51,10 @@ class Uniformerv2(Backbone):
 
 
 class UniformerEncoder(Encoder):
-    """[CLS, guests, patches] of each frame through the trunk; guests are copied into all frames and averaged.
+    """[CLS, prompts, patches] of each frame through the trunk; prompts are copied into all frames and averaged.
 
     The summary is norm((1 - w) query + w CLS), w = sigmoid(balance), CLS averaged over time. That norm serves
-    patches and guests, too, which the trunk leaves as they are."""
+    patches and prompts, too, which the trunk leaves as they are."""
 
     def __init__(self, spec: Uniformerv2, dims: Dims):
         super().__init__()
@@ -81,9 +81,9 @@ class UniformerEncoder(Encoder):
         self.balance = nn.Parameter(torch.zeros(size.dim))
         self.norm = nn.LayerNorm(size.dim)
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
-        entering, later = by_block(guests, len(self.blocks))
+        entering, later = by_block(prompts, len(self.blocks))
         x, prefix = self._embed(video, self._copies(entering))
         query = repeat(self.query, "d -> b 1 d", b=len(video))
         reader, levels = iter(self.global_blocks), {}
@@ -97,19 +97,19 @@ class UniformerEncoder(Encoder):
         summary = self.norm((1 - share) * query[:, 0] + share * self._mean(x[:, 0]))
         x = self.norm(x)
         features = Features(summary, self._maps(x[:, prefix:]), {}, tuple(levels[i] for i in self.taps))
-        return features, None if guests is None else self._mean(x[:, 1:prefix])
+        return features, None if prompts is None else self._mean(x[:, 1:prefix])
 
-    def _embed(self, video: Tensor, guests: Tensor | None) -> tuple[Tensor, int]:
-        """b t h w c, (b t) n d -> (b t) n d; how many tokens come before the patches. Guests have no place."""
+    def _embed(self, video: Tensor, prompts: Tensor | None) -> tuple[Tensor, int]:
+        """b t h w c, (b t) n d -> (b t) n d; how many tokens come before the patches. Prompts have no place."""
         patches = rearrange(self.stem(video.permute(0, 4, 1, 2, 3)), "b d t h w -> (b t) (h w) d")
         first = repeat(self.cls, "d -> b 1 d", b=len(patches))
         x = self.norm_pre(torch.cat([first, patches + self.place.flatten(0, 1)], 1))
-        if guests is None:
+        if prompts is None:
             return x, 1
-        return torch.cat([x[:, :1], guests, x[:, 1:]], 1), 1 + guests.shape[1]
+        return torch.cat([x[:, :1], prompts, x[:, 1:]], 1), 1 + prompts.shape[1]
 
-    def _copies(self, guests: Tensor | None) -> Tensor | None:
-        return None if guests is None else repeat(guests, "b n d -> (b t) n d", t=self.grid[0])
+    def _copies(self, prompts: Tensor | None) -> Tensor | None:
+        return None if prompts is None else repeat(prompts, "b n d -> (b t) n d", t=self.grid[0])
 
     def _mean(self, x: Tensor) -> Tensor:
         """(b t) ... -> b ..."""
@@ -119,6 +119,6 @@ class UniformerEncoder(Encoder):
         """(b t) (h w) d -> b t h w d."""
         return to_grid(rearrange(patches, "(b t) n d -> b (t n) d", t=self.grid[0]), self.grid)
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Of places in the frame."""
         return {"place": "h w"}

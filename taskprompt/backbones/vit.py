@@ -8,11 +8,11 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import OF_VIT
-from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import Block, drop_path_rates, level_blocks, require_clip
-from taskprompt.nn.guests import through
+from taskprompt.nn.prompts import through
 from taskprompt.nn.vit import SIZES, Patches, patch_dims, to_grid
 from taskprompt.nn.waves import sinusoids
 
@@ -44,7 +44,7 @@ class Vit(Backbone):
 
 
 class VitEncoder(Encoder):
-    """Joint space-time attention over [CLS if any, guests, patches]; only patches have positions (PViT eq. 2)."""
+    """Joint space-time attention over [CLS if any, prompts, patches]; only patches have positions (PViT eq. 2)."""
 
     place: Tensor
 
@@ -65,11 +65,11 @@ class VitEncoder(Encoder):
         self.blocks = nn.ModuleList(Block(size.dim, size.heads, rate) for rate in rates)
         self.norm = nn.LayerNorm(size.dim, eps=1e-6)
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = (self.stem(video) + self.place).flatten(1, 3)
         first = patches[:, :0] if self.cls is None else repeat(self.cls, "d -> b 1 d", b=len(video))
-        x, prefix, levels = through(self.blocks, first, guests, patches, self.taps, self.checkpointing)
+        x, prefix, levels = through(self.blocks, first, prompts, patches, self.taps, self.checkpointing)
         normed = self.norm(x)
         features = Features(
             self._summary(x, normed, prefix),
@@ -77,7 +77,7 @@ class VitEncoder(Encoder):
             {},
             tuple(to_grid(level, self.grid) for level in levels),
         )
-        return features, None if guests is None else normed[:, first.shape[1] : prefix]
+        return features, None if prompts is None else normed[:, first.shape[1] : prefix]
 
     def _summary(self, x: Tensor, normed: Tensor, prefix: int) -> Tensor:
         """b n d before and behind the norm -> b d."""
@@ -85,6 +85,6 @@ class VitEncoder(Encoder):
             return normed[:, 0]
         return self.norm(x[:, prefix:].mean(1)) if self.summary == "mean" else normed[:, prefix:].mean(1)
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Learned positions; waves are made for every clip anew."""
         return {"place": "t h w"} if isinstance(self.place, nn.Parameter) else {}

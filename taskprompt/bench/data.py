@@ -77,7 +77,7 @@ def _rate(counts: Iterator[int], warm: int, clips: int) -> float:
 
 def _from_ray(reader: Reader, workers: int, clips: int) -> Iterator[int]:
     # No longer than is timed: a stream cut off ends its worker processes, and the next round would start new ones.
-    for chunk in ray_chunks(reader, 0, 1, clips, runtime=Runtime(data_tasks=workers)):
+    for chunk in ray_chunks(reader, 0, 1, clips, runtime=Runtime(data_workers=workers)):
         yield len(chunk["key"])
 
 
@@ -159,7 +159,7 @@ def data_recipe(
             "prompter": {"kind": "none"},
             "tasks": {"action": {"kind": "action", "classes": ["class0", "class1"]}},
             "stages": [{"steps": 1}],
-            "runtime": {"data_tasks": workers},
+            "runtime": {"data_workers": workers},
         },
         "bench data",
         Recipe,

@@ -41,7 +41,7 @@ def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
     if len(rows) < least:
         raise SpecError(f"bench label: found {len(rows)} clips, expected {least} for a figure. Add clips.")
     pipeline, direct = [], []
-    with connected(recipe, "local", elsewhere=labeler.python is not None) as ray:
+    with connected(recipe, "local", ship_package=labeler.python is not None) as ray:
         samples = ray.put(list(_samples(recipe, labeler, rows)))
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:

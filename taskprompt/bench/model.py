@@ -127,8 +127,8 @@ def parts(way: str, device: torch.device, clips: int) -> tuple[nn.Module, Tensor
         return theirs.to(device), torch.randn(shape, device=device).permute(0, 4, 1, 2, 3).contiguous(), []
     spec = Backbone.model_validate({"kind": "mvit", "size": "S", "drop_path": 0})
     model = nn.ModuleDict({"encoder": spec.build(CLIP), "head": nn.Linear(768, 400)}).to(device)
-    guests = [torch.randn(clips, 5, 96, device=device, requires_grad=True)] if way == "five prompts" else []
-    return Whole(model), torch.randn(shape, device=device), guests
+    prompts = [torch.randn(clips, 5, 96, device=device, requires_grad=True)] if way == "five prompts" else []
+    return Whole(model), torch.randn(shape, device=device), prompts
 
 
 class Whole(nn.Module):
@@ -138,8 +138,8 @@ class Whole(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, video: Tensor, guests: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        features, out = self.model["encoder"](video, guests)
+    def forward(self, video: Tensor, prompts: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        features, out = self.model["encoder"](video, prompts)
         return self.model["head"](features.summary), out
 
 

@@ -131,7 +131,7 @@ def stream_costs(recipe: Recipe, clips: int, rounds: int) -> tuple[dict[str, lis
     """Clips a second of the recipe's first source, read in this process and by one task of a stream; bytes a clip."""
     name, source = next(iter(recipe.sources.items()))
     reader = make_reader(recipe, name, source, training=True)
-    runtime = recipe.runtime.model_copy(update={"data_tasks": 1, "workers": 1})
+    runtime = recipe.runtime.model_copy(update={"data_workers": 1, "workers": 1})
     rates: dict[str, list[float]] = {"plain": [], "stream": []}
     reader(np.arange(2))  # libraries loaded
     with connected(recipe.model_copy(update={"runtime": runtime}), "local"):

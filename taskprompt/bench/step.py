@@ -82,10 +82,10 @@ def timed_job(run: Run, context: WorkerContext) -> None:
     job = Job(run, run.recipe, context)
     stage = run.recipe.stages[0]
     tasks, batch = _one_batch(run.recipe, context.rank, context.workers)
-    trainee = job.trainee(stage)
+    train_state = job.train_state(stage)
     forever = iter(lambda: batch, None)
     seconds, last = [], time.perf_counter()
-    for step in fit(trainee, tasks, forever, stage, device=context.device, precision=run.recipe.runtime.precision):
+    for step in fit(train_state, tasks, forever, stage, device=context.device, precision=run.recipe.runtime.precision):
         job.note(step, stage)
         seconds.append(time.perf_counter() - last)
         last = time.perf_counter()

@@ -74,7 +74,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
         raise RecipeError("overrides", ["are for a recipe's file. Give them to Recipe.load."])
     if made is None:
         raise RecipeError(where, problems)
-    names = Checks(made, elsewhere=False)
+    names = Checks(made, check_sources=True)
     found = names.problems()
     model, report, notes = None, None, list[str]()
     if not any(line.startswith(("backbone:", "prompter:")) for line in found):

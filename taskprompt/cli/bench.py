@@ -74,7 +74,7 @@ def bench_label(
     rounds: int = 3,
 ) -> None:
     """A labeler's answers a second through Ray Data, beside its model handed the same questions in one list."""
-    loaded = load(recipe, overrides, elsewhere=True)
+    loaded = load(recipe, overrides, check_sources=False)
     from taskprompt.bench.label import bench_label as measure
 
     found = measure(loaded, labeler, rounds)

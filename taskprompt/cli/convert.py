@@ -1,4 +1,4 @@
-"""The command line's verb for checkpoints of elsewhere: `convert`."""
+"""The command line's verb for pretrained checkpoints: `convert`."""
 
 import json
 import pkgutil

@@ -95,14 +95,14 @@ def watcher(quiet: bool) -> "Callable[[dict[str, Any]], None] | None":
     return (lambda record: None) if quiet else None
 
 
-def load(recipe: Path, overrides: list[str] | None, *, elsewhere: bool = False) -> "Recipe":
+def load(recipe: Path, overrides: list[str] | None, *, check_sources: bool = True) -> "Recipe":
     """The recipe in a file with changes. A file that cannot be read is told before torch is imported."""
     from taskprompt.recipe.files import read, validate
 
     data = read(recipe, tuple(overrides or ()))
     from taskprompt.recipe.recipe import Recipe
 
-    return validate(data, str(recipe), Recipe, elsewhere=elsewhere)
+    return validate(data, str(recipe), Recipe, check_sources=check_sources)
 
 
 def output(width: int) -> "Console":

@@ -18,23 +18,23 @@ from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features
 
-Guests = Tensor | Sequence[Tensor]
+Prompts = Tensor | Sequence[Tensor]
 
 
 class Encoder(nn.Module, ABC):
-    """b t h w c float, normalised; b n d -> Features, b n d: guest tokens attend, are attended to, and come back.
+    """b t h w c float, normalised; b n d -> Features, b n d: prompt tokens attend, are attended to, and come back.
 
-    Guests may also be a list, one b n d a block, of the widths that Dims says: then every block starts with its own,
-    and what the block before made of its guests is dropped (VPT, deep). Where Dims say that it hosts none, it gets
+    Prompts may also be a list, one b n d a block, of the widths that Dims says: then every block starts with its own,
+    and what the block before made of its prompts is dropped (VPT, deep). Where Dims say that it accepts none, it gets
     none."""
 
     checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
 
     @abstractmethod
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
-        """As the class says; without guests it returns None in their place."""
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
+        """As the class says; without prompts it returns None in their place."""
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Parameters that hold positions -> their leading axes: 't', 'h w', 't h w', or 'rows' of relative ones.
 
         Those of a checkpoint for clips of another shape are resized: bicubic over h and w, linear over any other."""
@@ -85,12 +85,12 @@ class Prompter(Spec):
         """Raises SpecError where a model of these sizes is not for it; asked before anything is built."""
         return
 
-    def need_host(self, dims: Dims) -> None:
-        """Raises SpecError where the encoder lets no guest tokens in."""
-        if not dims.hosts:
+    def require_prompts(self, dims: Dims) -> None:
+        """Raises SpecError where the encoder does not accept prompt tokens."""
+        if not dims.accepts_prompts:
             raise SpecError(
-                f"{kind_of(type(self))}: this backbone lets no prompts in. Take the prompter processors, which works "
-                "behind it, or none; or another backbone."
+                f"{kind_of(type(self))}: this backbone does not accept prompt tokens. Take the prompter processors, "
+                "which works behind it, or none; or another backbone."
             )
 
     @abstractmethod
@@ -103,7 +103,7 @@ class MultiTaskModel(nn.Module):
 
     mean: Tensor
     std: Tensor
-    keeper: Callable[..., tuple[Features, None]] | None = None  # set by the trainer: knows what a frozen encoder says
+    feature_cache: Callable[..., tuple[Features, None]] | None = None  # set by the trainer: a frozen encoder's output
 
     def __init__(self, backbone: Backbone, prompter: Prompter, tasks: Mapping[str, Task], clip: ClipSpec):
         super().__init__()
@@ -116,7 +116,7 @@ class MultiTaskModel(nn.Module):
 
     def features(self, video: Tensor) -> Features:
         """b t h w c uint8 -> Features. Normalised here, so that pixels cross to the device as bytes."""
-        encoder = self.encoder if self.keeper is None else partial(self.keeper, self.encoder, video)
+        encoder = self.encoder if self.feature_cache is None else partial(self.feature_cache, self.encoder, video)
         return self.prompter(encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
     def forward(self, video: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

@@ -63,8 +63,10 @@ class Source(Spec):
         default=1, ge=1, le=1_000_000
     )  # how often in a row a clip is read, each time augmented anew; of the quota
     only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that its clips have
-    mirror: bool = True  # may its clips be flipped left to right?
-    shuffle: int | None = Field(default=None, ge=0)  # seed: clips get each other's labels (PViT's control); null: own
+    allow_flip: bool = True  # may its clips be flipped left to right?
+    permute_labels: int | None = Field(
+        default=None, ge=0
+    )  # seed: clips get each other's labels (PViT's control); null: own
     augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
     tables: tuple[Joined, ...] = ()  # label tables: more labels for its clips
 

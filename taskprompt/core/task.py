@@ -27,8 +27,10 @@ class Task(Spec):
     home: ClassVar[str] = "taskprompt.tasks"
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     label: str = ""  # the label it reads; default: its name in the recipe
-    compares: ClassVar[bool] = False  # does the loss compare samples? Then it gets those of all workers at once
-    mixes: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
+    needs_global_batch: ClassVar[bool] = (
+        False  # does the loss compare samples? Then it gets those of all workers at once
+    )
+    supports_mixup: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
     prompts: int = Field(default=1, ge=0, le=100_000)  # prompt tokens it owns; 0: reads shared features alone
     better: ClassVar[Mapping[str, Literal["max", "min"]]] = {}  # metric, or a pattern of names (top*) -> which way
 

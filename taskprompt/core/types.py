@@ -80,7 +80,7 @@ class Sample:
     key: str
     clip: Clip
     labels: dict[str, Any] = field(default_factory=dict)  # partial: an absent label is an absent key
-    sided: bool = False  # left and right matter to a label, so no mirror image
+    flip_sensitive: bool = False  # left and right matter to a label, so no mirror image
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +129,4 @@ class Dims:
     levels: tuple[tuple[int, int, int, int], ...] = ()  # t h w d of each level
     widths: tuple[int, ...] = ()  # d of the tokens where they enter each block; (): dim, and at the first block alone
     prompts: dict[str, int] = field(default_factory=dict)  # task -> how many prompts it owns
-    hosts: bool = True  # whether the encoder lets guest tokens in
+    accepts_prompts: bool = True  # whether the encoder accepts prompt tokens

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch, Columns
 from taskprompt.data.batch import collate
-from taskprompt.data.order import FROM_THE_START, Course
+from taskprompt.data.order import FROM_THE_START, IndexSequence
 from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
@@ -14,18 +14,18 @@ from taskprompt.distributed.context import WorkerContext
 from taskprompt.recipe.recipe import Recipe, Stage
 
 
-class Way(NamedTuple):
-    """How far a source's stream is: the course it takes, and every worker's next index of it."""
+class StreamPosition(NamedTuple):
+    """How far a source's stream is: the sequence it reads, and every worker's next index of it."""
 
-    course: Course = FROM_THE_START
+    sequence: IndexSequence = FROM_THE_START
     cursors: tuple[int, ...] = ()
 
-    def among(self, workers: int) -> "Way":
-        """The same way for another number of workers: what is left is dealt out anew."""
+    def among(self, workers: int) -> "StreamPosition":
+        """The same for another number of workers: what is left is dealt out anew."""
         if len(self.cursors) == workers:
             return self
-        course = self.course.after(self.cursors) if self.cursors else self.course
-        return Way(course, tuple(range(workers)))
+        sequence = self.sequence.after(self.cursors) if self.cursors else self.sequence
+        return StreamPosition(sequence, tuple(range(workers)))
 
 
 class Feed:
@@ -36,26 +36,26 @@ class Feed:
         self.readers: dict[str, Reader] = {
             n: make_reader(recipe, n, s, training=True) for n, s in recipe.sources.items()
         }
-        self.ways = {n: Way().among(context.workers) for n in recipe.sources}
+        self.positions = {n: StreamPosition().among(context.workers) for n in recipe.sources}
         self.streams: dict[str, Stream] = {}
         self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on where a checkpoint says."""
-        for name, way in saved.items():
-            course = Course(tuple(way["left"]), way["start"])
-            self.ways[name] = Way(course, tuple(way["cursors"])).among(self.context.workers)
+        for name, position in saved.items():
+            sequence = IndexSequence(tuple(position["left"]), position["start"])
+            self.positions[name] = StreamPosition(sequence, tuple(position["cursors"])).among(self.context.workers)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, for all workers; the same on every worker. All take part."""
         mine = {
-            n: self.streams[n].cursor if n in self.streams else w.cursors[self.context.rank]
-            for n, w in self.ways.items()
+            n: self.streams[n].cursor if n in self.streams else p.cursors[self.context.rank]
+            for n, p in self.positions.items()
         }
         everyone = collective.gather(mine)
         return {
-            n: {"left": w.course.left, "start": w.course.start, "cursors": [cursors[n] for cursors in everyone]}
-            for n, w in self.ways.items()
+            n: {"left": p.sequence.left, "start": p.sequence.start, "cursors": [cursors[n] for cursors in everyone]}
+            for n, p in self.positions.items()
         }
 
     def batches(self, stage: Stage, tasks: Mapping[str, Task]) -> Iterator[Batch]:
@@ -72,9 +72,9 @@ class Feed:
 
     def _open(self, name: str) -> None:
         """A source's stream, from where it is; the one of an earlier stage is left."""
-        way, workers, rank = self.ways[name], self.context.workers, self.context.rank
-        start = self.streams[name].cursor if name in self.streams else way.cursors[rank]
-        reader = self.readers[name].along(way.course)
+        position, workers, rank = self.positions[name], self.context.workers, self.context.rank
+        start = self.streams[name].cursor if name in self.streams else position.cursors[rank]
+        reader = self.readers[name].following(position.sequence)
         chunks = self.context.chunks(reader, start, workers, None)
         skipped = self.streams[name].skipped if name in self.streams else {}
         self.streams[name] = Stream(name, chunks, start, workers, len(reader), self.recipe.max_skipped)

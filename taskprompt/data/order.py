@@ -22,7 +22,7 @@ def locate(position: int, length: int, seed: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Course:
+class IndexSequence:
     """The endless sequence of positions that workers share: its index k is dealt to worker k mod the number of workers.
 
     First those `left` over when the number of workers changed, then all from `start` on."""
@@ -33,14 +33,14 @@ class Course:
     def __call__(self, index: int) -> int:
         return self.left[index] if index < len(self.left) else self.start + index - len(self.left)
 
-    def after(self, cursors: Sequence[int]) -> "Course":
+    def after(self, cursors: Sequence[int]) -> "IndexSequence":
         """What remains when worker r of len(cursors) has taken all its indices below cursors[r]."""
         end = max(cursors)
         behind = (self(k) for k in range(min(cursors), end) if k >= cursors[k % len(cursors)])
-        return Course((*behind, *self.left[end:]), self.start + max(0, end - len(self.left)))
+        return IndexSequence((*behind, *self.left[end:]), self.start + max(0, end - len(self.left)))
 
 
-FROM_THE_START = Course()
+FROM_THE_START = IndexSequence()
 
 
 def sample_rng(seed: int, epoch: int, key: str, copy: int = 0) -> np.random.Generator:

@@ -14,7 +14,7 @@ from taskprompt.core.task import Task
 from taskprompt.core.text import one_line
 from taskprompt.core.types import Columns, Dims, Row, Sample
 from taskprompt.data.batch import blank, prepare
-from taskprompt.data.order import FROM_THE_START, Course, epoch_order, locate, sample_rng, source_seed
+from taskprompt.data.order import FROM_THE_START, IndexSequence, epoch_order, locate, sample_rng, source_seed
 from taskprompt.labels.join import labels_in_tables, labels_of
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.video.geometry import View, check_labels, move_labels
@@ -34,22 +34,22 @@ class Reader:
     dims: Dims
     seed: int
     table: pa.Table  # of rows
-    course: Course = FROM_THE_START  # what index stands for which position
+    sequence: IndexSequence = FROM_THE_START  # what index stands for which position
 
     def __len__(self) -> int:
         return self.table.num_rows
 
-    def along(self, course: Course) -> "Reader":
+    def following(self, sequence: IndexSequence) -> "Reader":
         """The same reader with another meaning of indices."""
-        return dataclasses.replace(self, course=course)
+        return dataclasses.replace(self, sequence=sequence)
 
     def __call__(self, indices: np.ndarray) -> Columns:
         """p -> p ... columns, with `index`, and `error` (empty where the sample is usable)."""
         return stack([self.read(int(i)) for i in indices])
 
     def read(self, place: int) -> Columns:
-        """One index of the course as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
-        position = self.course(place)
+        """One index as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
+        position = self.sequence(place)
         copy = 0
         if self.augment:
             turn, copy = divmod(position, self.source.repeats)
@@ -78,9 +78,9 @@ class Reader:
 
         rng = sample_rng(self.seed, epoch, row["key"], copy) if self.augment else None
         sample = load(self.source, row, self.clip, rng if self._jitter else None)
-        if self.source.shuffle is not None:
-            sample = self._exchanged(sample, index, epoch, self.source.shuffle)
-        return augment(sample, self.clip, self.augment, rng, self.source.mirror)
+        if self.source.permute_labels is not None:
+            sample = self._exchanged(sample, index, epoch, self.source.permute_labels)
+        return augment(sample, self.clip, self.augment, rng, self.source.allow_flip)
 
     @property
     def _jitter(self) -> bool:
@@ -97,7 +97,7 @@ class Reader:
         (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
         check_labels(other)
         labels = move_labels(other.labels, View(0, 0, w, h, width, height))
-        return dataclasses.replace(sample, labels=labels, sided=sample.sided or other.sided)
+        return dataclasses.replace(sample, labels=labels, flip_sensitive=sample.flip_sensitive or other.flip_sensitive)
 
 
 def load(source: Source, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:

@@ -1,4 +1,4 @@
-"""Towers of image models, a frame at a time: guests enter every frame, and what becomes of their copies is averaged."""
+"""Towers of image models, a frame at a time: prompts enter every frame, and their copies are averaged behind it."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
-from taskprompt.core.model import Encoder, Guests
+from taskprompt.core.model import Encoder, Prompts
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import require_clip
-from taskprompt.nn.guests import through
+from taskprompt.nn.prompts import through
 from taskprompt.nn.vit import to_grid
 
 
 class FrameEncoder(Encoder):
-    """b t h w c, b n d -> Features, b n d. Frames meet in the summary and the guests, the means over them, alone.
+    """b t h w c, b n d -> Features, b n d. Frames meet in the summary and the prompts, the means over them, alone.
 
     What the tower puts before its patches, CLS and registers, is `first`; its first token is the frame's summary. Where
     there is none it is the mean of the patches. `norm` is the tower's last one."""
@@ -28,11 +28,11 @@ class FrameEncoder(Encoder):
     def embed(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """f c h w -> f p d, f n d: what comes before the patches, and the patches, with their places."""
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         first, patches = self.embed(rearrange(video, "b t h w c -> (b t) c h w"))
         x, prefix, levels = through(
-            self.blocks, first, self._copies(guests), patches, self.taps, self.checkpointing
+            self.blocks, first, self._copies(prompts), patches, self.taps, self.checkpointing
         )  # fmt: skip
         x = self.norm(x)
         grid, count = (1, *self.grid[1:]), first.shape[1]
@@ -44,17 +44,17 @@ class FrameEncoder(Encoder):
         features = Features(
             reduce(summary, "(b t) d -> b d", "mean", t=self.grid[0]), maps[0], {}, tuple(maps[1:])
         )  # fmt: skip
-        if guests is None:
+        if prompts is None:
             return features, None
         return features, reduce(x[:, count:prefix], "(b t) n d -> b n d", "mean", t=self.grid[0])
 
-    def _copies(self, guests: Guests | None) -> Guests | None:
+    def _copies(self, prompts: Prompts | None) -> Prompts | None:
         """One of each for every frame."""
-        if guests is None:
+        if prompts is None:
             return None
-        if isinstance(guests, Tensor):
-            return repeat(guests, "b n d -> (b t) n d", t=self.grid[0])
-        return [repeat(one, "b n d -> (b t) n d", t=self.grid[0]) for one in guests]
+        if isinstance(prompts, Tensor):
+            return repeat(prompts, "b n d -> (b t) n d", t=self.grid[0])
+        return [repeat(one, "b n d -> (b t) n d", t=self.grid[0]) for one in prompts]
 
 
 class Plain(nn.Module):

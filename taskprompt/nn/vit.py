@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.errors import SpecError
-from taskprompt.core.model import Encoder, Guests
+from taskprompt.core.model import Encoder, Prompts
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import level_blocks, require_clip
-from taskprompt.nn.guests import through
+from taskprompt.nn.prompts import through
 
 Grid = tuple[int, int, int]  # t h w
 
@@ -76,9 +76,9 @@ def to_grid(x: Tensor, grid: Grid) -> Tensor:
 
 
 class ClsEncoder(Encoder):
-    """b t h w c, b n d -> Features, b n d: [CLS, guests, patches] through blocks, called block(tokens, prefix).
+    """b t h w c, b n d -> Features, b n d: [CLS, prompts, patches] through blocks, called block(tokens, prefix).
 
-    Patches carry a vector of their place in the frame and one of their time; guests carry none (PViT eq. 2)."""
+    Patches carry a vector of their place in the frame and one of their time; prompts carry none (PViT eq. 2)."""
 
     def __init__(self, dims: Dims, patch: Grid, blocks: Iterable[nn.Module], taps: tuple[int, ...]):
         super().__init__()
@@ -92,16 +92,16 @@ class ClsEncoder(Encoder):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(dims.dim, eps=1e-6)
 
-    def forward(self, video: Tensor, guests: Guests | None = None) -> tuple[Features, Tensor | None]:
+    def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         patches = (self.stem(video) + self.place + self.time[:, None, None]).flatten(1, 3)
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
-        x, prefix, levels = through(self.blocks, cls, guests, patches, self.taps, self.checkpointing)
+        x, prefix, levels = through(self.blocks, cls, prompts, patches, self.taps, self.checkpointing)
         x = self.norm(x)
         levels = tuple(to_grid(level, self.grid) for level in levels)
         features = Features(x[:, 0], to_grid(x[:, prefix:], self.grid), {}, levels)
-        return features, None if guests is None else x[:, 1:prefix]
+        return features, None if prompts is None else x[:, 1:prefix]
 
-    def tables(self) -> dict[str, str]:
+    def position_embeddings(self) -> dict[str, str]:
         """Of places in the frame and of times."""
         return {"place": "h w", "time": "t"}

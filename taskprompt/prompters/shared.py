@@ -21,7 +21,7 @@ class Shared(Prompter):
     def check(self, dims: Dims) -> None:
         """Raises SpecError where the backbone takes no tokens."""
         if any(dims.prompts.values()):
-            self.need_host(dims)
+            self.require_prompts(dims)
 
     def build(self, dims: Dims) -> "SharedToken":
         """One token, and its projection to the width of the encoder's tokens."""

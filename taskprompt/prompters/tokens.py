@@ -25,7 +25,7 @@ class Tokens(Prompter):
     def check(self, dims: Dims) -> None:
         """Raises SpecError where the backbone takes no tokens, or none at every block."""
         if self.neutral or any(dims.prompts.values()):
-            self.need_host(dims)
+            self.require_prompts(dims)
         if self.deep and not dims.widths:
             raise SpecError(
                 "deep: this backbone takes prompts at its entrance alone (its Dims have no `widths`). "
@@ -55,8 +55,8 @@ class TaskTokens(nn.Module):
         if not self.counts:
             return encoder(video)[0]
         first = torch.cat([self.tokens[name] for name in self.counts])
-        guests = [repeat(self.dropout(x), "n d -> b n d", b=len(video)) for x in (first, *self.later)]
-        features, out = encoder(video, guests if self.deep else guests[0])
+        prompts = [repeat(self.dropout(x), "n d -> b n d", b=len(video)) for x in (first, *self.later)]
+        features, out = encoder(video, prompts if self.deep else prompts[0])
         parts = dict(zip(self.counts, out.split([*self.counts.values()], 1), strict=True))
         parts.pop(NEUTRAL, None)
         return dataclasses.replace(features, prompts=parts)

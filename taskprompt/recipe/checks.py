@@ -15,7 +15,13 @@ from taskprompt.labels.join import all_labels, opened
 if TYPE_CHECKING:
     from taskprompt.recipe.recipe import Recipe, Stage
 
-TRAINING = ("quota", "repeats", "mirror", "shuffle", "augment")  # fields that mean nothing for held-out sources
+TRAINING = (
+    "quota",
+    "repeats",
+    "allow_flip",
+    "permute_labels",
+    "augment",
+)  # fields that mean nothing for held-out sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +55,9 @@ def _made_by(labeler: Labeler | None) -> tuple[str, ...]:
 
 
 class Checks:
-    """The problems of one recipe. elsewhere: its data may lie on other machines alone, so what is missing is none."""
+    """The problems of one recipe. check_sources=False: its data may lie on other machines, so missing data is none."""
 
-    def __init__(self, recipe: "Recipe", elsewhere: bool):
+    def __init__(self, recipe: "Recipe", check_sources: bool):
         self.recipe = recipe
         self.unread: list[str] = []
         writers = {spec.table: spec for spec in recipe.labelers.values()}
@@ -59,7 +65,7 @@ class Checks:
             group: {name: self._labels(f"{group}.{name}", s, writers) for name, s in getattr(recipe, group).items()}
             for group in ("sources", "held_out")
         }
-        if elsewhere:
+        if not check_sources:
             self.unread = []
 
     def _labels(self, where: str, source: Source, writers: Mapping[str, Labeler]) -> Labels:
@@ -144,10 +150,10 @@ class Checks:
                     what = f"{name!r} is not one of the recipe's {word}{nearest(name, known)}"
                     yield f"stages.{i}.{word}: {what} Known: {', '.join(known)}."
             here, names = {n for v in self.stage_labels(stage) for n in self.tasks_of(v)}, self.stage_tasks(stage)
-            if stage.mixup and names and not any(recipe.tasks[n].mixes for n in names):
+            if stage.mixup and names and not any(recipe.tasks[n].supports_mixup for n in names):
                 yield f"stages.{i}.mixup: found {stage.mixup}, but no task here mixes: action does. Remove it."
-            if stage.features:
-                yield from (f"stages.{i}.features: {what}" for what in self._features(stage))
+            if stage.feature_cache:
+                yield from (f"stages.{i}.feature_cache: {what}" for what in self._features(stage))
             if not names and not stage.tasks and all(n in recipe.sources for n in stage.sources or ()):
                 yield f"stages.{i}: its sources label no task of the recipe. Add a source, or set `only` of these."
             for name in (n for n in stage.tasks or () if n in everywhere - here):
@@ -156,19 +162,19 @@ class Checks:
     def _features(self, stage: "Stage") -> Iterator[str]:
         recipe = self.recipe
         if "encoder" not in stage.freeze:
-            yield "are kept of a frozen encoder alone. Add encoder to freeze, or remove features."
+            yield "are kept of a frozen encoder alone. Add encoder to freeze, or remove feature_cache."
         try:
-            recipe.prompter.check(dataclasses.replace(recipe.dims(), hosts=False))
+            recipe.prompter.check(dataclasses.replace(recipe.dims(), accepts_prompts=False))
         except SpecError:
-            yield "this prompter puts prompts into the encoder, whose features change with them. Remove features."
+            yield "this prompter puts prompts into the encoder, whose features change with them. Remove feature_cache."
         if stage.mixup:
-            yield "clips that mixup blends never come again. Remove mixup or features."
+            yield "clips that mixup blends never come again. Remove mixup or feature_cache."
         if recipe.runtime.parallel == "fsdp":
-            yield "cannot be kept where weights are sharded. Set runtime.parallel to ddp, or remove features."
+            yield "cannot be kept where weights are sharded. Set runtime.parallel to ddp, or remove feature_cache."
         for name, source in recipe.stage_sources(stage).items():
             if not (source.augment or recipe.augment).still:
                 what = f"the clips of {name!r} are changed at random, so none comes again"
-                yield f"{what}. Give it `augment: {{jitter: false, scale: [1, 1], flip: 0}}`, or remove features."
+                yield f"{what}. Give it `augment: {{jitter: false, scale: [1, 1], flip: 0}}`, or remove feature_cache."
 
     def _tasks(self) -> Iterator[str]:
         found = self.labels["sources"]
@@ -211,10 +217,10 @@ class Checks:
     def _names(self) -> Iterator[str]:
         recipe = self.recipe
         yield from recipe.weights.problems(recipe.tasks) if recipe.weights else ()
-        tasks = recipe.runtime.data_tasks
+        tasks = recipe.runtime.data_workers
         for name in tasks if isinstance(tasks, dict) else ():
             if name not in recipe.sources:
-                yield f"runtime.data_tasks: {name!r} is not a source{nearest(name, recipe.sources)}"
+                yield f"runtime.data_workers: {name!r} is not a source{nearest(name, recipe.sources)}"
 
     def _best(self) -> Iterator[str]:
         if not (best := self.recipe.best):

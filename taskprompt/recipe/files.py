@@ -31,11 +31,11 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
     return data
 
 
-def validate(data: dict[str, Any], where: str, spec: type[Whole], *, elsewhere: bool = False) -> Whole:
-    """A dictionary as a recipe, a sweep, or another spec; `where` names it in errors. elsewhere: the recipe's data may
-    lie on other machines alone. Raises RecipeError with every problem."""
+def validate(data: dict[str, Any], where: str, spec: type[Whole], *, check_sources: bool = True) -> Whole:
+    """A dictionary as a recipe, a sweep, or another spec; `where` names it in errors. check_sources=False: the recipe's
+    data may lie on other machines alone. Raises RecipeError with every problem."""
     _check_holds(data, where, spec)
-    context = {"elsewhere": elsewhere}
+    context = {"check_sources": check_sources}
     try:
         return spec.model_validate(data, context=context)
     except ValidationError as error:

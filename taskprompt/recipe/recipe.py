@@ -29,7 +29,7 @@ class Stage(Spec):
     tasks: tuple[str, ...] | None = None  # null: all whose label its sources give
     sources: tuple[str, ...] | None = None  # null: all of the recipe
     freeze: tuple[str, ...] = ()  # parts kept as they are, in eval mode: encoder, heads.depth, encoder.blocks.0
-    features: str | None = None  # folder that keeps what a frozen encoder makes of each clip; null: made every time
+    feature_cache: str | None = None  # folder that keeps the output of a frozen encoder; null: computed every time
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # all three take `lr`, `weight_decay` and `betas`
     lr: float = Field(default=1e-4, gt=0)  # peak; follows a half-period cosine to `final_lr`
     final_lr: float = Field(default=0.0, ge=0)  # rate at the end of the cosine
@@ -107,7 +107,7 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _names_agree(self, info: ValidationInfo) -> "Recipe":
         context = info.context or {}
-        if not context.get("draft") and (problems := Checks(self, context.get("elsewhere", False)).problems()):
+        if not context.get("draft") and (problems := Checks(self, context.get("check_sources", True)).problems()):
             raise SpecError("\n".join(problems))
         return self
 

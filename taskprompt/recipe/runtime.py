@@ -16,7 +16,7 @@ class Runtime(Spec):
     parallel: Literal["ddp", "fsdp"] = "ddp"  # every worker has all weights, or a shard of them (FSDP2)
     gpu: bool | float = Field(default=False, ge=0, le=1)  # one GPU a worker; 0.25: four trials of a sweep share one
     cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
-    data_tasks: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
+    data_workers: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
     data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
     worker_labels: dict[str, str] = {}  # labels of the nodes to train on, as in `ray start --labels`
     data_labels: dict[str, str] = {}  # labels of the nodes to decode on
@@ -37,7 +37,7 @@ class Runtime(Spec):
             raise SpecError(f"found {value}, expected a number from 1, or two with 1 <= least <= most.")
         return value
 
-    @field_validator("data_tasks")
+    @field_validator("data_workers")
     @classmethod
     def _one_at_least(cls, value):
         if min(value.values() if isinstance(value, dict) else [value], default=1) < 1:
@@ -76,6 +76,6 @@ class Runtime(Spec):
             f"runtime.workers: no number from {least} to {most} divides every quota ({listed}). Change one of them."
         )
 
-    def tasks_for(self, source: str) -> int:
+    def data_workers_for(self, source: str) -> int:
         """Decoding processes of one source, a worker."""
-        return self.data_tasks if isinstance(self.data_tasks, int) else self.data_tasks.get(source, 1)
+        return self.data_workers if isinstance(self.data_workers, int) else self.data_workers.get(source, 1)

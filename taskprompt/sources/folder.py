@@ -50,7 +50,7 @@ class Folder(Source):
     share: tuple[float, float] = (0.0, 1.0)  # clips whose name falls here, 0 to 1 by hash: (0, 0.8) and (0.8, 1) part
     leave: tuple[float, float] | None = None  # clips that are left out, likewise: a fold is `leave` here, `share` there
     classes: tuple[str, ...] | None = None  # the classes to read, other clips are left out; null: all
-    sided: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
+    flip_sensitive: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
 
     @field_validator("share", "leave")
     @classmethod
@@ -131,17 +131,17 @@ class Folder(Source):
         return {self.label: Counter(name for name in classes if name)}
 
     def mistakes(self, table: "pa.Table", tasks: Mapping[str, "Task"]) -> Iterator[str]:
-        """Classes that no task lists, and names under `sided` that are neither a task's nor of any clip."""
+        """Classes that no task lists, and names under `flip_sensitive` that are neither a task's nor of any clip."""
         yield from super().mistakes(table, tasks)
         found = self.values(table)[self.label]
         reading = [task for name, task in tasks.items() if task.label_name(name) == self.label]
         part = self.share != (0.0, 1.0) or self.leave or self.split or self.classes
         if not reading and (part or not found):
             return  # other clips may be of these classes, or the samples themselves name theirs
-        for name in self.sided:
+        for name in self.flip_sensitive:
             if name not in found and all(name in task.unlisted([name]) for task in reading):
                 known = (*found, *(c for task in reading for c in task.unseen([])))
-                yield f"`sided` names {name!r}, which is no class of a clip or a task{nearest(name, known)}"
+                yield f"`flip_sensitive` names {name!r}, which is no class of a clip or a task{nearest(name, known)}"
 
     def _has(self, at: float) -> bool:
         """Is a clip whose name falls there one of its own?"""
@@ -171,8 +171,12 @@ class Folder(Source):
         for name, spec in self.labels.items():
             if self._wants(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
                 labels[name] = label
-        sided = sample.sided or row["class"] in self.sided or labels.get(self.label) in self.sided
-        sample = Sample(row["key"], sample.clip, labels, sided)
+        flip_sensitive = (
+            sample.flip_sensitive
+            or row["class"] in self.flip_sensitive
+            or labels.get(self.label) in self.flip_sensitive
+        )
+        sample = Sample(row["key"], sample.clip, labels, flip_sensitive)
         if sample.clip.aspect == 1:
             return sample
         # Here, since torchvision takes seconds to load.
@@ -198,7 +202,7 @@ class Folder(Source):
         wanted = sample_times(clip, max(row["start"], times[0]), stop, rng)
         at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
         shown = Clip(read_frames(path, meta, at), times[at])
-        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta.sided)
+        return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta.flip_sensitive)
 
 
 def _within(at: float, part: tuple[float, float]) -> bool:

@@ -23,7 +23,7 @@ class Action(Task):
 
     better = {"top*": "max"}
     layout = {"index": Array("", "int64")}
-    mixes = True
+    supports_mixup = True
     prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before the linear layer

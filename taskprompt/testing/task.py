@@ -93,7 +93,7 @@ def _check_loss(task: Task, output: Tensor, target: Target) -> None:
     loss = task.loss(output, target)
     assert loss.shape == (len(output),), f"loss has shape {tuple(loss.shape)}, expected ({len(output)},): one a sample"
     assert loss.isfinite().all(), f"loss is not finite: {loss.tolist()}"
-    _check_apart(lambda o, t: {"loss": task.loss(o, t)}, output, target, alone=not task.compares)
+    _check_apart(lambda o, t: {"loss": task.loss(o, t)}, output, target, alone=not task.needs_global_batch)
 
 
 def _check_metrics(task: Task, outputs: list[Tensor], target: Target) -> None:

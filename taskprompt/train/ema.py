@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from taskprompt.distributed.sharding import local, part_like, whole
 
 
-class Average:
+class Ema:
     """average <- decay x average + (1 - decay) x weights, after every step; it begins as a copy of the weights."""
 
     def __init__(self, model: nn.Module, decay: float):

@@ -1,4 +1,4 @@
-"""Keeper: the features of a frozen encoder on disk, so that each clip goes through it once.
+"""FeatureCache: the features of a frozen encoder on disk, so that each clip goes through it once.
 
 A clip is known by its own pixels, and the encoder by its weights, spec and number format: what is taken for a clip's
 features is what the encoder would make of it. Nothing is gained where pixels never come again, so stages that change
@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from taskprompt.core.errors import CheckpointError, SpecError
-from taskprompt.core.model import Backbone, Encoder, Guests
+from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Features
 
 EDITION = "features1"  # to be changed with whatever changes what an encoder makes of a clip with the same weights
 
 
-class Keeper:
+class FeatureCache:
     """What a MultiTaskModel's `keeper` is: called instead of its encoder, with the pixels as they came."""
 
     def __init__(self, folder: str | Path, backbone: Backbone, clip: ClipSpec, encoder: Encoder):
@@ -33,13 +33,13 @@ class Keeper:
         self.name = digest.hexdigest()
 
     def __call__(
-        self, encoder: Encoder, pixels: Tensor, video: Tensor, guests: Guests | None = None
+        self, encoder: Encoder, pixels: Tensor, video: Tensor, prompts: Prompts | None = None
     ) -> tuple[Features, None]:
         """b t h w c uint8, and the same normalised -> Features, from the disk as far as they are there."""
-        if guests is not None:
+        if prompts is not None:
             raise SpecError(
-                "features: this prompter puts prompts into the encoder, whose features then change while they are "
-                "learned. Remove features from the stage, or take the prompter processors or none."
+                "feature_cache: this prompter puts prompts into the encoder, whose features then change while they are "
+                "learned. Remove feature_cache from the stage, or take the prompter processors or none."
             )
         files = self.files(pixels)
         found = {i: tensors for i, file in enumerate(files) if (tensors := _read(file, pixels.device)) is not None}
@@ -69,7 +69,7 @@ class Keeper:
             with suppress(OSError):
                 draft.unlink()
             raise CheckpointError(
-                f"features: {self.folder} cannot be written: {error}. Free some room there, then go on with --resume."
+                f"feature_cache: {self.folder} cannot be written: {error}. Free some room there, then go on with --resume."
             ) from None
 
 

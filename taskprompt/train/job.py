@@ -24,9 +24,9 @@ from taskprompt.runs.lock import logged, owned
 from taskprompt.runs.resume import position
 from taskprompt.runs.run import Run
 from taskprompt.trackers.tensorboard import Board
-from taskprompt.train.ema import Average
-from taskprompt.train.feature_cache import Keeper
-from taskprompt.train.loop import Step, Trainee, fit
+from taskprompt.train.ema import Ema
+from taskprompt.train.feature_cache import FeatureCache
+from taskprompt.train.loop import Step, TrainState, fit
 from taskprompt.train.not_finite import NotFinite, saved_with
 from taskprompt.train.optim import make_optimizer
 from taskprompt.weights.start import starting_weights
@@ -80,7 +80,7 @@ class Job:
         """Train one stage to its end, saving and evaluating when due; False where it was asked to stop on the way."""
         stage, every = self.recipe.stages[index], self.recipe.evaluate_every
         self.stage_index = index
-        trainee = self.trainee(stage)
+        train_state = self.train_state(stage)
         tasks = {n: self.recipe.tasks[n] for n in self.recipe.stage_tasks(stage)}
         before = self.run.lines("metrics.jsonl")[self.total - self.step_in_stage :]
         unlabelled = Unlabelled(self.recipe, index, self.feed.readers, before)
@@ -88,7 +88,7 @@ class Job:
         options = {"device": self.context.device, "precision": self.recipe.runtime.precision}
         options |= {"seed": self.recipe.seed + index, "before": self.total - self.step_in_stage}
         try:
-            for step in fit(trainee, tasks, batches, stage, done=self.step_in_stage, **options):
+            for step in fit(train_state, tasks, batches, stage, done=self.step_in_stage, **options):
                 self.step_in_stage, self.total = step.number, self.total + 1
                 last = step.number == stage.steps
                 self.note(step, stage)
@@ -98,9 +98,9 @@ class Job:
                     log.info("step %d: %.1f s since the job began", self.total, time.monotonic() - self.started)
                 score = None
                 if self.held_out and due(every, self.total, last):
-                    score = self._evaluate(trainee)
+                    score = self._evaluate(train_state)
                 if due(self.recipe.save_every, self.total, last) or (score is not None and self.recipe.best):
-                    self._save(trainee, last, score)
+                    self._save(train_state, last, score)
                     asked = collective.gather(self.context.rank == 0 and self.context.stop())[0]
                     if asked and not (last and index + 1 == len(self.recipe.stages)):
                         return False
@@ -109,14 +109,16 @@ class Job:
         self.step_in_stage = 0
         return True
 
-    def trainee(self, stage: Stage) -> Trainee:
+    def train_state(self, stage: Stage) -> TrainState:
         """Freeze what the stage freezes; the model as the context wraps it, with the stage's optimizer and balance."""
         recipe, context = self.recipe, self.context
         if is_sharded(self.model):  # what a shard trains is settled when it is made
             self.model = self._plain_copy(self.model_state())
         freeze(self.model, stage, recipe.stage_tasks(stage))
         encoder = self.model.encoder
-        self.model.keeper = Keeper(stage.features, recipe.backbone, recipe.clip, encoder) if stage.features else None
+        self.model.feature_cache = (
+            FeatureCache(stage.feature_cache, recipe.backbone, recipe.clip, encoder) if stage.feature_cache else None
+        )
         encoder.checkpointing = recipe.runtime.checkpointing  # type: ignore[assignment]
         if recipe.runtime.compile:
             encoder.compile()
@@ -124,15 +126,15 @@ class Job:
         balance = recipe.balancer.build(recipe.tasks).to(context.device)
         named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in balance.named_parameters())]
         optimizer = make_optimizer(named, stage)
-        average = Average(self.model, stage.ema) if stage.ema else None
+        ema = Ema(self.model, stage.ema) if stage.ema else None
         if self.step_in_stage and self.restored is not None:
             names = {p: n for n, p in named}
             checkpoint.load_optimizer(optimizer, names, checkpoint.read_tensors(self.restored, "optimizer"))
             checkpoint.load_weights(balance, checkpoint.read_tensors(self.restored, "balance"), str(self.restored))
-            if average is not None:
-                average.load(checkpoint.read_tensors(self.restored, "ema"))
+            if ema is not None:
+                ema.load(checkpoint.read_tensors(self.restored, "ema"))
         shared = tuple(p for p in encoder.parameters() if p.requires_grad)
-        return Trainee(wrapped, balance, optimizer, shared, average)
+        return TrainState(wrapped, balance, optimizer, shared, ema)
 
     def model_state(self) -> dict[str, Tensor]:
         """The model's weights, whole. All workers take part."""
@@ -141,7 +143,7 @@ class Job:
     def _plain_copy(self, state: dict[str, Tensor]) -> MultiTaskModel:
         model = build_model(self.recipe).to(self.context.device)
         model.load_state_dict(state)
-        model.keeper = self.model.keeper
+        model.feature_cache = self.model.feature_cache
         return model
 
     def note(self, step: Step, stage: Stage) -> None:
@@ -172,11 +174,11 @@ class Job:
             self.run.append("warnings.jsonl", {"step": self.total, "text": text})
             self.context.notify({"step": self.total, "told": text})
 
-    def _evaluate(self, trainee: Trainee) -> float | None:
+    def _evaluate(self, train_state: TrainState) -> float | None:
         """Measure the held-out sources; the score of `best`, if the recipe asks for one."""
         model: nn.Module = self.model
-        if trainee.average is not None or is_sharded(self.model):
-            state = trainee.average.state(self.model) if trainee.average else self.model_state()
+        if train_state.ema is not None or is_sharded(self.model):
+            state = train_state.ema.state(self.model) if train_state.ema else self.model_state()
             model = self._plain_copy(state)
         was = {name: m.training for name, m in self.model.named_modules()}
         found = measure(model, self.recipe, self.held_out, self.context)  # type: ignore[arg-type]
@@ -194,15 +196,18 @@ class Job:
             self.context.notify({"step": self.total, "held_out": flat})
         return flat[best.metric] if best else None
 
-    def _save(self, trainee: Trainee, stage_done: bool, score: float | None) -> None:
+    def _save(self, train_state: TrainState, stage_done: bool, score: float | None) -> None:
         """All workers take part; the first one writes."""
-        named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in trainee.balance.named_parameters())]
-        tensors = {"model": self.model_state(), "balance": trainee.balance.state_dict()}
-        if trainee.average is not None:
-            tensors["ema"] = trainee.average.state(self.model)
+        named = [
+            *self.model.named_parameters(),
+            *((f"balance.{n}", p) for n, p in train_state.balance.named_parameters()),
+        ]
+        tensors = {"model": self.model_state(), "balance": train_state.balance.state_dict()}
+        if train_state.ema is not None:
+            tensors["ema"] = train_state.ema.state(self.model)
         # A stage that has ended needs its optimizer no more, unless it is the last, which may be given more steps.
         if not stage_done or self.stage_index + 1 == len(self.recipe.stages):
-            tensors["optimizer"] = checkpoint.optimizer_tensors(trainee.optimizer, {p: n for n, p in named})
+            tensors["optimizer"] = checkpoint.optimizer_tensors(train_state.optimizer, {p: n for n, p in named})
         sources = self.feed.state()
         everyone = collective.gather((self.feed.skipped(), self.recorded))
         self.recorded = []

@@ -16,7 +16,7 @@ from taskprompt.distributed import collective
 from taskprompt.distributed.sharding import clip_gradients
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Stage
-from taskprompt.train.ema import Average
+from taskprompt.train.ema import Ema
 from taskprompt.train.losses import Loss, label_counts, task_losses
 from taskprompt.train.mixup import mixup
 from taskprompt.train.not_finite import check_finite
@@ -35,18 +35,18 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trainee:
+class TrainState:
     """What is trained: the model as it is called (it may be wrapped for many workers), and what goes with it."""
 
     model: nn.Module  # b t h w c, rows -> outputs
     balance: Balance
     optimizer: torch.optim.Optimizer
     shared: tuple[Tensor, ...] = ()  # the encoder's parameters, under all tasks
-    average: Average | None = None
+    ema: Ema | None = None
 
 
 def fit(
-    trainee: Trainee,
+    train_state: TrainState,
     tasks: Mapping[str, Task],
     batches: Iterator[Batch],
     stage: Stage,
@@ -62,36 +62,36 @@ def fit(
     Raises TaskError where a task's code fails, and NotFinite, on all workers, where a number is not finite."""
     names = list(tasks)
     rank, workers = collective.world()
-    training_mode(trainee.model)
+    training_mode(train_state.model)
     for step in range(done, stage.steps):
         with at_step(before + step + 1):
             group = [batch.to(device) for batch in take(batches, stage.accumulate)]
             counts = collective.total(label_counts(group, names), device)
             each = dict(zip(names, counts.tolist(), strict=True))
             rate = learning_rate(stage, step)
-            for parameters in trainee.optimizer.param_groups:
+            for parameters in train_state.optimizer.param_groups:
                 parameters["lr"] = rate
             sums = torch.zeros(len(names) + 1, dtype=torch.float64)
             found: list[dict[str, Loss]] = []
             with seeded(seed, step, rank, device):
                 for i, batch in enumerate(group):
-                    with hold_gradients(trainee.model, i + 1 < len(group)):
-                        losses = _losses(trainee.model, tasks, batch, each, precision, stage.mixup)
+                    with hold_gradients(train_state.model, i + 1 < len(group)):
+                        losses = _losses(train_state.model, tasks, batch, each, precision, stage.mixup)
                         # Workers average their gradients, while our losses are shares of one sum over all of them.
                         scaled = {n: loss.share * workers for n, loss in losses.items()}
-                        whole = trainee.balance.backward(scaled, trainee.shared)
+                        whole = train_state.balance.backward(scaled, train_state.shared)
                     shares = [losses[n].share.detach() for n in names]
                     sums += torch.stack([*shares, whole / workers]).double().cpu()
                     found.append(losses)
             sums = collective.total(sums, device)
-            collective.average_gradients(trainee.balance)
-            trained = [p for g in trainee.optimizer.param_groups for p in g["params"]]
+            collective.average_gradients(train_state.balance)
+            trained = [p for g in train_state.optimizer.param_groups for p in g["params"]]
             norm = clip_gradients(trained, stage.clip_norm or float("inf"))
             check_finite([*sums.tolist(), norm], group, found)
-            trainee.optimizer.step()
-            trainee.optimizer.zero_grad(set_to_none=True)
-            if trainee.average is not None:
-                trainee.average.update()
+            train_state.optimizer.step()
+            train_state.optimizer.zero_grad(set_to_none=True)
+            if train_state.ema is not None:
+                train_state.ema.update()
         seen = [float("nan") if c == 0 else v for v, c in zip(sums.tolist(), counts.tolist(), strict=False)]
         samples = int(collective.total(torch.tensor(sum(len(b.keys) for b in group)), device))
         yield Step(step + 1, dict(zip(names, seen, strict=True)), float(sums[-1]), norm, rate, samples)

@@ -37,17 +37,17 @@ def task_losses(
     """task -> sum over the labelled samples / counts[task], the number in the whole step on all workers.
 
     A task without a label here gives a zero that has a gradient, so that every worker's graph is the same. A task that
-    `compares` gets the samples of all workers, and of its losses this worker's own are counted here. Where clips were
-    blended (`mix`), so are the losses of their own and their partners' labels.
+    `needs_global_batch` gets the samples of all workers, and of its losses this worker's own are counted here. Where
+    clips were blended (`mix`), so are the losses of their own and their partners' labels.
     Raises TaskError where a task's code fails, LayoutError where it does not return one number a sample."""
     losses = {}
     for name, output in outputs.items():
         task, target, mine = tasks[name], batch.targets.get(name, {}), len(batch.rows[name])
         start, idle = 0, 0 if mine else output.sum() * 0
-        if task.compares:
+        if task.needs_global_batch:
             output, start = pool(output[:mine])
             target = {k: pool(v)[0] for k, v in target.items()}
-        if len(output) == 0 or (mine == 0 and not task.compares):
+        if len(output) == 0 or (mine == 0 and not task.needs_global_batch):
             losses[name] = Loss(idle, output.new_zeros(0))  # type: ignore[arg-type]
             continue
         with mistakes_of(name, f"{type(task).__name__}.loss", lambda name=name: batch.keys_of(name)):

@@ -21,8 +21,8 @@ class Mix(NamedTuple):
 def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch, Mix]:
     """The batch with clips blended, and how; share ~ Beta(alpha, alpha), from torch's global generator.
 
-    Blended are clips that carry labels of tasks that `mixes`, and of no other of `tasks`; those that carry the same
-    labels are partners of each other. So clips with depth, say, stay as they are."""
+    Blended are clips that carry labels of tasks that support mixup, and of no other of `tasks`; those that carry the
+    same labels are partners of each other. So clips with depth, say, stay as they are."""
     kinds = [_carried(batch, names) for names in _sorted(tasks)]
     plain, rows = kinds[1], torch.arange(len(batch.keys))
     partner = rows.clone()
@@ -46,9 +46,9 @@ def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch,
 
 
 def _sorted(tasks: Mapping[str, Task]) -> tuple[list[str], list[str]]:
-    """The names of tasks that do not mix, and of those that do. One that compares clips does not."""
-    mixes = {name: task.mixes and not task.compares for name, task in tasks.items()}
-    return [n for n, yes in mixes.items() if not yes], [n for n, yes in mixes.items() if yes]
+    """The names of tasks that do not support mixup, and of those that do. One that compares clips does not."""
+    mixed = {name: task.supports_mixup and not task.needs_global_batch for name, task in tasks.items()}
+    return [n for n, yes in mixed.items() if not yes], [n for n, yes in mixed.items() if yes]
 
 
 def _carried(batch: Batch, names: list[str]) -> Tensor:

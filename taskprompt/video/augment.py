@@ -21,20 +21,20 @@ def augment(
     clip: ClipSpec,
     spec: Augment | None = None,
     rng: np.random.Generator | None = None,
-    mirror: bool = True,
+    allow_flip: bool = True,
 ) -> Sample:
-    """Crop, scale, mirror and colour a sample at random; without spec or rng: the largest crop at the middle.
+    """Crop, scale, allow_flip and colour a sample at random; without spec or rng: the largest crop at the middle.
 
-    A clip is mirrored only where `mirror` (the source) and the sample (`sided` False) allow it. Colour changes and
-    noise act on pixels alone. Raises SampleError for a label that does not go with the frames, LayoutError where
-    the source gave another number of frames than the clip has."""
+    A clip is flipped only where `allow_flip` (the source) and the sample (`flip_sensitive` False) allow it. Colour
+    changes and noise act on pixels alone. Raises SampleError for a label that does not go with the frames, and
+    LayoutError where the source gave another number of frames than the clip has."""
     frames, height, width = sample.clip.video.shape[:3]
     if frames != clip.frames:
         raise LayoutError(f"{sample.key}: the source gave {frames} frames, the clip has {clip.frames}. Fix its `load`.")
     check_labels(sample)
     view = largest(height, width, clip.height, clip.width)
     if spec is not None and rng is not None:
-        view = drawn(view, height, width, spec, rng, mirror and not sample.sided)
+        view = drawn(view, height, width, spec, rng, allow_flip and not sample.flip_sensitive)
     video = look(sample.clip.video, view)
     if spec is not None and rng is not None:
         video = _coloured(video, spec, rng)
@@ -63,12 +63,12 @@ def largest(height: int, width: int, out_height: int, out_width: int) -> View:
     return View((width - wide) // 2, (height - tall) // 2, wide, tall, out_width, out_height)
 
 
-def drawn(view: View, height: int, width: int, spec: Augment, rng: np.random.Generator, mirror: bool) -> View:
+def drawn(view: View, height: int, width: int, spec: Augment, rng: np.random.Generator, allow_flip: bool) -> View:
     """A window of a random size, place and side; as many draws whatever comes of them."""
     scale, across, down, coin = rng.uniform(*spec.scale), rng.random(), rng.random(), rng.random()
     wide, tall = max(1, round(view.width * scale)), max(1, round(view.height * scale))
     left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
-    return View(left, top, wide, tall, view.out_width, view.out_height, mirror and bool(coin < spec.flip))
+    return View(left, top, wide, tall, view.out_width, view.out_height, allow_flip and bool(coin < spec.flip))
 
 
 def look(video: np.ndarray, view: View) -> Tensor:

@@ -4,7 +4,7 @@ A sample called `name` in a folder is three files, and `name` may hold slashes:
 
     name.mov           the frames, exact RGB
     name.labels.npz    arrays: every label that has a form, and plain arrays; absent where there are none
-    name.labels.json   the rest: key, times, sided, plain labels, and the form of each array
+    name.labels.json   the rest: key, times, flip_sensitive, plain labels, and the form of each array
 
 The video is put in place last, so a sample whose video is there is whole. Nothing is pickled.
 """
@@ -42,7 +42,7 @@ class Meta(BaseModel):
 
     format: Literal["taskprompt.sample/1"]
     key: str
-    sided: bool
+    flip_sensitive: bool
     rate: str = Field(pattern=r"^[1-9]\d{0,11}(/[1-9]\d{0,11})?$")  # frames a second, a fraction
     times: list[FiniteFloat] = Field(min_length=1)  # seconds
     arrays: dict[str, Array]
@@ -59,7 +59,7 @@ def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
     meta = {
         "format": FORMAT,
         "key": sample.key,
-        "sided": sample.sided,
+        "flip_sensitive": sample.flip_sensitive,
         "rate": str(_rate(times)),
         "times": times.tolist(),
         "arrays": forms,
@@ -85,7 +85,7 @@ def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = 
     at = np.arange(len(meta.times))
     video = read_frames(path, meta, at)
     clip = Clip(video, np.asarray(meta.times, np.float64))
-    return Sample(meta.key, clip, read_labels(path, meta, at, labels), meta.sided)
+    return Sample(meta.key, clip, read_labels(path, meta, at, labels), meta.flip_sensitive)
 
 
 def is_stored(file: Path) -> bool:

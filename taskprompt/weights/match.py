@@ -51,7 +51,7 @@ def match(
 
     task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size.
     anew: tensors that a file by our names may lack. config: what the file says of how it was trained."""
-    own, tables = encoder.state_dict(), encoder.tables()
+    own, tables = encoder.state_dict(), encoder.position_embeddings()
     told = recognise(found, own, backbone, task)
     if told is None:
         return None

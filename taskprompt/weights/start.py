@@ -1,4 +1,4 @@
-"""Starting from a checkpoint of elsewhere, and converting one."""
+"""Starting from a pretrained checkpoint, and converting one."""
 
 import json
 import os

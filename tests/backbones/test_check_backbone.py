@@ -19,17 +19,17 @@ class Broken(ClsEncoder):
 
     how = ""
 
-    def forward(self, video, guests=None):
+    def forward(self, video, prompts=None):
         if self.how == "the batch leaks":
             video = video + video.mean(0)
-        features, out = super().forward(video, guests)
+        features, out = super().forward(video, prompts)
         if out is None:
             return features, out
-        if self.how == "guests are not seen":
+        if self.how == "prompts are not seen":
             features, _ = super().forward(video)
-        if self.how == "guests do not see":
-            out = self.norm(guests)
-        if self.how == "guests are lost":
+        if self.how == "prompts do not see":
+            out = self.norm(prompts)
+        if self.how == "prompts are lost":
             out = out[:, 1:]
         return features, out
 
@@ -50,9 +50,9 @@ class BrokenTiny(Tiny):
     ("how", "message"),
     [
         ("the batch leaks", "a sample depends on its batch"),
-        ("guests are not seen", "guest 0 does not reach"),
-        ("guests do not see", "guest 0 does not"),
-        ("guests are lost", "with guests the shapes are"),
+        ("prompts are not seen", "prompt 0 does not reach"),
+        ("prompts do not see", "prompt 0 does not"),
+        ("prompts are lost", "with prompts the shapes are"),
         ("a weight idles", "no gradient reaches idle"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_clip_of_one_frame_is_normed_as_others_are():
 
 def test_lets_no_prompts_in():
     dims = ours_of("videomae").dims(CLIP)
-    assert not dims.hosts
+    assert not dims.accepts_prompts
     for prompter in (Tokens(), Shared()):
-        with pytest.raises(SpecError, match="lets no prompts in"):
-            prompter.check(Dims(4, 32, 32, dims.grid, dims.dim, prompts={"depth": 1}, hosts=False))
+        with pytest.raises(SpecError, match="does not accept prompt tokens"):
+            prompter.check(Dims(4, 32, 32, dims.grid, dims.dim, prompts={"depth": 1}, accepts_prompts=False))

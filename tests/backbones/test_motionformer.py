@@ -37,18 +37,18 @@ def slow_attention(attn, x: Tensor, prefix: int) -> Tensor:
     return attn.proj(torch.stack(first + [slow_patch(attn, q, k, v, i, frames) for i in range(prefix, len(x))]))
 
 
-def slow_encoder(encoder, video: Tensor, guests: Tensor) -> Tensor:
-    """One clip and m d guests -> all tokens behind the last norm, CLS and guests first."""
+def slow_encoder(encoder, video: Tensor, prompts: Tensor) -> Tensor:
+    """One clip and m d prompts -> all tokens behind the last norm, CLS and prompts first."""
     _, _, i, j, k = encoder.stem.weight.shape
     maps = F.conv3d(video.movedim(-1, 0)[None], encoder.stem.weight, encoder.stem.bias, stride=(i, j, k))[0]
     _, t, h, w = maps.shape
-    tokens = [encoder.cls, *guests]
+    tokens = [encoder.cls, *prompts]
     for f in range(t):
         for y in range(h):
             tokens += [maps[:, f, y, z] + encoder.place[y, z] + encoder.time[f] for z in range(w)]
     x = torch.stack(tokens)
     for block in encoder.blocks:
-        x = x + slow_attention(block.attn, block.norm1(x), 1 + len(guests))
+        x = x + slow_attention(block.attn, block.norm1(x), 1 + len(prompts))
         x = x + block.mlp(x, block.norm2)
     return encoder.norm(x)
 
@@ -60,10 +60,10 @@ def slow_encoder(encoder, video: Tensor, guests: Tensor) -> Tensor:
 def test_equals_its_equations(project_values, shape, count):
     clip = clip_of(*shape)
     encoder = drawn(Motionformer(size="tiny", project_values=project_values).build(clip))
-    video, guests = draw_video(clip, 2), torch.randn(2, count, 128)
-    features, out = encoder(video, guests)
+    video, prompts = draw_video(clip, 2), torch.randn(2, count, 128)
+    features, out = encoder(video, prompts)
     for b in range(2):
-        expected = slow_encoder(encoder, video[b], guests[b])
+        expected = slow_encoder(encoder, video[b], prompts[b])
         assert expected.abs().max() > 2
         assert (features.summary[b] - expected[0]).abs().max() < 1e-5
         assert (features.patches[b].flatten(0, 2) - expected[1 + count :]).abs().max() < 1e-5

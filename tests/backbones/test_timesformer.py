@@ -45,15 +45,15 @@ def test_starts_as_a_model_of_images():
     """Untrained, what attention over time finds has no weight: frames that change places change nothing else."""
     clip = clip_of(4, 32, 32)
     encoder = Timesformer(size="tiny").build(clip).eval()
-    video, guests = draw_video(clip), torch.randn(1, 2, 128)
-    features, out = encoder(video, guests)
-    turned, back = encoder(video.flip(1), guests)
+    video, prompts = draw_video(clip), torch.randn(1, 2, 128)
+    features, out = encoder(video, prompts)
+    turned, back = encoder(video.flip(1), prompts)
     torch.testing.assert_close(turned.summary, features.summary, atol=1e-5, rtol=0)
     torch.testing.assert_close(back, out, atol=1e-5, rtol=0)
 
 
 def test_guests_travel_as_cls_does():
-    """A guest that equals CLS where it enters leaves as CLS does."""
+    """A prompt that equals CLS where it enters leaves as CLS does."""
     clip = clip_of(4, 32, 48)
     encoder = drawn(Timesformer(size="tiny").build(clip))
     features, out = encoder(draw_video(clip), encoder.cls[None, None])

@@ -32,10 +32,10 @@ def test_refuses():
 
 
 def test_guests_carry_no_position():
-    """Two guests that change places change places in the output, and nothing else moves."""
+    """Two prompts that change places change places in the output, and nothing else moves."""
     encoder = Tiny(patch=(2, 8, 8), dim=32, depth=2).build(ClipSpec(frames=2, height=16, width=16, fps=None)).eval()
-    video, guests = torch.randn(1, 2, 16, 16, 3), torch.randn(1, 2, 32)
-    features, out = encoder(video, guests)
-    swapped, back = encoder(video, guests.flip(1))
+    video, prompts = torch.randn(1, 2, 16, 16, 3), torch.randn(1, 2, 32)
+    features, out = encoder(video, prompts)
+    swapped, back = encoder(video, prompts.flip(1))
     torch.testing.assert_close(back.flip(1), out, atol=1e-5, rtol=0)
     torch.testing.assert_close(swapped.patches, features.patches, atol=1e-5, rtol=0)

@@ -15,7 +15,7 @@ import yaml
 import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.cli.convert import convert
-from taskprompt.cli.main import main as cli
+from taskprompt.cli.main import main
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.recipe.schema import interfaces
@@ -33,7 +33,7 @@ def taskprompt(monkeypatch, capsys):
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["taskprompt", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 

@@ -37,12 +37,12 @@ class Moments(Squares):
         return replace(sample, clip=replace(sample.clip, video=np.full_like(sample.clip.video, moment)))
 
 
-@pytest.mark.parametrize("shuffle", [None, 3])
+@pytest.mark.parametrize("permute_labels", [None, 3])
 @pytest.mark.parametrize("jitter", [True, False])
-def test_without_jitter_a_clip_shows_the_same_moments_every_time(squares, jitter, shuffle):
+def test_without_jitter_a_clip_shows_the_same_moments_every_time(squares, jitter, permute_labels):
     squares["augment"] = STILL | {"jitter": jitter}
     recipe = Recipe.model_validate(squares)
-    source = Moments(clips=10, only=("depth",), shuffle=shuffle)
+    source = Moments(clips=10, only=("depth",), permute_labels=permute_labels)
     read = make_reader(recipe, "rendered", source, training=True).read
     moments = [int(read(i)["video"].max()) for i in range(20)]  # two epochs
     assert (len(set(moments)) > 15) == jitter
@@ -85,10 +85,10 @@ class Misshapen(Squares):
         return (*super().own_labels(), "boxes")
 
 
-@pytest.mark.parametrize("shuffle", [None, 1])
-def test_labels_of_any_source_are_checked_before_they_are_moved(squares, shuffle):
+@pytest.mark.parametrize("permute_labels", [None, 1])
+def test_labels_of_any_source_are_checked_before_they_are_moved(squares, permute_labels):
     recipe = Recipe.model_validate(squares)
-    source = Misshapen(clips=8, only=("depth", "boxes"), shuffle=shuffle)
+    source = Misshapen(clips=8, only=("depth", "boxes"), permute_labels=permute_labels)
     read = make_reader(recipe, "rendered", source, training=True).read
     errors = [str(read(i)["error"]) for i in range(8)]
     assert sum("label 'boxes' is 3 x 4" in e for e in errors) == 1

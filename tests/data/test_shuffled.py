@@ -26,9 +26,9 @@ class Sized(drawn.Squares):
         return replace(sample, clip=replace(sample.clip, video=video), labels=labels)
 
 
-def reader(squares: dict, shuffle: int | None) -> Reader:
+def reader(squares: dict, permute_labels: int | None) -> Reader:
     recipe = squares | {
-        "sources": {"sized": {"kind": f"{__name__}:Sized", "clips": 10, "shuffle": shuffle}},
+        "sources": {"sized": {"kind": f"{__name__}:Sized", "clips": 10, "permute_labels": permute_labels}},
         "held_out": {},
         "augment": {"scale": [1, 1], "flip": 0},
         "tasks": {"depth": {"kind": "depth", "height": 8, "width": 8, "far": 100}, "boxes": {"kind": "boxes"}},

@@ -53,10 +53,10 @@ def test_backbones_in_bf16(kind):
 
 @pytest.mark.parametrize("kind", ["tiny", "mvit"])
 def test_compiled_backbones(kind):
-    encoder, video, guests = small(kind)
-    expected = passed(encoder, video, guests, GPU)
+    encoder, video, prompts = small(kind)
+    expected = passed(encoder, video, prompts, GPU)
     encoder.compile()
-    found = passed(encoder, video, guests, GPU)
+    found = passed(encoder, video, prompts, GPU)
     assert apart(found["summary"], expected["summary"]) < 1e-3
     grads = [n for n in expected if n.startswith("grad")]
     assert apart(*(torch.cat([x[n].flatten() for n in grads]) for x in (found, expected))) < 1e-3

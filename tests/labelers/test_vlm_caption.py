@@ -15,7 +15,7 @@ from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.labeling.actor import Asker, stopped
+from taskprompt.runtime.labeling.actor import LabelActor, stopped
 from taskprompt.testing import check_labeler
 
 SAMPLES = [Sample(str(i), Clip(np.full((2, 24, 32, 3), 40 * i, np.uint8), np.arange(2.0))) for i in range(3)]
@@ -215,7 +215,7 @@ def test_each_answer_is_written_when_it_is_there(url, tmp_path):
         for sample in SAMPLES
     ]
     columns = {name: np.array([*(row[name] for row in batch), None], object)[:-1] for name in batch[0]}
-    ended = Asker(spec, spec.questions())(columns)
+    ended = LabelActor(spec, spec.questions())(columns)
     assert "no connection, 1 times" in str(stopped(str(ended["stop"][0])))
     rows = label_table.read(tmp_path).to_pylist()
     assert [(row["key"], row["label"]) for row in rows if not row["error"]] == [("0", "said"), ("0", "seen")]

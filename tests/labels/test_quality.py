@@ -1,4 +1,5 @@
 """Flags of answers: each by examples, and what is no fault."""
+# ruff: noqa: RUF001
 
 import pytest
 

@@ -27,12 +27,12 @@ def test_initial_tokens():
 
 
 def test_each_task_gets_its_own_tokens():
-    """With an encoder that hands the guests back, a task's prompt is its token, the same for every clip."""
+    """With an encoder that hands the prompts back, a task's prompt is its token, the same for every clip."""
     prompter = Tokens().build(dims(depth=2, pose3d=1))
     encoder = TINY.build(CLIP)
 
-    def echo(video, guests):
-        return encoder(video)[0], guests
+    def echo(video, prompts):
+        return encoder(video)[0], prompts
 
     features = prompter(echo, torch.zeros(3, 2, 16, 16, 3))
     for name, token in prompter.tokens.items():
@@ -55,15 +55,15 @@ def test_neutral_tokens_change_the_features_and_belong_to_nobody():
 def test_deep_tokens_are_new_at_every_block():
     """With blocks that hand everything on, what comes out are the last block's tokens, and none of the first."""
     sizes = Dims(2, 16, 16, (1, 2, 2), 64, widths=(32, 48, 64), prompts={"depth": 1, "pose3d": 2})
-    prompter, guests = Tokens(deep=True).build(sizes), []
+    prompter, prompts = Tokens(deep=True).build(sizes), []
     encoder = TINY.build(CLIP)
 
     def last(video, given):
-        guests.extend(given)
+        prompts.extend(given)
         return encoder(video)[0], given[-1]
 
     features = prompter(last, torch.zeros(2, 2, 16, 16, 3))
-    assert [tuple(g.shape) for g in guests] == [(2, 3, 32), (2, 3, 48), (2, 3, 64)]
+    assert [tuple(g.shape) for g in prompts] == [(2, 3, 32), (2, 3, 48), (2, 3, 64)]
     torch.testing.assert_close(features.prompts["pose3d"][1], prompter.later[-1][1:])
     with pytest.raises(SpecError, match="Set deep: false"):
         Tokens(deep=True).check(Dims(2, 16, 16, (1, 2, 2), 64))
@@ -73,8 +73,8 @@ def test_dropout_of_tokens_in_training_alone():
     torch.manual_seed(0)
     prompter, encoder = Tokens(dropout=0.5).build(dims(depth=50)), TINY.build(CLIP)
 
-    def echo(video, guests):
-        return encoder(video)[0], guests
+    def echo(video, prompts):
+        return encoder(video)[0], prompts
 
     prompt = prompter(echo, torch.zeros(1, 2, 16, 16, 3)).prompts["depth"]
     assert 0.45 < (prompt == 0).float().mean() < 0.55
@@ -85,8 +85,8 @@ def test_one_shared_token_is_as_wide_as_all_that_it_stands_for():
     prompter, encoder = Shared().build(dims(depth=2, pose3d=1, boxes=0)), TINY.build(CLIP)
     assert sum(p.numel() for p in prompter.parameters()) == 3 * 32 + 3 * 32 * 32 + 32  # values, projection, bias
 
-    def echo(video, guests):
-        return encoder(video)[0], guests
+    def echo(video, prompts):
+        return encoder(video)[0], prompts
 
     prompts = prompter(echo, torch.zeros(1, 2, 16, 16, 3)).prompts
     assert {n: tuple(p.shape) for n, p in prompts.items()} == {"depth": (1, 2, 32), "pose3d": (1, 1, 32)}

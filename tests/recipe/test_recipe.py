@@ -131,7 +131,7 @@ def test_a_clip_that_the_backbone_cannot_cut_is_refused(squares):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("quota", 4), ("mirror", False), ("shuffle", 0), ("augment", {"noise": 3})]
+    ("field", "value"), [("quota", 4), ("allow_flip", False), ("permute_labels", 0), ("augment", {"noise": 3})]
 )
 def test_fields_of_training_are_refused_on_held_out_sources(squares, field, value):
     name, source = next(iter(squares["sources"].items()))

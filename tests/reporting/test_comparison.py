@@ -10,7 +10,7 @@ import taskprompt as tp
 from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
-from taskprompt.runtime.sweeps.journal import Ledger
+from taskprompt.runtime.sweeps.journal import Journal
 from taskprompt.sweeps.run import SweepRun, TrialRow
 
 
@@ -53,15 +53,15 @@ def test_it_grows_by_recipes_and_seeds(run, files, squares, tmp_path):
     (tmp_path / "shared.yaml").write_text(yaml.safe_dump(squares | {"prompter": {"kind": "shared"}}))
     sweep = comparison_sweep([files[0], str(tmp_path / "shared.yaml"), files[1]], 4, "test/action/top1", None, {})
     before = run.trials()
-    ledger = Ledger(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)
-    begun = [row.values for row in iter(ledger.next, None)]
+    journal = Journal(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)
+    begun = [row.values for row in iter(journal.next, None)]
     assert begun == [v for v in sweep.combinations() if v["recipe"] == "shared" or v["seed"] == 3]
     assert len(begun) == 6
-    assert ledger.rows[:6] == before
-    rows = compare_rows(ledger.rows, ledger.sweep.names)
+    assert journal.rows[:6] == before
+    rows = compare_rows(journal.rows, journal.sweep.names)
     assert [row.recipe for row in rows] == ["plain", "shared", "p_vit"]
     assert rows[2].gain == compare_rows(before, ("plain", "p_vit"))[1].gain
-    again = Ledger(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)  # killed, and gone on with
+    again = Journal(SweepRun.start(run.path, sweep, resume=True), 6, lambda *_: None)  # killed, and gone on with
     assert [row.values for row in iter(again.next, None)] == begun
 
 

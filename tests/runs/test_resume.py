@@ -245,7 +245,7 @@ import json, sys
 import taskprompt as tp
 from taskprompt.recipe.files import validate
 try:
-    tp.fit(validate(json.loads(sys.argv[1]), "r"), sys.argv[2], cluster=None, watch=lambda r: None)
+    tp.fit(validate(json.loads(sys.argv[1]), "r", tp.Recipe), sys.argv[2], cluster=None, watch=lambda r: None)
 except tp.TaskPromptError as error:
     sys.exit(f"{error}")
 """

@@ -131,9 +131,9 @@ from taskprompt.recipe.files import read, validate
 folder, clip = sys.argv[1:]
 data = read(folder + "/resume/recipe.yaml")
 watch = lambda record: None
-grown = validate(data | {"stages": [data["stages"][0] | {"steps": 4}]}, "r")
+grown = validate(data | {"stages": [data["stages"][0] | {"steps": 4}]}, "r", tp.Recipe)
 verbs = {
-    "fit": lambda out: tp.fit(validate(data, "r"), out + "/new", cluster=None, watch=watch),
+    "fit": lambda out: tp.fit(validate(data, "r", tp.Recipe), out + "/new", cluster=None, watch=watch),
     "resume": lambda out: tp.fit(grown, out, cluster=None, resume=True, watch=watch),
     "evaluate": lambda out: tp.evaluate(out, watch=watch),
     "report": lambda out: tp.report(out),

@@ -86,7 +86,7 @@ def growing(tmp_path):
 
 
 def test_pieces_are_workers_and_data_tasks(squares):
-    squares["runtime"] |= {"workers": 2, "gpu": True, "cpus_per_worker": 1.5, "data_tasks": 2}
+    squares["runtime"] |= {"workers": 2, "gpu": True, "cpus_per_worker": 1.5, "data_workers": 2}
     squares["runtime"] |= {"worker_labels": {"role": "train"}}
     found, labels = pieces(validate(squares, "r", Recipe), 2)
     assert labels == [{"role": "train"}] * 2 + [{}] * 8
@@ -95,7 +95,7 @@ def test_pieces_are_workers_and_data_tasks(squares):
 
 
 def test_a_cluster_grows_to_what_the_recipe_asks_for(growing, squares, tmp_path):
-    squares["runtime"] |= {"data_tasks": 2, "wait": 120, "autoscale": True}
+    squares["runtime"] |= {"data_workers": 2, "wait": 120, "autoscale": True}
     squares["runtime"] |= {"data_labels": {"taskprompt/role": "decode"}}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(squares))
     command = [sys.executable, "-c", DRIVER, growing, str(tmp_path / "r.yaml"), str(tmp_path / "run")]

@@ -29,7 +29,7 @@ def test_a_ray_stream_is_the_plain_stream(cluster, squares):
     reader = make_reader(recipe, "labelled", recipe.sources["labelled"], training=True)
     for start, stride, count in ((0, 1, 30), (7, 2, 20)):
         plain = list(plain_chunks(reader, start, stride, count))
-        through = list(ray_chunks(reader, start, stride, count, runtime=Runtime(block=4, data_tasks=2)))
+        through = list(ray_chunks(reader, start, stride, count, runtime=Runtime(block=4, data_workers=2)))
         for column in plain[0]:
             a = np.concatenate([c[column] for c in plain])
             b = np.concatenate([c[column] for c in through])
@@ -70,7 +70,7 @@ def test_what_a_worker_raises_is_one_line_here(cluster, squares, tmp_path):
 
 
 def test_more_than_the_cluster_has_is_refused_with_the_arithmetic(cluster, squares, tmp_path):
-    squares["runtime"] |= {"workers": 2, "data_tasks": 4}
+    squares["runtime"] |= {"workers": 2, "data_workers": 4}
     expected = r"2 workers x 1 CPUs \+ 2 workers x 2 sources x 4 data tasks = 18 CPUs; the cluster has 8 CPUs"
     with pytest.raises(tp.ClusterError, match=expected):
         tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)

@@ -21,7 +21,7 @@ def asking(squares):
 
 def test_the_sum(asking):
     assert needs(asking()) == (3, 0, "1 workers x 1 CPUs + 1 workers x 2 sources x 1 data tasks = 3 CPUs")
-    runtime = {"workers": 2, "cpus_per_worker": 3, "gpu": True, "data_tasks": {"labelled": 4}, "data_cpus": 0.5}
+    runtime = {"workers": 2, "cpus_per_worker": 3, "gpu": True, "data_workers": {"labelled": 4}, "data_cpus": 0.5}
     words = "2 workers x 3 CPUs + 2 workers x 5 data tasks x 0.5 CPUs = 11 CPUs, and 2 GPUs"
     assert needs(asking(**runtime)) == (11, 2, words)
     assert needs(asking(workers=[1, 2]))[0] == 3

@@ -20,7 +20,7 @@ STEPS = 400
 def fit(recipe: Path, out: Path, cluster: str, *more: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "taskprompt.cli.main", "fit", recipe, "--out", out, "--cluster", cluster, *more]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  # a shell's background job ignores it
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=heed, cwd=out.parent)
 
 

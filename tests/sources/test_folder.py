@@ -59,8 +59,8 @@ def test_sub_folders_are_classes(classes):
     assert sample.labels == {"action": "wave"}
     assert shown(sample) == MIDDLE
     np.testing.assert_allclose(sample.clip.times, np.array(MIDDLE) / 10)
-    assert not sample.sided
-    assert load(Folder(path=str(classes), sided=("wave",)), 2).sided
+    assert not sample.flip_sensitive
+    assert load(Folder(path=str(classes), flip_sensitive=("wave",)), 2).flip_sensitive
     assert load(Folder(path=str(classes), label="verb"), 2).labels == {"verb": "wave"}
     assert load(Folder(path=str(classes), only=()), 2).labels == {}
 
@@ -336,7 +336,7 @@ def test_stored_samples_need_no_declaration(tmp_path):
     assert sample.key == "train/000.mov"
     assert shown(sample) == MIDDLE
     np.testing.assert_array_equal(sample.labels["depth"].values, depth[MIDDLE])
-    assert (sample.labels["action"], sample.labels["caption"], sample.sided) == ("push", "It moves.", True)
+    assert (sample.labels["action"], sample.labels["caption"], sample.flip_sensitive) == ("push", "It moves.", True)
     assert set(load(Folder(path=str(tmp_path), only=("depth",))).labels) == {"depth"}
     exact = Folder(path=str(tmp_path)).load(next(source.rows()), ClipSpec(frames=FRAMES, fps=10), None)
     np.testing.assert_array_equal(exact.clip.video, frames)

@@ -151,11 +151,13 @@ def test_classes_that_cannot_be_right_are_told_before_training(tmp_path):
     for name in ("walk/a.mp4", "walk/b.mp4", "run/c.mp4"):
         touched(tmp_path / name)
     assert mistakes(tmp_path) == ""
-    assert mistakes(tmp_path, sided=["run"]) == ""
-    assert mistakes(tmp_path, sided=["Walk left"]).startswith("`sided` names 'Walk left', which is no class")
-    assert "Did you mean 'walk'?" in mistakes(tmp_path, sided=["walks"])
-    assert mistakes(tmp_path, {}, sided=["walk"]) == ""
-    assert "'fly'" in mistakes(tmp_path, {}, sided=["fly"])
+    assert mistakes(tmp_path, flip_sensitive=["run"]) == ""
+    assert mistakes(tmp_path, flip_sensitive=["Walk left"]).startswith(
+        "`flip_sensitive` names 'Walk left', which is no class"
+    )
+    assert "Did you mean 'walk'?" in mistakes(tmp_path, flip_sensitive=["walks"])
+    assert mistakes(tmp_path, {}, flip_sensitive=["walk"]) == ""
+    assert "'fly'" in mistakes(tmp_path, {}, flip_sensitive=["fly"])
     touched(tmp_path / "rnu/d.mp4")
     found = mistakes(tmp_path)
     assert "'rnu' is not in the list of 2. Did you mean 'run'? It is that of 1 clip." in found
@@ -193,7 +195,7 @@ def edited(folder, **changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        *({key: KeyError} for key in ("key", "sided", "rate", "times", "arrays", "labels")),
+        *({key: KeyError} for key in ("key", "flip_sensitive", "rate", "times", "arrays", "labels")),
         *({"rate": value} for value in ("x", "0", [], "1e999999999", "-3", "1/0", 5, "nan")),
         *({"times": value} for value in ([], [None, 1], ["a"], [0, 10**400], [1, 0], 5, [0.1] * 500, [[0]])),
         *({"labels": value} for value in (5, "abc", [], None)),

@@ -203,7 +203,7 @@ def test_labels_fit_their_forms(samples):
         assert np.isfinite(labels["depth"]).all()
         assert labels["pose3d"].shape == (4, 25, 3)
         assert s.labels["pose3d"].swap == s.labels["joints2d"].swap == SWAP
-        assert not s.sided
+        assert not s.flip_sensitive
 
 
 def test_a_person_is_nearly_always_whole_in_the_picture():

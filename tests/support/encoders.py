@@ -44,22 +44,22 @@ CASES = {
 
 
 def small(kind: str):
-    """The first case of a kind: encoder, video, guests."""
+    """The first case of a kind: encoder, video, prompts."""
     options, (frames, height, width) = CASES[kind][0]
     backbone = Backbone.model_validate({"kind": kind, **options})
     clip = ClipSpec(frames=frames, height=height, width=width, fps=None)
     dims, draw = backbone.dims(clip), torch.Generator().manual_seed(1)
     video = torch.randn(4, frames, height, width, 3, generator=draw)
-    guests = torch.randn(4, 3, dims.widths[0] if dims.widths else dims.dim, generator=draw)
-    return seeded_encoder(backbone, clip), video, guests if dims.hosts else None
+    prompts = torch.randn(4, 3, dims.widths[0] if dims.widths else dims.dim, generator=draw)
+    return seeded_encoder(backbone, clip), video, prompts if dims.accepts_prompts else None
 
 
-def passed(encoder, video, guests, device: torch.device = CPU, bf16: bool = False):
+def passed(encoder, video, prompts, device: torch.device = CPU, bf16: bool = False):
     """Outputs and gradients of one pass on a device, as float32 on the CPU."""
     encoder = encoder.to(device).requires_grad_()
-    guests = None if guests is None else guests.to(device)
+    prompts = None if prompts is None else prompts.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        found = tensors(*encoder(video.to(device), guests))
+        found = tensors(*encoder(video.to(device), prompts))
     sum((x.float() * torch.linspace(-1, 1, x.shape[-1], device=device)).sum() for x in found.values()).backward()  # type: ignore
     found |= {f"grad {n}": p.grad for n, p in encoder.named_parameters() if p.grad is not None}
     encoder.zero_grad(set_to_none=True)

@@ -50,7 +50,7 @@ def recipes() -> list[Seed]:
         "balancer": {"kind": "fixed", "weights": {"depth": 1.0}},
         "evaluate_every": 1,
         "best": {"metric": "h/depth/RMSE_m", "mode": "min"},
-        "runtime": {"workers": 1, "precision": "fp32", "data_tasks": {"s": 1}},
+        "runtime": {"workers": 1, "precision": "fp32", "data_workers": {"s": 1}},
         "seed": 3,
     }
     sweep = {"search": {"stages.0.lr": {"loguniform": [1e-4, 1e-2]}, "seed": {"choice": [0, 1]}}, "trials": 2}

@@ -9,7 +9,7 @@ from taskprompt import Array, Task
 class Sides(Task):
     """Softmax of the likeness to every sample; the loss is its mean logarithm over the samples of the own side."""
 
-    compares = True
+    needs_global_batch = True
     layout = {"side": Array("", "int64")}
     label: str = "action"
 

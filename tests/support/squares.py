@@ -56,4 +56,4 @@ class Squares(Source):
             depth[t, 8:20, x : x + 10] = 1.0
         labels = {"depth": Map(depth)} | ({} if self.nobody or row["index"] % self.sparse else {"action": SIDES[side]})
         times = np.arange(clip.frames) / (clip.fps or 8.0)
-        return Sample(row["key"], Clip(video, times), labels, sided=True)
+        return Sample(row["key"], Clip(video, times), labels, flip_sensitive=True)

@@ -7,7 +7,7 @@ import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.files import validate
-from taskprompt.train.feature_cache import Keeper
+from taskprompt.train.feature_cache import FeatureCache
 
 CLIP = ClipSpec(frames=4, height=32, width=32)
 SPEC = Tiny(dim=32, depth=2, heads=2)
@@ -25,7 +25,7 @@ def frozen(squares, tmp_path) -> dict:
     squares["augment"] = {"jitter": False, "scale": [1, 1], "flip": 0}
     squares["prompter"] = {"kind": "processors"}
     squares["sources"]["labelled"]["clips"] = 8
-    squares["stages"] = [{"steps": 2}, {"steps": 8, "freeze": ["encoder"], "features": str(tmp_path / "kept")}]
+    squares["stages"] = [{"steps": 2}, {"steps": 8, "freeze": ["encoder"], "feature_cache": str(tmp_path / "kept")}]
     return squares
 
 
@@ -36,8 +36,8 @@ def videos(count: int) -> torch.Tensor:
 def ask(keeper, encoder, pixels):
     """What it says, and how many clips the encoder was asked for."""
     asked = []
-    said, guests = keeper(lambda video: asked.append(len(video)) or encoder(video), pixels, pixels / 255)
-    assert guests is None
+    said, prompts = keeper(lambda video: asked.append(len(video)) or encoder(video), pixels, pixels / 255)
+    assert prompts is None
     return said, sum(asked)
 
 
@@ -48,11 +48,11 @@ def files(folder) -> list:
 def test_each_clip_is_encoded_once(encoder, tmp_path):
     pixels = videos(5)
     whole = encoder(pixels / 255)[0]
-    keeper = Keeper(tmp_path, SPEC, CLIP, encoder)
+    keeper = FeatureCache(tmp_path, SPEC, CLIP, encoder)
     assert ask(keeper, encoder, pixels[:3])[1] == 3
     said, asked = ask(keeper, encoder, pixels)
     assert asked == 2
-    assert ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels.flip(0))[1] == 0
+    assert ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels.flip(0))[1] == 0
     torch.testing.assert_close(said.summary, whole.summary)
     torch.testing.assert_close(said.patches, whole.patches)
     assert len(said.levels) == len(whole.levels) == 3
@@ -63,35 +63,37 @@ def test_each_clip_is_encoded_once(encoder, tmp_path):
 
 def test_never_another_encoders_or_number_formats(encoder, tmp_path):
     pixels = videos(2)
-    ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
+    ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
     with torch.autocast("cpu", torch.bfloat16):
-        assert ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels)[1] == 2
+        assert ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels)[1] == 2
     brighter = SPEC.model_copy(update={"mean": (0.0, 0.0, 0.0)})
-    assert ask(Keeper(tmp_path, brighter, CLIP, encoder), encoder, pixels)[1] == 2
+    assert ask(FeatureCache(tmp_path, brighter, CLIP, encoder), encoder, pixels)[1] == 2
     with torch.no_grad():
         encoder.cls[0] += 1e-6
-    assert ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels)[1] == 2
+    assert ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels)[1] == 2
 
 
 def test_a_damaged_file_is_made_anew(encoder, tmp_path):
     pixels = videos(2)
-    before, _ = ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
+    before, _ = ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
     file = files(tmp_path)[0]
     file.write_bytes(file.read_bytes()[:1000])
-    after, asked = ask(Keeper(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
+    after, asked = ask(FeatureCache(tmp_path, SPEC, CLIP, encoder), encoder, pixels)
     assert asked == 1
     torch.testing.assert_close(after.patches, before.patches)
 
 
 def test_a_folder_that_cannot_be_written(encoder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(tp.CheckpointError, match=r"features: .*file cannot be written: .*Not a directory.* Free some "):
-        ask(Keeper(tmp_path / "file", SPEC, CLIP, encoder), encoder, videos(1))
+    with pytest.raises(
+        tp.CheckpointError, match=r"feature_cache: .*file cannot be written: .*Not a directory.* Free some "
+    ):
+        ask(FeatureCache(tmp_path / "file", SPEC, CLIP, encoder), encoder, videos(1))
 
 
 def test_guests_are_refused(encoder, tmp_path):
-    with pytest.raises(tp.SpecError, match="features: this prompter puts prompts into the encoder"):
-        Keeper(tmp_path, SPEC, CLIP, encoder)(encoder, videos(1), videos(1) / 255, torch.zeros(1, 1, 32))
+    with pytest.raises(tp.SpecError, match="feature_cache: this prompter puts prompts into the encoder"):
+        FeatureCache(tmp_path, SPEC, CLIP, encoder)(encoder, videos(1), videos(1) / 255, torch.zeros(1, 1, 32))
 
 
 def test_training_is_the_same(frozen, tmp_path):
@@ -108,7 +110,7 @@ def test_training_is_the_same(frozen, tmp_path):
     assert len(there) == 2  # squares move left or right: the clips of a side are the same, and so are the held-out ones
     again = losses("again")
     assert {file: file.stat().st_mtime_ns for file in files(tmp_path / "kept")} == there
-    del frozen["stages"][1]["features"]
+    del frozen["stages"][1]["feature_cache"]
     plain = losses("plain")
     for with_, without in ((kept, plain), (again, plain)):
         assert len(with_) == len(without)
@@ -119,20 +121,20 @@ def test_training_is_the_same(frozen, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"stages": {"freeze": []}}, "features: are kept of a frozen encoder alone. Add encoder to freeze"),
-        ({"stages": {"mixup": 0.8}}, "features: clips that mixup blends never come again"),
+        ({"stages": {"freeze": []}}, "feature_cache: are kept of a frozen encoder alone. Add encoder to freeze"),
+        ({"stages": {"mixup": 0.8}}, "feature_cache: clips that mixup blends never come again"),
         ({"augment": {"scale": [1, 1], "flip": 0}}, "the clips of 'labelled' are changed at random, so none comes"),
         (
             {"augment": {"jitter": False, "scale": [1, 1], "flip": 0.5}},
             "the clips of 'labelled' are changed at random, so none comes",
         ),
-        ({"prompter": {"kind": "tokens"}}, "features: this prompter puts prompts into the encoder"),
-        ({"runtime": {"parallel": "fsdp"}}, "features: cannot be kept where weights are sharded"),
+        ({"prompter": {"kind": "tokens"}}, "feature_cache: this prompter puts prompts into the encoder"),
+        ({"runtime": {"parallel": "fsdp"}}, "feature_cache: cannot be kept where weights are sharded"),
     ],
 )
 def test_stages_that_cannot_keep_them(frozen, changes, words):
     frozen["stages"][1] |= changes.pop("stages", {})
     with pytest.raises(tp.RecipeError) as found:
         validate(frozen | changes, "r", tp.Recipe)
-    assert found.value.problems[0].startswith("stages.1.features: ")
+    assert found.value.problems[0].startswith("stages.1.feature_cache: ")
     assert words in found.value.problems[0]

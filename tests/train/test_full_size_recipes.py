@@ -58,8 +58,8 @@ def write_tables(folder: Path, classes: list[str]) -> None:
     (folder / "clips.csv").write_text("\n".join(["clip", *(f"{i}.mp4" for i in range(4))]) + "\n")
 
 
-def sided(recipe: Recipe) -> tuple[str, ...]:
-    return getattr(recipe.sources["real"], "sided", ())
+def flip_sensitive(recipe: Recipe) -> tuple[str, ...]:
+    return getattr(recipe.sources["real"], "flip_sensitive", ())
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -68,7 +68,7 @@ def test_two_steps(name, folders):
     classes = {"ego4d": ["same", "changed"]}.get(name, ["3", "5"] if numbered else ["Opening something", "Closing it"])
     write_tables(folders, classes)
     stated = Recipe.load(FOLDER / f"{name}.yaml")
-    write_tables(folders, [*classes, *sided(stated)])
+    write_tables(folders, [*classes, *flip_sensitive(stated)])
     assert sum(s.quota for s in stated.sources.values()) == (32 if name == "ava" else 128)
     assert all(s.quota % int(str(stated.runtime.workers)) == 0 for s in stated.sources.values())  # each worker's share
     change = {
@@ -122,7 +122,7 @@ def test_two_steps_of_each_stage_of_ftp(name, folders):
     write_tables(folders, ["Opening something", "Closing it"])
     write_labels(folders)
     stated = Recipe.load(FTP / f"{name}.yaml")
-    write_tables(folders, ["Opening something", "Closing it", *sided(stated)])
+    write_tables(folders, ["Opening something", "Closing it", *flip_sensitive(stated)])
     clips = ALIGNED[name]
     assert [(s.quota, s.repeats) for s in stated.sources.values()] == [(512, 1), (128, 2)]
     epochs = [s.steps * quota / clips for s, quota in zip(stated.stages, (512, 128), strict=True)]

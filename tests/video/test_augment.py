@@ -14,7 +14,7 @@ FRAMES, HEIGHT, WIDTH = 3, 90, 140
 COLOURS = np.array([[30, 30, 30], [250, 40, 40], [40, 250, 40]], np.uint8)  # background, left ball, right ball
 
 
-def world(sided=False) -> Sample:
+def world(flip_sensitive=False) -> Sample:
     """Two balls, joint 0 at the red one and joint 1 at the green one, which move over the frames."""
     camera = np.array([[120.0, 0, 66], [0, 110, 47], [0, 0, 1]])
     joints = np.array([[[-0.55 + 0.1 * t, 0.1, 3 + t], [0.5, -0.15 + 0.1 * t, 3.5]] for t in range(FRAMES)])
@@ -43,7 +43,7 @@ def world(sided=False) -> Sample:
         "camera": Camera(np.repeat(camera[None], FRAMES, 0)),
         "action": "juggle",
     }
-    return Sample("world", Clip(COLOURS[classes], np.arange(FRAMES) / 5), labels, sided)
+    return Sample("world", Clip(COLOURS[classes], np.arange(FRAMES) / 5), labels, flip_sensitive)
 
 
 def seen(video: np.ndarray) -> np.ndarray:
@@ -128,8 +128,8 @@ def test_a_sided_sample_or_source_is_never_mirrored():
     spec, clip = Augment(scale=(1, 1), flip=1), ClipSpec(frames=FRAMES, height=90, width=140)
     rng = np.random.default_rng(0)
     plain = world().clip.video
-    np.testing.assert_array_equal(augment(world(sided=True), clip, spec, rng).clip.video, plain)
-    np.testing.assert_array_equal(augment(world(), clip, spec, rng, mirror=False).clip.video, plain)
+    np.testing.assert_array_equal(augment(world(flip_sensitive=True), clip, spec, rng).clip.video, plain)
+    np.testing.assert_array_equal(augment(world(), clip, spec, rng, allow_flip=False).clip.video, plain)
     np.testing.assert_array_equal(augment(world(), clip, spec, rng).clip.video, plain[:, :, ::-1])
 
 
@@ -211,5 +211,7 @@ def test_the_row_order_of_draws_is_fixed():
     """Whether a mirror is allowed must not change the crop."""
     spec, clip = Augment(scale=(0.5, 1), flip=0), ClipSpec(frames=FRAMES, height=32, width=32)
     for seed in range(5):
-        a, b = (augment(world(sided=s), clip, spec, np.random.default_rng(seed)).clip.video for s in (True, False))
+        a, b = (
+            augment(world(flip_sensitive=s), clip, spec, np.random.default_rng(seed)).clip.video for s in (True, False)
+        )
         np.testing.assert_array_equal(a, b)

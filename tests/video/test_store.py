@@ -45,7 +45,7 @@ def test_round_trip_is_exact(tmp_path):
     back = read_sample(tmp_path, "train/clip.0")
     np.testing.assert_array_equal(back.clip.video, sample.clip.video)
     np.testing.assert_array_equal(back.clip.times, sample.clip.times)
-    assert (back.key, back.sided) == ("a/b", True)
+    assert (back.key, back.flip_sensitive) == ("a/b", True)
     assert set(back.labels) == set(sample.labels)
     for name in sample.labels.keys() - {"score"}:
         _equal(back.labels[name], sample.labels[name])

@@ -1,4 +1,4 @@
-"""The block of MViTv2: pooling attention with relative positions; prefix tokens (CLS, guests) are never pooled."""
+"""The block of MViTv2: pooling attention with relative positions; prefix tokens (CLS, prompts) are never pooled."""
 
 from importlib.util import find_spec
 

@@ -33,7 +33,7 @@ QUIET = {
 def _store(recipe: Recipe, times: int) -> int:
     """Bytes of shared memory: a stream has a block under way and one done a task, and two in the making of a batch."""
     workers = times * worker_counts(recipe)[0]
-    streams = workers * sum(2 * max(recipe.runtime.tasks_for(n), 2) for n in recipe.sources) * BLOCK_BYTES
+    streams = workers * sum(2 * max(recipe.runtime.data_workers_for(n), 2) for n in recipe.sources) * BLOCK_BYTES
     return max(streams + (512 << 20), 1 << 30)
 
 
@@ -88,10 +88,10 @@ def overheard() -> Iterator[list[str]]:
 
 
 @contextmanager
-def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = False):
+def connected(recipe: Recipe, address: str, times: int = 1, ship_package: bool = False):
     """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
 
-    times: runs of the recipe side by side, as a sweep has them. elsewhere: for actors in environments without
+    times: runs of the recipe side by side, as a sweep has them. ship_package: for actors in environments without
     taskprompt, which travels to them.
     Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
     for name, value in QUIET.items():
@@ -111,7 +111,7 @@ def connected(recipe: Recipe, address: str, times: int = 1, elsewhere: bool = Fa
         from taskprompt.runtime.cluster import loopback
 
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if elsewhere:
+        if ship_package:
             options["runtime_env"] = {"py_modules": [str(Path(taskprompt.__file__).parent)]}
         if address not in ("local", "auto"):
             knock(address)

@@ -43,7 +43,7 @@ def plain_error(error: BaseException) -> TaskPromptError:
     advice = ""
     if any(word in str(e) for e in inside(error) for word in NO_MEMORY):
         what += " for want of memory"
-        advice = ". Lower the quotas or runtime.data_tasks, raise accumulate, or set runtime.checkpointing"
+        advice = ". Lower the quotas or runtime.data_workers, raise accumulate, or set runtime.checkpointing"
     return ClusterError(f"{what}: {type(last).__name__}: {shorten(text.rstrip('.'), 200, placeholder=' ...')}{advice}.")
 
 

@@ -34,7 +34,7 @@ def needs(recipe: Recipe, workers: int | None = None, times: int = 1) -> tuple[f
     r = recipe.runtime
     if workers is None:
         workers = r.workers if isinstance(r.workers, int) else worker_counts(recipe)[-1]
-    streams = [r.tasks_for(name) for name in recipe.sources]
+    streams = [r.data_workers_for(name) for name in recipe.sources]
     cpus = workers * (r.cpus_per_worker + sum(streams) * r.data_cpus)
     decoding = f"{len(streams)} sources x {streams[0]}" if len(set(streams)) == 1 else f"{sum(streams)}"
     each = f" x {r.data_cpus:g} CPUs" if r.data_cpus != 1 else ""
@@ -60,7 +60,7 @@ def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) ->
     have, cards = sum(n.cpus for n in nodes), sum(n.gpus for n in nodes)
     what, fewer = ("the sweep", "concurrent, ") if times > 1 else ("the recipe", "")
     asked = f"{what} asks for {words}; the cluster has {have:g} CPUs, {cards:g} GPUs"
-    remedy = f"Lower {fewer}runtime.workers, runtime.data_tasks or runtime.cpus_per_worker, or add nodes."
+    remedy = f"Lower {fewer}runtime.workers, runtime.data_workers or runtime.cpus_per_worker, or add nodes."
     if have + SPARE < cpus or cards + SPARE < gpus:
         return f"{asked}. {remedy}"
     left = [[n.cpus, n.gpus] for n in nodes]
@@ -70,7 +70,7 @@ def lack(recipe: Recipe, workers: int, nodes: Iterable[Node], times: int = 1) ->
         if not where:
             return f"no node has the labels {labels} of runtime.{what}_labels. Start one with them."
     workers *= times
-    tasks = workers * sum(r.tasks_for(name) for name in recipe.sources)
+    tasks = workers * sum(r.data_workers_for(name) for name in recipe.sources)
     if not _place(workers, r.cpus_per_worker, r.gpu_share, training, left):
         return f"{asked}, but not on nodes that each hold a whole worker of {r.cpus_per_worker:g} CPUs. {remedy}"
     if not _place(tasks, r.data_cpus, 0, decoding, left):

@@ -170,7 +170,7 @@ def checked(recipe: Recipe | str | Path, overrides: list[str] | tuple[str, ...])
         data, where = recipe.model_dump(mode="json"), "recipe"
     else:
         data, where = read(recipe, overrides), str(recipe)
-    check_fits(validate(data, where, Recipe, elsewhere=True))
+    check_fits(validate(data, where, Recipe, check_sources=False))
     return data, re.sub(r"[^A-Za-z0-9_-]", "-", Path(where).stem)
 
 

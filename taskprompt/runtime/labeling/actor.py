@@ -15,7 +15,7 @@ from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.labels import table as label_table
 
 
-class Asker:
+class LabelActor:
     """An actor: rows that were read in, how many answers they gave out; the answers are in the table by then."""
 
     def __init__(self, labeler: Labeler, questions: tuple[Question, ...]):

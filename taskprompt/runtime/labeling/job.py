@@ -22,7 +22,7 @@ from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.failures import plain_error
-from taskprompt.runtime.labeling.actor import Asker, stop_of, stopped
+from taskprompt.runtime.labeling.actor import LabelActor, stop_of, stopped
 
 READ = 16  # clips that a reading task decodes at once
 Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on
@@ -48,7 +48,7 @@ def label(
     chosen = {n: spec for n, spec in recipe.labelers.items() if not names or n in names}
     if not chosen:
         raise SpecError("label: the recipe has no `labelers`. Add one, as docs/captions.md shows.")
-    with connected(recipe, address, elsewhere=any(spec.python for spec in chosen.values())) as ray:
+    with connected(recipe, address, ship_package=any(spec.python for spec in chosen.values())) as ray:
         from ray.exceptions import RayError
 
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error that ends the job is raised, in one line
@@ -105,7 +105,7 @@ def answers(
             data = data.filter(lambda row: row["asked"] != "{}" or row["stop"] != "", num_cpus=0.75)
         data = data.limit(limit)
     data = data.map_batches(
-        Asker,
+        LabelActor,
         fn_constructor_args=(labeler, questions),
         batch_size=labeler.batch,
         concurrency=labeler.actors,

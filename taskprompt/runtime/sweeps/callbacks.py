@@ -1,4 +1,4 @@
-"""Where Ray Tune asks and tells: thin hands of the ledger, which Tune's own notes leave out."""
+"""Where Ray Tune asks and tells: thin hands of the journal, which Tune's own notes leave out."""
 
 from pathlib import Path
 from typing import Any
@@ -7,28 +7,28 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from taskprompt.runtime.sweeps.journal import Ledger
+from taskprompt.runtime.sweeps.journal import Journal
 
 
 class Suggestions(Searcher):
     """What to try next."""
 
-    def __init__(self, ledger: Ledger):
+    def __init__(self, journal: Journal):
         super().__init__()
-        self.ledger = ledger
+        self.journal = journal
         self.numbers: dict[str, int] = {}  # Tune's name of a trial -> ours
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        row = self.ledger.next()
+        row = self.journal.next()
         if row is None:
             return Searcher.FINISHED
         self.numbers[trial_id] = row.number
-        return {"number": row.number, "path": str(self.ledger.run.run(row).path), "metric": self.ledger.sweep.metric}
+        return {"number": row.number, "path": str(self.journal.run.run(row).path), "metric": self.journal.sweep.metric}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        row = self.ledger.rows[self.numbers[trial_id]]
+        row = self.journal.rows[self.numbers[trial_id]]
         if error and row.state == "running":  # its process was lost, more often than it may be
-            self.ledger.end(row, "failed", row.error or "its process was lost.")
+            self.journal.end(row, "failed", row.error or "its process was lost.")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal remembers."""
@@ -43,24 +43,24 @@ class Suggestions(Searcher):
 class Ranks(FIFOScheduler):
     """Who goes on."""
 
-    def __init__(self, ledger: Ledger):
+    def __init__(self, journal: Journal):
         super().__init__()
-        self.ledger = ledger
+        self.journal = journal
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
-        row = self.ledger.rows[result["number"]]
+        row = self.journal.rows[result["number"]]
         if "fatal" in result:
-            self.ledger.fatal = result["fatal"]
+            self.journal.fatal = result["fatal"]
             return TrialScheduler.STOP
         if "error" in result:
-            self.ledger.end(row, "failed", result["error"])
+            self.journal.end(row, "failed", result["error"])
             return TrialScheduler.STOP
-        stop = self.ledger.report(row.number, result["step"], result["value"], result["seconds"], result["last"])
+        stop = self.journal.report(row.number, result["step"], result["value"], result["seconds"], result["last"])
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         text = Path(trial.error_file).read_text(encoding="utf-8").strip()
-        self.ledger.rows[trial.config["number"]].error = text.splitlines()[-1].strip()
+        self.journal.rows[trial.config["number"]].error = text.splitlines()[-1].strip()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -69,14 +69,14 @@ class Ranks(FIFOScheduler):
 class Halt(Stopper):
     """Ends the sweep where no trial can do better."""
 
-    def __init__(self, ledger: Ledger):
-        self.ledger = ledger
+    def __init__(self, journal: Journal):
+        self.journal = journal
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return bool(self.ledger.fatal)
+        return bool(self.journal.fatal)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -1,4 +1,4 @@
-"""Ledger: the mind of a sweep: what to try next, and who is stopped early. Its memory is the sweep's journal.
+"""Journal: what a sweep tries next, and which trials are stopped early. Its memory is the sweep's journal.
 
 Tune's own snapshots are not used: they come every ten seconds, leave out the scheduler, so that ASHA would forget who
 was ranked where, and are pickles. Here every event is a line of the journal before anything follows from it, and a
@@ -25,7 +25,7 @@ STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it
 Tell = Callable[[TrialRow, str, TrialRow | None], None]  # trial, what happened to it, the best so far
 
 
-class Ledger:
+class Journal:
     """Who tries what, and what came of it. `steps`: of the longest trial that the sweep may make. `retry`: what failed
     is gone on with, too."""
 

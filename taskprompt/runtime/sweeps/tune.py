@@ -1,4 +1,4 @@
-"""Sweeps with Ray Tune: Tune starts, places, reuses and ends the trials; the ledger says which, and for how long."""
+"""Sweeps with Ray Tune: Tune starts, places, reuses and ends the trials; the journal says which, and for how long."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ def tune(
         run.mend()
         largest = max(recipes, key=lambda r: needs(r)[:2])
         with connected(largest, address, side_by_side(run, largest, address)) as ray:
-            from taskprompt.runtime.sweeps.journal import Ledger
+            from taskprompt.runtime.sweeps.journal import Journal
 
             def tell(row: TrialRow, what: str, best: TrialRow | None) -> None:
                 watch(
@@ -64,11 +64,11 @@ def tune(
                     }
                 )
 
-            ledger = Ledger(run, max(sum(s.steps for s in r.stages) for r in recipes), tell, retry)
+            journal = Journal(run, max(sum(s.steps for s in r.stages) for r in recipes), tell, retry)
             begin = time.monotonic()
-            if ledger.left:
-                _run(ray, run, ledger, largest)
-            _conclude(run, ledger, time.monotonic() - begin)
+            if journal.left:
+                _run(ray, run, journal, largest)
+            _conclude(run, journal, time.monotonic() - begin)
 
 
 def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
@@ -81,8 +81,8 @@ def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
     return asked or 1
 
 
-def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
-    """Let Tune run what the ledger wants."""
+def _run(ray, run: SweepRun, journal, largest: Recipe) -> None:
+    """Let Tune run what the journal wants."""
     from ray import tune
 
     from taskprompt.runtime.sweeps.callbacks import Halt, Ranks, Suggestions
@@ -90,18 +90,18 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     _, gpus, _ = needs(largest)
-    r, minutes = largest.runtime, ledger.sweep.minutes
-    tasks = sum(r.tasks_for(name) for name in largest.sources)
+    r, minutes = largest.runtime, journal.sweep.minutes
+    tasks = sum(r.data_workers_for(name) for name in largest.sources)
     mine = {"CPU": r.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
     # Held as a whole: one bundle trains, and each data task has one of its own, so that no trial waits for another's.
     bundles = tune.PlacementGroupFactory([mine, *({"CPU": r.data_cpus} for _ in range(tasks))])
     tuner = tune.Tuner(
         tune.with_resources(Trial, bundles),
         tune_config=tune.TuneConfig(
-            num_samples=ledger.left,
-            max_concurrent_trials=ledger.sweep.concurrent or max(1, fitting(ray.cluster_resources(), largest)),
-            search_alg=Suggestions(ledger),
-            scheduler=Ranks(ledger),
+            num_samples=journal.left,
+            max_concurrent_trials=journal.sweep.concurrent or max(1, fitting(ray.cluster_resources(), largest)),
+            search_alg=Suggestions(journal),
+            scheduler=Ranks(journal),
             time_budget_s=None if minutes is None else 60 * minutes,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
@@ -110,7 +110,7 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex[:8],
             storage_path=str(run.path / "tune"),
-            stop=Halt(ledger),
+            stop=Halt(journal),
             failure_config=tune.FailureConfig(max_failures=r.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -123,12 +123,12 @@ def _run(ray, run: SweepRun, ledger, largest: Recipe) -> None:
         shutil.rmtree(run.path / "tune", ignore_errors=True)
 
 
-def _conclude(run: SweepRun, ledger, seconds: float) -> None:
+def _conclude(run: SweepRun, journal, seconds: float) -> None:
     """Raise what came instead of an end."""
     sweep, rows = run.sweep, run.trials()
     ended = sum(row.state != "running" for row in rows)
-    if ledger.fatal:
-        raise SpecError(ledger.fatal)
+    if journal.fatal:
+        raise SpecError(journal.fatal)
     if ended < sweep.count and (sweep.minutes is None or seconds < 60 * sweep.minutes):
         raise TaskPromptError(
             f"{run.path}: interrupted; {ended} of {sweep.count} trials have ended. Go on with --resume."

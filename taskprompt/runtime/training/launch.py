@@ -75,7 +75,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             self.controller = controller
 
     r = recipe.runtime
-    board = make_board(ray)
+    events = event_actor(ray)
     files, folder = (run.copy.fs, f"{run.copy.root}/ray") if run.copy else (LocalFileSystem(), str(run.path / "ray"))
     trainer = Trainer(
         worker,
@@ -83,7 +83,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             "job": job,
             "run": (run.place, run.which),
             "runtime": r.model_dump(),
-            "board": board,
+            "events": events,
         },
         torch_config=torch_config(ray.util.get_node_ip_address()),
         scaling_config=ScalingConfig(
@@ -101,7 +101,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
-    seen = watching(ray, board, watch, partial(has_room_for_more, ray, recipe, workers, more))
+    seen = watching(ray, events, watch, partial(has_room_for_more, ray, recipe, workers, more))
     try:
         with seen, interruptible():  # Ray has set handlers of its own when it was started
             return trainer.fit().return_value
@@ -128,11 +128,11 @@ def release(group: str) -> None:
         remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
 
 
-def make_board(ray):
+def event_actor(ray):
     """An actor that holds what rank 0 notified of until the driver fetches it, and whether the driver asked to stop."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    class Board:  # in here, so that it travels by value: its process then needs neither taskprompt nor torch, 0.4 GB
+    class EventActor:  # in here, so that it travels by value: its process needs no taskprompt and no torch, 0.4 GB
         def __init__(self):
             self.records: list[dict[str, Any]] = []
             self.stop = False
@@ -151,14 +151,14 @@ def make_board(ray):
             return self.stop
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # lost with us alone
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(EventActor).remote()
 
 
 class watching:
     """Fetch records in a thread while the job runs, and once more at its end; ask it to stop where it may grow."""
 
-    def __init__(self, ray, board, watch: Watch, may_grow: Callable[[], bool]):
-        self.ray, self.board, self.watch, self.may_grow = ray, board, watch, may_grow
+    def __init__(self, ray, events, watch: Watch, may_grow: Callable[[], bool]):
+        self.ray, self.events, self.watch, self.may_grow = ray, events, watch, may_grow
         self.looked = time.monotonic()
         self.group = ""  # the id of the workers' placement group
         self.ended = threading.Event()
@@ -175,7 +175,7 @@ class watching:
         while True:
             last = self.ended.is_set()
             try:
-                for record in self.ray.get(self.board.fetch.remote(), timeout=10):
+                for record in self.ray.get(self.events.fetch.remote(), timeout=10):
                     if "group" in record:
                         self.group = record["group"]
                     elif record:
@@ -189,7 +189,7 @@ class watching:
             if time.monotonic() - self.looked > GROWTH_SECONDS:
                 self.looked = time.monotonic()
                 if self.may_grow():
-                    self.board.ask_to_stop.remote()
+                    self.events.ask_to_stop.remote()
             self.ended.wait(0.5)
 
 
@@ -204,7 +204,7 @@ def worker(config: dict[str, Any]) -> Any:
     r, ours = Runtime.model_validate(config["runtime"]), train.get_context()
     if not r.gpu or r.threads:
         torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
-    board, device, workers = config["board"], get_device(), ours.get_world_size()
+    events, device, workers = config["events"], get_device(), ours.get_world_size()
 
     def wrap(model):
         if r.parallel == "fsdp" and workers > 1:
@@ -217,11 +217,11 @@ def worker(config: dict[str, Any]) -> Any:
         device=device,
         chunks=partial(ray_chunks, runtime=r),
         wrap=wrap,
-        notify=lambda record: board.put.remote(record) if ours.get_world_rank() == 0 else None,
-        stop=lambda: ray.get(board.asked_to_stop.remote()),
+        notify=lambda record: events.put.remote(record) if ours.get_world_rank() == 0 else None,
+        stop=lambda: ray.get(events.asked_to_stop.remote()),
     )
     if context.rank == 0:
-        board.put.remote({"group": ray.get_runtime_context().get_placement_group_id()})
+        events.put.remote({"group": ray.get_runtime_context().get_placement_group_id()})
     module, name = config["job"].split(":")
     try:
         result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), context)
@@ -229,5 +229,5 @@ def worker(config: dict[str, Any]) -> Any:
         if (found := own_error(error)) is not None:
             raise found from None  # here, for what an error was raised from does not travel
         raise
-    ray.get(board.put.remote({}))  # calls keep their order, so every record has arrived
+    ray.get(events.put.remote({}))  # calls keep their order, so every record has arrived
     return result

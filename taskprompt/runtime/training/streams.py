@@ -33,10 +33,10 @@ FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon an
 def ray_chunks(
     reader: Reader, start: int, stride: int, count: int | None, *, runtime: Runtime, strategy: Any = "DEFAULT"
 ) -> Iterator[Columns]:
-    """The same columns as train.reader.plain_chunks gives, a block at a time, read by `runtime.tasks_for` Ray tasks.
+    """The same columns as data.local.plain_chunks gives, a block at a time, by Ray tasks.
 
     strategy: where Ray may place them. Raises what reading raised."""
-    tasks = runtime.tasks_for(reader.name)
+    tasks = runtime.data_workers_for(reader.name)
     options = {"num_cpus": runtime.data_cpus, "scheduling_strategy": strategy, "max_retries": 5}
     task = read.options(**options, label_selector=runtime.data_labels or None)
     shared = ray.put(dataclasses.replace(reader, table=None)), ray.put(reader.table)  # type: ignore[arg-type]
