@@ -13,7 +13,7 @@ from taskprompt.core.errors import SpecError
 
 def _backbones(incomplete: str) -> list[str]:
     """What --to can be, for a shell that completes it."""
-    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).with_name("backbones"))]))
+    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parents[1] / "backbones")]))
     return [n for n in names if n.startswith(incomplete) and not n.startswith("_")]
 
 

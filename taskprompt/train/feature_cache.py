@@ -69,7 +69,8 @@ class FeatureCache:
             with suppress(OSError):
                 draft.unlink()
             raise CheckpointError(
-                f"feature_cache: {self.folder} cannot be written: {error}. Free some room there, then go on with --resume."
+                f"feature_cache: {self.folder} cannot be written: {error}. Free some room there, then go on with "
+                "--resume."
             ) from None
 
 
