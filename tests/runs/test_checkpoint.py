@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_half_one(tmp_pat
     assert done.returncode == 1
     assert "step-00000002: cannot be written" in done.stderr
     assert "go on with `resume=True` from step-00000001" in done.stderr
-    assert os.listdir(tmp_path) == ["step-00000001"]
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert os.strerror(errno.EFBIG) in done.stderr
 
 
