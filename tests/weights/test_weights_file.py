@@ -5,6 +5,7 @@ import os
 import pickle
 import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
