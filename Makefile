@@ -10,8 +10,12 @@ VLLM := .venv-vllm
 BENCH := tests/bench/test_bench.py
 ENGINES := tests/labelers tests/cluster
 
-# What starts a cluster or an engine: not in `quick`, nor in what coverage and lower bounds are measured with.
+# What starts a cluster or an engine: coverage is measured without it.
 STARTS := tests/runtime $(ENGINES) $(BENCH)
+# Fast unit tests, by folder; of these, a test that takes more than two seconds on a core has the marker `slow`.
+UNIT := -m "not slow" $(addprefix tests/,core nn video tasks sources prompters balancers labels recipe data weights runs \
+  evaluation reporting checks sweeps testing house/test_import_rule.py house/test_public_names.py \
+  train/test_losses.py train/test_optim.py train/test_mixup.py train/test_intervals.py)
 
 .PHONY: setup demo engine try-engine quick quick-tests test test-clusters test-engines test-others
 .PHONY: lint types coverage lowest wheel audit docs clean
@@ -37,13 +41,12 @@ lint: setup types
 types: setup
 	$(VENV)/bin/pyright
 
-# Before every commit: linters and types beside the fast unit tests. A test that takes more than two seconds has the
-# marker `slow`.
+# Before every commit: linters and types beside the fast unit tests.
 quick: setup
 	@$(MAKE) --no-print-directory -j2 lint quick-tests
 
 quick-tests: setup
-	$(VENV)/bin/pytest -m "not slow" $(patsubst %,--ignore=%,$(STARTS))
+	$(VENV)/bin/pytest $(UNIT)
 
 # vLLM on a CPU, for the tests of captions: it wants a torch of its own, and one without torchvision.
 engine: $(VLLM)/.ready
@@ -82,7 +85,7 @@ coverage: setup
 lowest: setup
 	$(UV) venv --quiet --clear --python $(VENV)/bin/python .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable .
-	.venv-lowest/bin/pytest -m "not slow" $(patsubst %,--ignore=%,$(STARTS))
+	.venv-lowest/bin/pytest $(UNIT)
 
 # The wheel in an empty environment, away from this folder: it lists its kinds, and trains in one process.
 SMALL := sources.real.clips=22 sources.synthetic.clips=22 held_out.real.clips=22 stages.0.steps=4 stages.0.warmup=1 \

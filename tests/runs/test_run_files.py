@@ -155,6 +155,7 @@ for verb, call in verbs.items():
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_finished(trained, tmp_path):
     clip = write_picture(tmp_path / "clip", np.zeros((8, 32, 32, 3), np.uint8), Fraction(8))
     names, before = ("resume", "evaluate", "report", "predict", "convert"), {}
