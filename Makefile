@@ -88,8 +88,8 @@ lowest: setup
 	.venv-lowest/bin/pytest $(UNIT)
 
 # The wheel in an empty environment, away from this folder: it lists its kinds, and trains in one process.
-SMALL := sources.real.clips=22 sources.synthetic.clips=22 held_out.real.clips=22 stages.0.steps=4 stages.0.warmup=1 \
-  stages.1.steps=4 stages.1.warmup=1
+SMALL := sources.real.clips=22 sources.synthetic.clips=22 held_out.real.clips=22 sources.real.quota=2 \
+  sources.synthetic.quota=2 stages.0.steps=2 stages.0.warmup=1 stages.1.steps=2 stages.1.warmup=1
 wheel: setup
 	rm -rf dist
 	$(UV) build --quiet
