@@ -52,8 +52,7 @@ def text() -> str:
         parts.append(f"### Kinds of {interface.__name__.lower()}\n")
         if common:
             parts.append("Fields of every kind:\n\n" + table(interface, common))
-        for kind in kinds(interface):
-            parts.append(of_kind(kind, resolve(kind, interface), common))
+        parts.extend(of_kind(kind, resolve(kind, interface), common) for kind in kinds(interface))
     return "\n".join(parts)
 
 
@@ -121,9 +120,11 @@ def nested(spec: type[Spec]) -> list[tuple[str, Any]]:
         inner = [
             getattr(part, "__origin__", part) for part in getattr(field.annotation, "__args__", ())
         ]  # of Annotated
-        for part in (field.annotation, *inner):
-            if inspect.isclass(part) and issubclass(part, Spec) and part not in PARTS.values():
-                found.append((name, part))
+        found.extend(
+            (name, part)
+            for part in (field.annotation, *inner)
+            if inspect.isclass(part) and issubclass(part, Spec) and part not in PARTS.values()
+        )
     return found
 
 

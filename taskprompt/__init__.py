@@ -56,7 +56,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.sweeps.sweep import Asha, Range, Sweep
     from taskprompt.weights.report import LoadReport
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Answer",
     "Array",

@@ -70,7 +70,6 @@ def profile(
 
 def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
     """Files, and key=value changes."""
-
     overrides = {}
     for word in (w for w in words if "=" in w):
         key, _, value = word.partition("=")

@@ -41,7 +41,7 @@ def replacing(path: Path, advice: str = ADVICE) -> Iterator[Path]:
         with writing(path, advice):
             yield draft
             flush(draft)
-            os.replace(draft, path)
+            draft.replace(path)
             flush(path.parent)
     finally:
         with suppress(OSError):

@@ -7,7 +7,6 @@ what they import, and no other module that happens to be installed."""
 import ast
 import importlib
 import keyword
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,12 +37,12 @@ def own_module(kind: str) -> tuple[ModuleType, str]:
     source = source_of(module_name)
     if source is None:
         raise SpecError(
-            f"kind {kind!r}: there is no module {module_name!r} in {os.getcwd()} or on the Python path. "
+            f"kind {kind!r}: there is no module {module_name!r} in {Path.cwd()} or on the Python path. "
             "Start where the module lies, or install its package."
         )
     _check_source(kind, source, name)
-    if os.getcwd() not in sys.path:  # from now on, also for what the module imports later
-        sys.path.append(os.getcwd())
+    if str(Path.cwd()) not in sys.path:  # from now on, also for what the module imports later
+        sys.path.append(str(Path.cwd()))
     importlib.invalidate_caches()
     return import_kind(module_name, kind), name
 

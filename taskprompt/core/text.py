@@ -33,7 +33,7 @@ MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # within a wor
 
 
 def printable(text: str, *, colours: bool = False) -> str:
-    """The text with all that a terminal would obey, or could not show, written as an escape: '\\x1b', '\\udc80'.
+    r"""The text with all that a terminal would obey, or could not show, written as an escape: '\x1b', '\udc80'.
 
     colours: leave the sequences that set colours alone, as in a log."""
     if text.isprintable():

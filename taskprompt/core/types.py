@@ -12,6 +12,8 @@ Columns = dict[str, np.ndarray]  # of many rows: name -> values, rows first
 
 @dataclass(frozen=True, slots=True)
 class Clip:
+    """Decoded frames with their times."""
+
     video: np.ndarray  # t h w c, uint8 RGB
     times: np.ndarray  # t, seconds from the start of the file
     aspect: float = 1.0  # width over height of a pixel; sources give square ones
@@ -77,6 +79,8 @@ def plain(label: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
+    """A clip and the labels that it happens to have, as a source loads it."""
+
     key: str
     clip: Clip
     labels: dict[str, Any] = field(default_factory=dict)  # partial: an absent label is an absent key
@@ -85,6 +89,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """Clips of several sources, with a target for each task and each clip that has its label."""
+
     keys: list[str]
     video: Tensor  # b t h w c, uint8
     targets: dict[str, dict[str, Tensor]]  # task -> array -> m ..., for the m samples that carry its label

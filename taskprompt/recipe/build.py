@@ -1,4 +1,5 @@
 """A recipe's model, and the part of it that a stage trains."""
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false  # torch leaves types out
 
 from collections.abc import Iterable
 

@@ -75,7 +75,8 @@ class Checks:
             return Labels(all_labels(source), True, source.only, every)
         except Exception as error:
             self.unread.append(f"{where}: {told(error)}")
-        names, complete = [], True
+        names: list[str] = []
+        complete = True
         try:
             names += source.own_labels()
         except Exception:

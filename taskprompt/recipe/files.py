@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.spec import Spec
 from taskprompt.recipe import plain_yaml
+from taskprompt.recipe.plain_yaml import is_mapping, is_sequence
 from taskprompt.recipe.problems import lines, repaired
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
@@ -117,7 +118,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         data = plain_yaml.parse(text)
     except ValueError as error:
         raise RecipeError(str(path), [f"is not yaml: {error}"]) from None
-    if not isinstance(data, dict):
+    if not is_mapping(data):
         raise RecipeError(str(path), [f"holds {type(data).__name__}, expected `key: value` lines such as `tasks:`."])
     return data
 
@@ -135,14 +136,14 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        if isinstance(old, list) and isinstance(value, dict) and value and all(_is_place(i) for i in value):
+        if is_sequence(old) and is_mapping(value) and value and all(_is_place(i) for i in value):
             merged[key] = _merge_list(str(key), old, {int(i): entry for i, entry in value.items()})
             continue
-        kinds = [v.get("kind") for v in (old, value) if isinstance(v, dict) and v.get("kind") is not None]
+        kinds = [v["kind"] for v in (old, value) if is_mapping(v) and v.get("kind") is not None]
         other_kind = len(kinds) == 2 and kinds[0] != kinds[1]
         if value is None and isinstance(old, dict):
             merged.pop(key)
-        elif isinstance(value, dict) and isinstance(old, dict) and not other_kind:
+        elif is_mapping(value) and is_mapping(old) and not other_kind:
             merged[key] = _merge(old, value)
         else:
             merged[key] = value
@@ -153,7 +154,7 @@ def _is_place(key: Any) -> bool:
     return re.fullmatch("[0-9]{1,9}", str(key)) is not None
 
 
-def _merge_list(key: str, old: list, changes: dict[int, Any]) -> list:
+def _merge_list(key: str, old: list[Any], changes: dict[int, Any]) -> list[Any]:
     """The list with some entries changed: {0: {tasks: [action]}}."""
     wrong = [i for i in changes if not 0 <= i < len(old)]
     if wrong:
@@ -183,13 +184,13 @@ def change(data: dict[str, Any], key: str, value: Any) -> None:
     """Set 'a.b.0' in a recipe's dictionary as a file that extends it would: entries merge, a null removes one."""
     try:
         node, last = _place(data, key)
-        old = node[last] if isinstance(node, list) else node.get(last)
+        old = node[last] if is_sequence(node) else node.get(last)
     except (IndexError, ValueError, TypeError, AttributeError):
         raise RecipeError(key, [f"there is no {key!r} in the recipe to set."]) from None
     merged = _merge({"it": old}, {"it": value})
     if "it" in merged:
         node[last] = merged["it"]
-    elif isinstance(node, list):
+    elif is_sequence(node):
         raise RecipeError(key, ["an entry of a list cannot be removed. Give the whole list."])
     else:
         del node[last]
@@ -202,20 +203,20 @@ def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
         raise ValueError(f"more than {DEEPEST} keys")
     node: Any = data
     for parent in parents:
-        node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-    return node, int(last) if isinstance(node, list) else last
+        node = node[int(parent)] if is_sequence(node) else node.setdefault(parent, {})
+    return node, int(last) if is_sequence(node) else last
 
 
 def _expand(value: Any, path: str, problems: list[str]) -> Any:
     """${NAME} and ${NAME:-default} in every string."""
-    if isinstance(value, dict):
+    if is_mapping(value):
         return {k: _expand(v, f"{path}.{k}".lstrip("."), problems) for k, v in value.items()}
-    if isinstance(value, list):
+    if is_sequence(value):
         return [_expand(v, f"{path}.{i}", problems) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match) -> str:
+    def variable(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name not in os.environ and default is None:
             problems.append(

@@ -1,10 +1,11 @@
 """Plain yaml: text, numbers, lists and mappings of bounded size. No tags, so that nothing is built but these."""
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false  # PyYAML leaves types out
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -30,7 +31,7 @@ class PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def represent_str(self, data: str) -> yaml.Node:  # the old line break NEL is lost without quotes that escape it
+    def represent_str(self, data: str) -> yaml.ScalarNode:  # NEL, an old line break, is lost without quotes
         style = '"' if "\x85" in data else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 
@@ -48,6 +49,16 @@ def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
 PlainLoader.yaml_implicit_resolvers = _resolvers()
 PlainDumper.add_representer(str, PlainDumper.represent_str)
 PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+
+
+def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Is it a mapping? A type checker knows then what is in it, which isinstance(value, dict) does not say."""
+    return isinstance(value, dict)
+
+
+def is_sequence(value: Any) -> TypeGuard[list[Any]]:
+    """Is it a list?"""
+    return isinstance(value, list)
 
 
 def parse(text: str) -> Any:

@@ -1,7 +1,8 @@
 """Recipe: all that a run is, in one yaml."""
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -43,7 +44,7 @@ class Stage(Spec):
 
     @field_validator("betas")
     @classmethod
-    def _decays(cls, value):
+    def _decays(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not all(0 <= beta < 1 for beta in value):
             raise SpecError(f"found {list(value)}, expected two numbers from 0 on and below 1, such as [0.9, 0.999].")
         return value
@@ -106,7 +107,7 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _names_agree(self, info: ValidationInfo) -> "Recipe":
-        context = info.context or {}
+        context: dict[str, Any] = info.context or {}
         if not context.get("draft") and (problems := Checks(self, context.get("check_sources", True)).problems()):
             raise SpecError("\n".join(problems))
         return self
@@ -125,7 +126,7 @@ class Recipe(Spec):
         return recipe_html(self)
 
     @classmethod
-    def load(cls, path, overrides=()) -> "Recipe":
+    def load(cls, path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> "Recipe":
         """The recipe in a yaml file, with 'a.b=value' overrides. Raises RecipeError with every problem found."""
         return validate(read(path, overrides), str(path), cls)
 

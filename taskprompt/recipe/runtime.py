@@ -31,7 +31,7 @@ class Runtime(Spec):
 
     @field_validator("workers")
     @classmethod
-    def _some(cls, value):
+    def _some(cls, value: int | tuple[int, int]) -> int | tuple[int, int]:
         least, most = value if isinstance(value, tuple) else (value, value)
         if not 1 <= least <= most:
             raise SpecError(f"found {value}, expected a number from 1, or two with 1 <= least <= most.")
@@ -39,7 +39,7 @@ class Runtime(Spec):
 
     @field_validator("data_workers")
     @classmethod
-    def _one_at_least(cls, value):
+    def _one_at_least(cls, value: int | dict[str, int]) -> int | dict[str, int]:
         if min(value.values() if isinstance(value, dict) else [value], default=1) < 1:
             raise SpecError(f"found {value}, expected 1 or more.")
         return value

@@ -20,7 +20,7 @@ def training_mode(model: nn.Module) -> None:
 
 
 def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict]:
-    """Two groups: biases, norms and prompts do not decay. (An exemption by shape would miss prompts: n d.)"""
+    """Two groups: biases, norms and prompts do not decay. An exemption by shape would miss prompts: n d."""
     trained = [(n, p) for n, p in named if p.requires_grad]
     still = [(n, p) for n, p in trained if p.ndim <= 1 or n.startswith("prompter.")]
     exempt = {n for n, _ in still}

@@ -123,7 +123,8 @@ def test_a_clip_of_one_frame_is_drawn_as_a_picture(squares, clip, tmp_path):
     squares["backbone"]["patch"] = [1, 16, 16]
     found = tp.predict(trained(squares, tmp_path / "run"), clip, tmp_path / "new" / "folder")
     assert found["files"]["depth"] == str(tmp_path / "new" / "folder" / "clip.mp4.depth.taskprompt.png")
-    assert Image.open(found["files"]["depth"]).size == (PICTURE, PICTURE)
+    with Image.open(found["files"]["depth"]) as picture:
+        assert picture.size == (PICTURE, PICTURE)
 
 
 def test_a_task_that_no_stage_trains_is_left_out(squares, clip, tmp_path):

@@ -60,7 +60,7 @@ def test_it_builds_and_survives_its_dump(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "trials"), zip(SWEEPS, (18, 15, 21), strict=True), ids=lambda p: getattr(p, "stem", p)
+    ("path", "trials"), list(zip(SWEEPS, (18, 15, 21), strict=True)), ids=lambda p: getattr(p, "stem", p)
 )
 def test_a_sweep_is_valid_at_every_edge_and_survives_its_dump(path, trials, tmp_path):
     sweep = Sweep.load(path)

@@ -36,7 +36,7 @@ GRIDS = [
 ]
 
 
-@pytest.mark.parametrize(("levels", "frames"), itertools.product(GRIDS, (4, 7, 16)))
+@pytest.mark.parametrize(("levels", "frames"), list(itertools.product(GRIDS, (4, 7, 16))))
 def test_dense_head_gives_every_frame_at_any_ratio(levels, frames):
     dims = Dims(frames, 64, 64, (4, 2, 3), 24, levels)
     head = DenseHead(dims, 5, 9, 14)

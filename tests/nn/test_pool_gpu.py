@@ -45,6 +45,7 @@ print("agreed")
 """
 
 
+@pytest.mark.slow
 def test_it_agrees_and_so_do_gradients():
     environ = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True, timeout=280)

@@ -97,7 +97,7 @@ def test_all_else_is_refused_in_a_line(text, words):
     [
         (lambda p: p.write_bytes(b"a: \xff\xfe"), "is not a text file"),
         (lambda p: p.write_bytes(b"#" * (MOST_BYTES + 1)), "is larger than 1 MiB"),
-        (lambda p: os.truncate(p.open("wb").name, 1 << 40), "is larger than 1 MiB"),
+        (lambda p: (p.touch(), os.truncate(p, 1 << 40)), "is larger than 1 MiB"),
         (lambda p: os.mkfifo(p), "is not a file"),
         (lambda p: p.symlink_to("/dev/zero"), "is not a file"),
         (lambda p: p.mkdir(), "is a folder"),

@@ -257,6 +257,7 @@ def start(data, out):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
 
 
+@pytest.mark.slow
 def test_of_two_jobs_that_start_at_once_in_one_folder_one_is_refused(squares, tmp_path):
     jobs = [start(squares | {"seed": seed}, tmp_path / "run") for seed in (0, 1)]
     errors = [job.communicate()[1] for job in jobs]

@@ -116,7 +116,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(path) as draft:
         draft.write_text(f"half {1 / 0}")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(tp.WriteError, match=r"none/a\.json: cannot be written: No such file or directory"):
         write(tmp_path / "none" / "a.json", "new")
     assert parse_json(b'{"a": 1}') == {"a": 1}
@@ -155,6 +155,7 @@ for verb, call in verbs.items():
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_finished(trained, tmp_path):
     clip = write_picture(tmp_path / "clip", np.zeros((8, 32, 32, 3), np.uint8), Fraction(8))
     names, before = ("resume", "evaluate", "report", "predict", "convert"), {}

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ def cluster(tmp_path_factory):
             logging_level=logging.ERROR,
             object_store_memory=256 << 20,
             labels={"disk": "fast"},
-            runtime_env={"env_vars": {"PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "support")}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}},
         )
     yield ray
     ray.shutdown()

@@ -34,7 +34,7 @@ def listening() -> dict[str, str]:
     owner = {}
     for pid in ours:
         for fd in Path(f"/proc/{pid}/fd").glob("*"):
-            if fd.is_symlink() and (target := os.readlink(fd)).startswith("socket:["):
+            if fd.is_symlink() and (target := str(fd.readlink())).startswith("socket:["):
                 owner[target[8:-1]] = f"{pid} {Path(f'/proc/{pid}/comm').read_text().strip()}"
     found = {}
     for table in ("tcp", "tcp6"):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +178,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 def test_clips_that_cannot_be_used(tmp_path):
     (tmp_path / "a.mp4").touch()
     (tmp_path / "b.mp4").write_text("text")
-    os.symlink(tmp_path / "gone", tmp_path / "c.mp4")
+    (tmp_path / "c.mp4").symlink_to(tmp_path / "gone")
     source = Folder(path=str(tmp_path))
     rows = list(source.rows())
     assert len(rows) == 3

@@ -66,9 +66,9 @@ def test_a_locked_folder_is_told(tmp_path):
     if child == 0:  # root reads everything, so as somebody else
         code = 1
         try:
-            os.chmod(tmp_path / "locked", 0)
+            (tmp_path / "locked").chmod(0)
             for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
-                os.chmod(folder, 0o755)
+                folder.chmod(0o755)
             if os.getuid() == 0:
                 os.setuid(65534)
             for call in (source.own_labels, lambda: [*source.rows()]):
@@ -79,7 +79,7 @@ def test_a_locked_folder_is_told(tmp_path):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    os.chmod(tmp_path / "locked", 0o755)
+    (tmp_path / "locked").chmod(0o755)
 
 
 def test_names_that_are_no_utf8(tmp_path):

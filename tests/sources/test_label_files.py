@@ -5,6 +5,7 @@ import os
 import resource
 import struct
 import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -202,12 +203,9 @@ def broken(data: bytes, at: int, count: int = 30) -> bytes:
 
 
 def image(mode):
-    path = f"/tmp/{os.getpid()}.png"
-    Image.new(mode, (WIDTH, HEIGHT)).save(path)
-    with open(path, "rb") as file:
-        data = file.read()
-    os.unlink(path)
-    return data
+    file = BytesIO()
+    Image.new(mode, (WIDTH, HEIGHT)).save(file, "png")
+    return file.getvalue()
 
 
 NOISE = np.random.default_rng(0).random((FRAMES, HEIGHT, WIDTH)).astype(np.float32)

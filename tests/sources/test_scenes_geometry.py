@@ -271,6 +271,7 @@ print(h.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_bytes():
     other = subprocess.run([sys.executable, "-c", HASH], capture_output=True, text=True, check=True).stdout.strip()
     h = hashlib.sha256()

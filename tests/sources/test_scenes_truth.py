@@ -210,6 +210,7 @@ def test_mirrored_twice_is_the_same():
         assert mirrored(mirrored(motion(0.3, 1.0, 0.2))) == motion(0.3, 1.0, 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ACTIONS)
 def test_sentences_are_true(action):
     for seed in SEEDS:

@@ -92,7 +92,8 @@ class Moody(BaseHTTPRequestHandler):
         said = body["messages"][0]["content"][1]["text"].upper()
         message, finish, usage = MESSAGES.get(model, ({"content": said}, "stop", USAGE))
         choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant"} | message}
-        self._send(200, {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage, "model": model})
+        whole = {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage, "model": model}
+        return self._send(200, whole)
 
     def _drip(self):
         """A byte now and then, for ever."""

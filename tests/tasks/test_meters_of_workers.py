@@ -46,6 +46,7 @@ def second_worker(folder: str) -> None:
     torch.save(work(1, folder), f"{folder}/second.pt")
 
 
+@pytest.mark.slow
 def test_two_workers_measure_what_one_does(tmp_path):
     expected = measured([torch.arange(3)])
     assert len(expected) == 6 + 3 + 2 + 2

@@ -146,6 +146,7 @@ def test_a_converted_file_keeps_its_tables_until_a_clip_is_given(theirs, recipe)
         assert [n for n in direct if not found[n].equal(direct[n])] == []
 
 
+@pytest.mark.slow
 def test_another_architecture_is_refused_with_what_it_is(theirs, recipe, caplog):
     tp.convert("k400.pyth", MVIT, "k400.safetensors")
     other = {"kind": "tiny", "dim": 32}

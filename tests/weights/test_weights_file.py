@@ -5,6 +5,7 @@ import os
 import pickle
 import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,10 @@ BAD = {
     ),
     "an empty model": (lambda: torch.save({"model": {}}, "bad.pt"), "found a dictionary of model, expected"),
     "a list": (lambda: torch.save([torch.ones(1)], "bad.pt"), "found list, expected a dictionary of names and tensors"),
-    "a folder": (lambda: os.mkdir("bad.pt"), "is a folder without model.safetensors. Give a file, or a run's folder"),
+    "a folder": (
+        lambda: Path("bad.pt").mkdir(),
+        "is a folder without model.safetensors. Give a file, or a run's folder",
+    ),
 }
 
 

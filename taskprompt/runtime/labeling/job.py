@@ -34,7 +34,7 @@ def label(
     address: str = "local",
     watch: Callable[[dict[str, Any]], None] = lambda r: None,
     limit: int | None = None,
-) -> dict[str, Counter]:
+) -> dict[str, Counter[str]]:
     """Run a recipe's labelers in their order, those of `names` if any are given: name -> how many labels were there,
     made, and failed; 'LABEL: FLAG', how many of the table's answers have one. limit: clips that are asked about, at
     most, by each labeler; those whose answers are there are passed over.

@@ -92,5 +92,5 @@ def real_path(text: str) -> Path:
 
 
 def as_text(name: str) -> str:
-    """A name that Arrow and files can hold: bytes that are no UTF-8 as \\xff, all else as it is."""
+    r"""A name that Arrow and files can hold: bytes that are no UTF-8 as \xff, all else as it is."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
