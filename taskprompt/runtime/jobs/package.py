@@ -5,6 +5,7 @@ One zip, made here. Given a folder, Ray would leave out what a .gitignore names,
 
 import ast
 import importlib.util
+import os
 import sys
 import zipfile
 from collections import Counter
@@ -14,9 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taskprompt.core.errors import JobError
+from taskprompt.core.normalization import files_beside, run_of
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import one_line
 from taskprompt.recipe import plain_yaml
+from taskprompt.runs import checkpoint
 from taskprompt.runtime.jobs import shipping, start
 
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
@@ -69,7 +72,7 @@ def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Content
         if why := why or (shipping.why_not(path) if path.is_file() else ""):
             raise JobError(f"--ship {path}: {why}. Keys travel through the environment of the cluster, never in a job.")
         _add(found, path, name)
-    _check_weights(found.files, recipe)
+    _add_beside_weights(found, recipe)
     _check_size(found.files)
     return found
 
@@ -177,17 +180,24 @@ def _check_keys(recipe: Any, at: str = "") -> None:
         _check_keys(part, f"{at}.{name}" if at else str(name))
 
 
-def _check_weights(files: Files, recipe: dict[str, Any]) -> None:
-    """A relative path is looked for where a job starts: in the package."""
+def _add_beside_weights(contents: Contents, recipe: dict[str, Any]) -> None:
+    """Add the files beside the weights that state their mean and std. A relative path is looked for where a job starts:
+    in the package. Raises JobError where the weights are not in it."""
     place = (recipe.get("weights") or {}).get("path", "/")
     inner = PurePosixPath(place)
     if inner.is_absolute() or place.startswith("~") or "://" in place:
         return
-    if not any(PurePosixPath(name).is_relative_to(inner) for name in files):
+    whole = run_of(place) == Path(place)  # a run's folder: the weights are in its checkpoints
+    where = inner / "checkpoints" if whole else inner
+    if not any(PurePosixPath(name).is_relative_to(where) for name in contents.files):
+        step = checkpoint.latest(Path(place, "checkpoints")) if whole else None
         raise JobError(
-            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {place}, or give an "
-            "absolute path that all machines of the cluster see."
+            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {step or place}, or give "
+            "an absolute path that all machines of the cluster see."
         )
+    for path in files_beside(place):
+        if path.resolve().is_relative_to(Path.cwd().resolve()):
+            _add(contents, path, Path(os.path.relpath(path)).as_posix())
 
 
 def _check_size(files: Files) -> None:
