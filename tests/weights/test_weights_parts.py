@@ -12,7 +12,7 @@ from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import dump, validate
 from taskprompt.weights.start import check_weights, starting_weights
 
-ENCODER, HEAD, TOKENS = "encoder.body.blocks.0.mlp.up.weight", "heads.depth", "prompter.tokens.depth"
+TOKENS = "prompter.tokens.depth"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ One zip, made here. Given a folder, Ray would leave out what a .gitignore names,
 
 import ast
 import importlib.util
+import json
 import os
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from typing import Any
 
 from taskprompt.core.errors import JobError
 from taskprompt.core.normalization import files_beside, run_of
+from taskprompt.core.plugins import plugins
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import one_line
 from taskprompt.recipe import plain_yaml
@@ -25,7 +27,7 @@ from taskprompt.runtime.jobs import shipping, start
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
 LARGE = 10 << 20  # bytes of a file that is told with its size
 SINGLY = 40  # files of a folder that are listed by name; of more, their number
-RECIPE, START = "submitted.yaml", "start_taskprompt.py"  # names in the package
+RECIPE, START, PLUGINS = "submitted.yaml", "start_taskprompt.py", "plugins.json"  # names in the package
 
 Files = dict[str, Path]  # path in the package -> the file
 
@@ -37,12 +39,16 @@ class Contents:
     recipe: dict[str, Any]
     files: Files = field(default_factory=dict)
     behind: dict[str, str] = field(default_factory=dict)  # path in the package, had it travelled -> why it does not
+    plugins: dict[str, str] = field(default_factory=dict)  # kind -> the installed package that it is of
 
     def lines(self) -> list[str]:
         """The list that a user reads: own files by name, taskprompt's and those of full folders by number."""
         sizes = {name: path.stat().st_size for name, path in self.files.items()}
         folders = Counter(_group(name) for name in sizes)
-        told = [f"ships {len(sizes) + 1} files, {sum(sizes.values()) / 2**20:.1f} MB:", f"  {RECIPE}"]
+        told = [
+            f"ships {len(sizes) + 1 + bool(self.plugins)} files, {sum(sizes.values()) / 2**20:.1f} MB:",
+            f"  {RECIPE}",
+        ]
         for folder, count in sorted(folders.items()):
             names = sorted(n for n in sizes if _group(n) == folder)
             if folder == "taskprompt" or count > SINGLY:
@@ -52,6 +58,7 @@ class Contents:
                 told += [f"  {n}" for n in names if sizes[n] <= LARGE]
             told += [f"  {n}: large, {sizes[n] / 2**20:.0f} MB" for n in names if sizes[n] > LARGE]
         told += [f"  left behind: {name}: {why}" for name, why in sorted(self.behind.items())]
+        told += [f"  expected on the cluster: package {p}, of kind {k}" for k, p in sorted(self.plugins.items())]
         return [one_line(line) if not line.startswith("  ") else "  " + one_line(line) for line in told]
 
 
@@ -62,7 +69,7 @@ def _group(name: str) -> str:
 def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Contents:
     """All that a job needs. Raises JobError where it is too large, or would carry a key that a user has named."""
     _check_keys(recipe)
-    found = Contents(recipe, {START: Path(str(start.__file__))})
+    found = Contents(recipe, {START: Path(str(start.__file__))}, plugins=dict(_plugins(recipe)))
     for name in ("taskprompt", *own_modules(recipe)):
         for root in _roots(name):
             _add(found, root, name if root.is_dir() else root.name)
@@ -86,6 +93,8 @@ def pack(to: Path, found: Contents) -> Path:
     """Write the zip. Raises JobError where a file cannot be read."""
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(found.recipe))
+        if found.plugins:
+            package.writestr(zipfile.ZipInfo(PLUGINS), json.dumps(found.plugins, sort_keys=True))
         for name, path in sorted(found.files.items()):
             try:
                 data = path.read_bytes()
@@ -113,6 +122,14 @@ def _kinds(node: Any) -> Iterator[str]:
     parts = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
     for part in parts:
         yield from _kinds(part)
+
+
+def _plugins(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kinds that installed packages announce, each with its package: these are not sent, but expected there."""
+    for field_name, node in recipe.items():
+        home = {"held_out": "sources"}.get(field_name, field_name if field_name.endswith("s") else f"{field_name}s")
+        announced = plugins(f"taskprompt.{home}")
+        yield from ((kind, announced[kind][0].package) for kind in _kinds(node) if kind in announced)
 
 
 def _roots(name: str) -> list[Path]:
@@ -165,7 +182,7 @@ def _add(contents: Contents, root: Path, name: str) -> None:
             if path.suffix == ".py" and found.why == shipping.HOLDS_KEYS:
                 raise JobError(f"{path}: {found.why}, so it cannot travel. Take the key from the environment.")
             contents.behind[inner] = found.why
-        elif inner in (RECIPE, START) or not contents.files.setdefault(inner, path).samefile(path):
+        elif inner in (RECIPE, START, PLUGINS) or not contents.files.setdefault(inner, path).samefile(path):
             raise JobError(f"the package would hold two files as {inner!r}: {path} is one. Rename it, or ship it less.")
 
 
