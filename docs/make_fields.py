@@ -13,7 +13,7 @@ from typing import Any
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.source import ClipSpec, Table
-from taskprompt.core.spec import Spec, kinds, resolve
+from taskprompt.core.spec import Spec, builtin_kinds, resolve
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.recipe.schema import interfaces, one_line
@@ -52,7 +52,7 @@ def text() -> str:
         parts.append(f"### Kinds of {interface.__name__.lower()}\n")
         if common:
             parts.append("Fields of every kind:\n\n" + table(interface, common))
-        parts.extend(of_kind(kind, resolve(kind, interface), common) for kind in kinds(interface))
+        parts.extend(of_kind(kind, resolve(kind, interface), common) for kind in builtin_kinds(interface))
     return "\n".join(parts)
 
 

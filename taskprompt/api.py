@@ -278,9 +278,12 @@ def _run_job(job: str, run: Run, recipe: Recipe, cluster: str | None, watch: Wat
     with progress(watch) as watcher:
         if cluster is None:
             from taskprompt.data.local import this_process
+            from taskprompt.recipe.runtime import torch_threads
 
             module, name = job.split(":")
-            return getattr(importlib.import_module(module), name)(run, this_process(recipe.runtime, watcher))
+            context = this_process(recipe.runtime, watcher)
+            with torch_threads(recipe.runtime.threads):
+                return getattr(importlib.import_module(module), name)(run, context)
         from taskprompt.runtime.training.launch import launch
 
         result = launch(job, run, recipe, cluster, watcher)

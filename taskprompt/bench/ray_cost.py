@@ -38,7 +38,8 @@ def bench_ray(
 ) -> RayCosts:
     """Measure a recipe plainly, and through Ray with so many workers; medians over rounds, ways in turn."""
     recipe = changed(recipe, steps=steps + 3)
-    torch.set_num_threads(recipe.runtime.threads or max(1, int(recipe.runtime.cpus_per_worker)))  # as a worker has
+    if recipe.runtime.torch_threads:
+        torch.set_num_threads(recipe.runtime.torch_threads)  # as a worker has
     ways = {"plain": recipe, **{str(n): with_workers(recipe, n) for n in workers}}
     first, memory = {way: [] for way in ways}, dict.fromkeys(ways, 0)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -135,6 +136,8 @@ def stream_costs(recipe: Recipe, clips: int, rounds: int) -> tuple[dict[str, lis
     rates: dict[str, list[float]] = {"plain": [], "stream": []}
     reader(np.arange(2))  # libraries loaded
     with connected(recipe.model_copy(update={"runtime": runtime}), "local"):
+        from taskprompt.runtime.cluster._ray_private import store_bytes
+
         before, seen = store_bytes(), 0
         for _ in range(rounds):
             rates["plain"].append(_rate(plain_chunks(reader, 0, 1, clips)))
@@ -156,13 +159,3 @@ def _rate(chunks: Iterator, warm: int = 0) -> float:
 def clip_bytes(reader: Reader) -> float:
     """Bytes of one clip's columns."""
     return float(sum(array.nbytes for array in reader(np.arange(1)).values()))
-
-
-def store_bytes() -> int:
-    """Bytes that were ever written to the object store of this node."""
-    import ray
-    from ray._private.internal_api import node_stats  # no public call counts them
-
-    node = ray.nodes()[0]
-    address, port = node["NodeManagerAddress"], node["NodeManagerPort"]
-    return node_stats(address, port, include_memory_info=False).store_stats.cumulative_created_bytes

@@ -29,7 +29,8 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
     job's own loop, logging and reporting, on a Ray Train worker), on one and the same batch in memory."""
     stage = recipe.stages[0].model_copy(update={"steps": WARM + steps, "warmup": 0})
     recipe = recipe.model_copy(update={"evaluate_every": None, "stages": (stage,)})
-    torch.set_num_threads(recipe.runtime.threads or max(1, int(recipe.runtime.cpus_per_worker)))
+    if recipe.runtime.torch_threads:
+        torch.set_num_threads(recipe.runtime.torch_threads)
     plain: list[float] = []
     through: list[float] = []
     for i in range(rounds):
@@ -55,7 +56,7 @@ def _one_batch(recipe: Recipe, rank: int = 0, workers: int = 1):
 def plain_steps(recipe: Recipe, steps: int) -> list[float]:
     """Seconds of `steps` steps, after WARM others, of a loop written by hand."""
     tasks, batch = _one_batch(recipe)
-    stage, device = recipe.stages[0], torch.device("cuda" if recipe.runtime.gpu else "cpu")
+    stage, device = recipe.stages[0], recipe.runtime.device()
     model = build_model(recipe).to(device).train()
     balance = recipe.balancer.build(recipe.tasks).to(device)
     optimizer = make_optimizer(model.named_parameters(), stage)

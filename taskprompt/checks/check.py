@@ -12,8 +12,8 @@ from taskprompt.labels.join import labels_of
 from taskprompt.recipe.checks import Checks
 from taskprompt.recipe.files import draft, dump, read
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.weights.report import LoadReport
-from taskprompt.weights.start import check_weights, pixels
+from taskprompt.weights.report import LoadReport, pixels
+from taskprompt.weights.start import check_weights
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checked:
             "sources": _some(sources, 4, "; "),
             "held out": _some(held, 4, "; ") or "none",
             "backbone": f"{kind_of(type(r.backbone))}, {encoder} parameters, {pixels(r.backbone, r.normalization())}",
-            "weights": r.weights.path if r.weights else "none: from scratch",
+            "weights": _started_from(r),
             "prompter": f"{kind_of(type(r.prompter))}, {prompter} parameters",
             "tasks": f"{_some(tasks, 8)}; heads of {heads} parameters",
             "stages": _some(stages, 4, "; "),
@@ -86,7 +86,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
         try:
             report = check_weights(_without_unknown_head(made))
         except TaskPromptError as error:
-            found.append(f"weights: {error}")
+            found.append(str(error) if str(error).startswith("weights.") else f"weights: {error}")
         found += table_problems(made)
     found += _quotas(made)
     unread = {line.split(":")[0] for line in names.unread}
@@ -112,6 +112,13 @@ def _with_all_tasks(recipe: Recipe, names: Checks) -> Recipe:
     """The recipe with the tasks of each stage written out, as far as they are known."""
     stages = tuple(s.model_copy(update={"tasks": tuple(names.stage_tasks(s))}) for s in recipe.stages)
     return recipe.model_copy(update={"stages": stages})
+
+
+def _started_from(recipe: Recipe) -> str:
+    weights = recipe.weights
+    if weights is None:
+        return "none: from scratch"
+    return f"{_some(weights.parts)} of {weights.path}" if weights.parts else weights.path
 
 
 def _quotas(recipe: Recipe) -> list[str]:

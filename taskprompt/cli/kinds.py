@@ -13,6 +13,8 @@ def kinds() -> None:
     """List everything that a recipe can name, with one line each."""
     from rich.table import Table
 
+    from taskprompt.core.errors import SpecError
+    from taskprompt.core.plugins import plugins
     from taskprompt.core.spec import kinds, resolve
     from taskprompt.recipe.schema import interfaces, one_line
 
@@ -21,7 +23,14 @@ def kinds() -> None:
         table.add_column(column, overflow="fold" if column == "what it is" else "ignore")
     for interface in interfaces():
         for kind in kinds(interface):
-            table.add_row(interface.__name__.lower(), kind, one_line(resolve(kind, interface)))
+            packages = ", ".join(plugin.package for plugin in plugins(interface.home).get(kind, ()))
+            try:
+                text = one_line(resolve(kind, interface)) + (f" (from {packages})" if packages else "")
+            except SpecError as error:
+                if not packages:
+                    raise
+                text = f"cannot be used: {error}"
+            table.add_row(interface.__name__.lower(), kind, text)
     output(160).print(table)
 
 

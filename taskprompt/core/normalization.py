@@ -37,7 +37,7 @@ def beside(path: str | Path) -> Normalization | None:
     path = Path(path).expanduser()
     try:
         folder = path if path.is_dir() else path.parent
-        return (_in_safetensors(path) if path.is_file() else None) or _of_run(folder) or in_folder(folder)
+        return (_in_safetensors(path) if path.is_file() else None) or _of_run(path) or in_folder(folder)
     except OSError:  # whoever reads the checkpoint itself says more
         return None
 
@@ -97,12 +97,30 @@ _READERS: dict[str, Callable[[Mapping[str, Any], str], Normalization | None]] = 
 }
 
 
-def _of_run(folder: Path) -> Normalization | None:
-    """Of a run's folder checkpoints/step-N."""
-    if folder.absolute().parent.name != "checkpoints":
-        return None
-    recipe = folder.absolute().parent.parent / "recipe.yaml"
-    data = _load(recipe, yaml.safe_load)
+def files_beside(path: str | Path) -> list[Path]:
+    """The files beside a checkpoint that `beside` may read."""
+    path = Path(path).expanduser()
+    folder = path if path.is_dir() else path.parent
+    run = run_of(path)
+    return [
+        file for file in (*([run / "recipe.yaml"] if run else []), *(folder / n for n in _READERS)) if file.is_file()
+    ]
+
+
+def run_of(path: str | Path) -> Path | None:
+    """The folder of the run that a checkpoint belongs to: path is the folder itself, its checkpoints/step-N, or a file
+    in that. None for other checkpoints."""
+    path = Path(path).expanduser()
+    if path.is_dir() and (path / "recipe.yaml").is_file() and (path / "checkpoints").is_dir():
+        return path
+    step = (path if path.is_dir() else path.parent).absolute()
+    run = step.parent.parent
+    return run if step.parent.name == "checkpoints" and (run / "recipe.yaml").is_file() else None
+
+
+def _of_run(path: Path) -> Normalization | None:
+    run = run_of(path)
+    data = _load(run / "recipe.yaml", yaml.safe_load) if run else None
     return of_mapping(data.get("backbone"), "the recipe of its run") if isinstance(data, Mapping) else None
 
 

@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from taskprompt.core.errors import SpecError, TaskPromptError, nearest, told
 from taskprompt.core.own_kinds import import_kind, own_module
+from taskprompt.core.plugins import chosen, plugin_of, plugins
 from taskprompt.core.values import unusable
 
 
@@ -33,7 +34,7 @@ class Spec(BaseModel):
             kind = options.pop("kind", None)
             if "home" in vars(cls):  # the interface itself: the kind says which class
                 return resolve(cls.default_kind or None if kind is None else kind, cls).model_validate(options)
-            if kind is not None and kind != kind_of(cls):
+            if kind is not None and kind not in (kind_of(cls), _place(cls)):
                 raise SpecError(f"found the kind {kind!r}, expected {kind_of(cls)!r}.")
             value = options
         try:
@@ -88,19 +89,33 @@ def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
 
 
 def kind_of(cls: type[Spec]) -> str:
-    """The kind that names a class: its module's name, or 'package.module:Class' for a user's own."""
+    """The kind that names a class: its module's name, the name by which an installed package announces it, or
+    'package.module:Class' for a user's own."""
     package, _, module = cls.__module__.rpartition(".")
-    return module if package == cls.home else f"{cls.__module__}:{cls.__name__}"
+    if package == cls.home:
+        return module
+    plugin = plugin_of(cls.home, _place(cls)) if cls.home else None
+    return plugin.kind if plugin and plugin.kind not in builtin_kinds(cls) else _place(cls)
+
+
+def _place(cls: type[Spec]) -> str:
+    return f"{cls.__module__}:{cls.__name__}"
 
 
 def kinds(interface: type[Spec]) -> list[str]:
+    """The names of all kinds: those that come with taskprompt, and those that installed packages announce."""
+    return sorted({*builtin_kinds(interface), *plugins(interface.home)})
+
+
+def builtin_kinds(interface: type[Spec]) -> list[str]:
     """The names of the kinds that come with taskprompt, by listing the interface's package."""
     package = importlib.import_module(interface.home)
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
 def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
-    """'depth' -> the one Task in taskprompt/tasks/depth.py; 'pkg.mod:Name' -> that class. Raises SpecError."""
+    """'depth' -> the one Task in taskprompt/tasks/depth.py, or the class that an installed package announces by this
+    name; 'pkg.mod:Name' -> that class. Raises SpecError."""
     what = interface.__name__.lower()
     known = kinds(interface)
     options = f"Known: {', '.join(known)}; or your own as 'package.module:Class'."
@@ -110,6 +125,11 @@ def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
         return _own(kind, interface)
     if kind not in known:
         raise SpecError(f"no {what} of kind {kind!r}{nearest(kind, known)} {options}")
+    if (plugin := chosen(interface.home, kind, kind in builtin_kinds(interface))) is not None:
+        try:
+            return _own(plugin.place, interface)
+        except SpecError as error:
+            raise SpecError(f"{kind!r} of the package {plugin.package}: {error}") from None
     module = import_kind(f"{interface.home}.{kind}", kind)
     found = [c for c in vars(module).values() if _is_kind(c, interface) and c.__module__ == module.__name__]
     if len(found) != 1:

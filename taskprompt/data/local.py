@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
-from taskprompt.core.errors import SpecError
 from taskprompt.core.types import Columns
 from taskprompt.data.reader import Reader
 from taskprompt.distributed.context import WorkerContext, silent
@@ -15,11 +13,7 @@ from taskprompt.recipe.runtime import Runtime
 
 def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> WorkerContext:
     """A context without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
-    if runtime.gpu and not torch.cuda.is_available():
-        raise SpecError(f"runtime.gpu is {runtime.gpu}, but torch sees no GPU here. Set runtime.gpu=false.")
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
-    return WorkerContext(plain_chunks, device=torch.device("cuda" if runtime.gpu else "cpu"), notify=notify)
+    return WorkerContext(plain_chunks, device=runtime.device(), notify=notify)
 
 
 def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:

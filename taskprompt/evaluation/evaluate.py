@@ -20,6 +20,8 @@ from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
 from taskprompt.distributed.context import WorkerContext
+from taskprompt.evaluation.load import load_model
+from taskprompt.nn.compiled import compiler_told
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import Run
@@ -75,7 +77,7 @@ def predictions(
 def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:
     """task -> output of the rows that carry its label, float32; tasks without such rows are left out."""
     rows = {n: r for n, r in batch.rows.items() if len(r)}
-    with autocast(batch.video.device, precision):
+    with autocast(batch.video.device, precision), compiler_told():
         outputs = model(batch.video, rows)
     return {n: o.float() for n, o in outputs.items()}
 
@@ -97,7 +99,7 @@ def evaluate(run: Run, context: WorkerContext) -> dict[str, Any]:
     For every source and task: clips, metrics, which way each is better, the 95 % interval of those that are means over
     clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
     recipe = run.recipe
-    model = run.model().to(context.device)
+    model = load_model(run, context.device)
     constants = trivial_outputs(recipe, context)
     result: dict[str, Any] = {"checkpoint": run.checkpoint().name, "sources": {}}
     for name, reader in held_out_readers(recipe).items():

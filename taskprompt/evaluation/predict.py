@@ -17,8 +17,11 @@ from taskprompt.core.files import parse_json, replacing, write, writing
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
+from taskprompt.evaluation.load import load_model
+from taskprompt.nn.compiled import compiler_told
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.runtime import torch_threads
 from taskprompt.runs.run import Run
 from taskprompt.video.augment import augment
 from taskprompt.video.decode import read_clip
@@ -93,9 +96,9 @@ def middle_clip(recipe: Recipe, path: Path) -> Sample:
 @torch.inference_mode()
 def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
     """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; a GPU computes it if asked for."""
-    device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
-    model = run.model().to(device)
-    with autocast(device, recipe.runtime.precision):
+    device = recipe.runtime.device(fallback=True)
+    model = load_model(run, device)
+    with torch_threads(recipe.runtime.threads), autocast(device, recipe.runtime.precision), compiler_told():
         outputs = model(torch.from_numpy(np.ascontiguousarray(video)).to(device)[None])
     return {name: outputs[name][0].float().cpu() for name in recipe.learned()}
 

@@ -15,6 +15,7 @@ from taskprompt.nn.compiled import compiler_told
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.build import build_model, freeze
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.runtime import torch_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Timed:
 
     def __init__(self, recipe: Recipe, kept: tuple[str, ...]):
         self.runtime, self.tasks = recipe.runtime, {False: tuple(recipe.learned()), True: kept}
-        self.device = torch.device("cuda" if recipe.runtime.gpu else "cpu")
+        self.device = recipe.runtime.device()
         self.model = build_model(recipe).eval().to(self.device)
         if recipe.runtime.compile:
             self.model.encoder.compile()
@@ -74,17 +75,14 @@ class Timed:
     @torch.inference_mode()
     def seconds(self, test: bool) -> float:
         """Of one forward pass, with the heads that are trained or with those that are kept."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.runtime.threads or max(1, int(self.runtime.cpus_per_worker)))
         row = torch.zeros(1, dtype=torch.long, device=self.device)
-        begin = time.perf_counter()
-        with autocast(self.device, self.runtime.precision), compiler_told():
-            self.model(self.clip, dict.fromkeys(self.tasks[test], row))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        taken = time.perf_counter() - begin
-        torch.set_num_threads(threads)
-        return taken
+        with torch_threads(self.runtime.torch_threads):
+            begin = time.perf_counter()
+            with autocast(self.device, self.runtime.precision), compiler_told():
+                self.model(self.clip, dict.fromkeys(self.tasks[test], row))
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - begin
 
 
 def one_clip(recipe: Recipe) -> Tensor:

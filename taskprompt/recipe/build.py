@@ -26,12 +26,22 @@ def meta_model(recipe: Recipe) -> MultiTaskModel:
 
 def freeze(model: nn.Module, stage: Stage, tasks: Iterable[str]) -> None:
     """Mark what this stage trains. Frozen: the parts it names, and the heads of tasks that it leaves out."""
-    modules = dict(model.named_modules())
-    for name in stage.freeze:
-        if name not in modules or not name:
-            known = [n for n in modules if n.count(".") <= 1 and n]
-            raise SpecError(f"freeze: the model has no part {name!r}{nearest(name, known)} Known: {', '.join(known)}.")
+    check_parts("freeze", stage.freeze, model)
     idle = {f"heads.{n}" for n in getattr(model, "heads", {}) if n not in set(tasks)}
     frozen = (*stage.freeze, *sorted(idle))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(name == f or name.startswith(f + ".") for f in frozen))
+        parameter.requires_grad_(not any(is_in(name, part) for part in frozen))
+
+
+def check_parts(field: str, parts: Iterable[str], model: nn.Module) -> None:
+    """Raises SpecError for a name that no module of the model has. field: where the names are from."""
+    modules = dict(model.named_modules())
+    for name in parts:
+        if name not in modules or not name:
+            known = [n for n in modules if n.count(".") <= 1 and n]
+            raise SpecError(f"{field}: the model has no part {name!r}{nearest(name, known)} Known: {', '.join(known)}.")
+
+
+def is_in(name: str, part: str) -> bool:
+    """Does a parameter, or a module, belong to the module `part`?"""
+    return name == part or name.startswith(part + ".")

@@ -120,7 +120,7 @@ class Checks:
         """The tasks that a held-out source can test."""
         recipe = self.recipe
         learned = {n for stage in recipe.stages for n in self.stage_tasks(stage)}
-        learned |= {recipe.weights.head} if recipe.weights and recipe.weights.head else set()
+        learned |= recipe.weights.heads(recipe.tasks) if recipe.weights else set()
         return [n for n in self.tasks_of(self.labels["held_out"][name]) if n in learned]
 
     def _shapes(self) -> Iterator[str]:

@@ -91,7 +91,7 @@ class Recipe(Spec):
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
     held_out: dict[Name, Source] = {}  # sources to evaluate on; learned tasks are measured where their label is given
     backbone: Backbone  # what turns pixels into features
-    weights: Weights | None = None  # the checkpoint that the backbone starts from; null: from scratch
+    weights: Weights | None = None  # the checkpoint that the model, or parts of it, start from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be
     tasks: dict[Name, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
     labelers: dict[Name, Labeler] = {}  # name -> what `taskprompt label` makes labels with, in this order
@@ -132,7 +132,7 @@ class Recipe(Spec):
 
     def normalization(self) -> Normalization | None:
         """What its weights, or else its backbone's model, state of mean and std; None: nothing. Raises SpecError."""
-        stated = beside(self.weights.path) if self.weights else None
+        stated = beside(self.weights.path) if self.weights and self.weights.has_encoder() else None
         return stated or self.backbone.normalization()
 
     def dims(self):
@@ -146,7 +146,8 @@ class Recipe(Spec):
     def learned(self) -> dict[str, Task]:
         """The tasks that the model knows in the end: a stage trains them, or their head comes with the weights."""
         names = {n for stage in self.stages for n in self.stage_tasks(stage)}
-        return {n: t for n, t in self.tasks.items() if n in names or (self.weights and n == self.weights.head)}
+        names |= self.weights.heads(self.tasks) if self.weights else set()
+        return {n: t for n, t in self.tasks.items() if n in names}
 
     def measured(self, source: Source) -> dict[str, Task]:
         """The tasks that a source can test: learned, and labelled there."""

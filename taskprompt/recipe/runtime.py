@@ -1,20 +1,24 @@
 """Runtime: where and how a recipe runs."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from taskprompt.core.errors import SpecError
 from taskprompt.core.spec import Spec
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Runtime(Spec):
     """Where and how it runs; changes speed, never the result beyond rounding."""
 
     workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
-    parallel: Literal["ddp", "fsdp"] = "ddp"  # every worker has all weights, or a shard of them (FSDP2)
-    gpu: bool | float = Field(default=False, ge=0, le=1)  # one GPU a worker; 0.25: four trials of a sweep share one
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # training: a worker has all weights, or a shard; evaluating: all
+    gpu: bool | float = Field(default=False, ge=0, le=1)  # one a worker; 0.25: four trials of a sweep share one
     cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
     data_workers: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
     data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
@@ -22,12 +26,12 @@ class Runtime(Spec):
     data_labels: dict[str, str] = {}  # labels of the nodes to decode on
     autoscale: bool = False  # the cluster adds nodes when asked: ask, and wait for them instead of refusing
     block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it in hardware
-    compile: bool = False  # torch.compile the encoder: minutes at the first step; needs a C++ compiler
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where hardware multiplies it; wherever models run
+    compile: bool = False  # torch.compile the encoder wherever models run: minutes at first; needs a C++ compiler
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
     max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
     wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or coming
-    threads: int | None = Field(default=None, ge=1)  # of torch in a worker; null: cpus_per_worker on a CPU
+    threads: int | None = Field(default=None, ge=1)  # of torch; null: cpus_per_worker for a worker on a CPU
 
     @field_validator("workers")
     @classmethod
@@ -48,6 +52,23 @@ class Runtime(Spec):
     def gpu_share(self) -> float:
         """GPUs a worker: 0, 1, or one part of several equal ones, of which none lies on two GPUs."""
         return 1 / int(1 / self.gpu + 1e-9) if self.gpu else 0.0
+
+    @property
+    def torch_threads(self) -> int | None:
+        """Threads of torch in a worker of a cluster; None: as many as torch takes by itself."""
+        return self.threads or (None if self.gpu else max(1, int(self.cpus_per_worker)))
+
+    def worker_resources(self) -> dict[str, float]:
+        """What a training process asks Ray for."""
+        return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpu_share} if self.gpu else {})
+
+    def device(self, fallback: bool = False) -> "torch.device":
+        """Where a model runs in this process. fallback: on the CPU where there is no GPU, instead of a SpecError."""
+        import torch  # takes seconds, and most of what reads recipes needs none of it
+
+        if self.gpu and not torch.cuda.is_available() and not fallback:
+            raise SpecError(f"runtime.gpu is {self.gpu}, but torch sees no GPU here. Set runtime.gpu=false.")
+        return torch.device("cuda" if self.gpu and torch.cuda.is_available() else "cpu")
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Runtime":
@@ -79,3 +100,17 @@ class Runtime(Spec):
     def data_workers_for(self, source: str) -> int:
         """Decoding processes of one source, a worker."""
         return self.data_workers if isinstance(self.data_workers, int) else self.data_workers.get(source, 1)
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """As many threads of torch meanwhile; None: as they are."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -5,7 +5,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -16,9 +15,11 @@ from taskprompt.core.text import shown
 from taskprompt.data.local import plain_chunks
 from taskprompt.distributed.context import WorkerContext
 from taskprompt.evaluation.evaluate import evaluate, write_evaluation
+from taskprompt.evaluation.load import load_model
 from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
+from taskprompt.recipe.runtime import torch_threads
 from taskprompt.reporting import facts, plots
 from taskprompt.reporting.strips import Strip, strips
 from taskprompt.reporting.tables import Line, evaluation_lines
@@ -41,10 +42,11 @@ def write_page(run: Run, folder: Path | None = None) -> Path:
     elif not recipe.held_out:
         missing.append("The recipe holds no clips out, so nothing was measured. Name sources under held_out.")
     else:
-        device = torch.device("cuda" if recipe.runtime.gpu and torch.cuda.is_available() else "cpu")
+        device = recipe.runtime.device(fallback=True)
         try:
-            evaluation = current_evaluation(run, WorkerContext(plain_chunks, device=device), folder)
-            pictures = strips(run.model().to(device), recipe, device)
+            with torch_threads(recipe.runtime.threads):
+                evaluation = current_evaluation(run, WorkerContext(plain_chunks, device=device), folder)
+                pictures = strips(load_model(run, device), recipe, device)
         except SourceError as error:
             missing.append(f"A held-out source could not be read. {error}")
     page = environment().get_template("page.html.jinja").render(context(run, recipe, evaluation, pictures, missing))

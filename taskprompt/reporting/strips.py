@@ -18,6 +18,7 @@ from taskprompt.data.batch import collate
 from taskprompt.data.reader import Reader, stack
 from taskprompt.evaluation.evaluate import held_out_readers
 from taskprompt.evaluation.predict import enlarged
+from taskprompt.nn.compiled import compiler_told
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 
@@ -90,7 +91,7 @@ def picture_rows(
 ) -> list[tuple[str, np.ndarray]]:
     """One clip -> (title, frames t h w c): the clip, then what each learned task predicts, and its label if known."""
     batch = collate([stack([columns])], reader.tasks)
-    with autocast(device, recipe.runtime.precision):
+    with autocast(device, recipe.runtime.precision), compiler_told():
         outputs = model.eval()(batch.video.to(device))
     video = enlarged(columns["video"], TILE)
     rows = [("clip", video)]

@@ -1,1 +1,1 @@
-"""Ray: the only folder that imports it, besides benchmarks of it."""
+"""Ray: the only folder that imports it; cluster/_ray_private alone names private modules of it."""

@@ -29,6 +29,7 @@ from taskprompt.train.feature_cache import FeatureCache
 from taskprompt.train.loop import Step, TrainState, fit
 from taskprompt.train.not_finite import NotFinite, saved_with
 from taskprompt.train.optim import make_optimizer
+from taskprompt.weights.file import newest
 from taskprompt.weights.start import starting_weights
 
 log = logging.getLogger("taskprompt")
@@ -235,8 +236,10 @@ class Job:
                         self.run.append("skipped.jsonl", {"source": source, "key": key, "reason": reason})
 
     def _start_from_weights(self) -> None:
-        """Every worker reads the file by itself, as it reads a checkpoint, so all start from the same."""
-        tensors, report = starting_weights(self.recipe, self.model)
+        """Every worker reads the file by itself; of a run that is still trained, the checkpoint that worker 1 names."""
+        weights = self.recipe.weights
+        place = collective.gather(newest(weights.path) if weights and self.context.rank == 0 else None)[0]
+        tensors, report = starting_weights(self.recipe, self.model, place)
         self.model.load_state_dict(tensors, strict=False)
         log.info("weights: %s", report.text())
         if self.context.rank == 0:

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.layout import Tensors
+from taskprompt.core.normalization import run_of
+from taskprompt.runs import checkpoint
 from taskprompt.runs.storage import is_uri
 from taskprompt.weights.pickle import Reference
 from taskprompt.weights.shards import INDEXES, is_index, refuse_shard, shards_of
@@ -47,14 +49,28 @@ class Found:
     config: str = ""  # the training configuration that SlowFast writes into its files, as yaml
 
 
+def newest(place: str | Path) -> str | Path:
+    """The newest checkpoint of a run, where its folder is given; any other place as it is.
+
+    Raises CheckpointError for a run that has none."""
+    folder = Path(os.path.expanduser(place))
+    if is_uri(place) or run_of(folder) != folder or any((folder / name).is_file() for name in IN_FOLDERS):
+        return place
+    found = checkpoint.latest(folder / "checkpoints")
+    if found is None:
+        raise CheckpointError(f"{folder}: this run has no checkpoint yet. Train it to its first save.")
+    return found
+
+
 def read_weights(place: str | Path, entry: str | None = None) -> Found:
-    """The tensors in a checkpoint's file or folder: averaged ones in a run's folder checkpoints/step-N that has them.
+    """The tensors in a checkpoint's file or folder; of a run's folder those of its newest checkpoint. Averaged weights
+    are read where a run's checkpoint has them.
 
     entry: which of several sets of weights, such as state_dict_ema; None: the first of `INNER`, or the only one.
 
     Raises CheckpointError, in one line, where there is no such file, where it is damaged or something else, or where
     reading it would mean running code that it brings along."""
-    path, others = _file(place, entry)
+    path, others = _file(newest(place), entry)
     if is_index(path):
         shards = shards_of(path)
         parts = {shard: _read(path.parent / shard, entry) for shard in dict.fromkeys(shards.values())}

@@ -28,7 +28,8 @@ def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encode
         done = match(found.tensors, encoder, backbone, **options)
     except SpecError as error:
         raise CheckpointError(f"{place}: does not fit {named(backbone)}: {error}") from None
-    check_numbers(found.tensors, done, place)
+    unused = set(found.tensors) if done is None else set(done.unexpected) - set(done.extra)
+    check_numbers(found.tensors, unused, place)
     kind = kind_of(type(backbone))
     made_for = found.backbone.get("kind", kind)
     if made_for == kind and fits(done):
@@ -60,9 +61,9 @@ def fits(done: Match | None) -> bool:
     return done.share >= ENOUGH
 
 
-def check_numbers(found: Tensors, done: Match | None, place: str | Path) -> None:
-    """Raises CheckpointError where tensors that would be loaded are quantised, or hold NaN or infinity."""
-    unused = set(found) if done is None else set(done.unexpected) - set(done.extra)
+def check_numbers(found: Tensors, unused: set[str], place: str | Path) -> None:
+    """Raises CheckpointError where tensors that would be loaded, all but the unused ones, are quantised, or hold NaN or
+    infinity."""
     for name, tensor in found.items():
         is_packed = tensor.ndim > 1 and tensor.dtype.itemsize == 1 and tensor.dtype != torch.bool
         if is_packed or (name not in unused and tensor.dtype not in (*FLOATS, torch.int64)):

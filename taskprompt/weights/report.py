@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from taskprompt.core.layout import Shape
+from taskprompt.core.model import Backbone
+from taskprompt.core.normalization import Normalization
+from taskprompt.core.spec import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +23,45 @@ class LoadReport:
     unexpected: tuple[str, ...]  # in the file alone: left behind
     resized: dict[str, tuple[Shape, Shape]]  # position tables
     inflated: dict[str, tuple[Shape, Shape]]  # kernels of images
-    head: str  # what became of the classifier
+    head: str = ""  # what became of the classifier
     entry: str = ""  # which set of weights in the file was taken, where it has several
     others: tuple[str, ...] = ()  # the others
     mean: tuple[float, ...] = ()  # with which pixels are normalised
     std: tuple[float, ...] = ()
     normalization: str = ""  # both in words, and where they are from
+    parts: tuple[str, ...] = ()  # the modules that were taken from a run
+    differs: tuple[str, ...] = ()  # options of these parts that the run's recipe has otherwise
 
     def text(self) -> str:
         """The report for people: some lines, names that differ in numbers alone in one."""
         parts = {
             "entry": [f"{self.entry}; also there: {', '.join(self.others)}: see weights.entry"] if self.others else [],
+            "parts": [", ".join(self.parts)] if self.parts else [],
+            "differs": _listed(self.differs, 8),
             "matched": [f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors"],
             "resized": _reshaped(self.resized),
             "inflated": _reshaped(self.inflated),
             "missing": [f"{grouped(self.missing)}: these start anew"] if self.missing else [],
             "unexpected": [f"{grouped(self.unexpected)}: left behind"] if self.unexpected else [],
-            "head": [self.head],
+            "head": [self.head] if self.head else [],
             "pixels": [self.normalization] if self.normalization else [],
         }
         rows = [(word if i == 0 else "", line) for word, lines in parts.items() for i, line in enumerate(lines)]
-        head = f"{self.file}: layout {self.layout}, for {self.kind}"
+        head = f"{self.file}: {'parts of a run' if self.parts else f'layout {self.layout}'}, for {self.kind}"
         return "\n".join([head, *(f"  {word:10} {line}" for word, line in rows)])
+
+
+def pixels(backbone: Backbone, stated: Normalization | None) -> str:
+    """The mean and std of a backbone in words, and whether they are those that are stated."""
+    own = Normalization(backbone.mean, backbone.std, "")
+    fields = type(backbone).model_fields
+    usual = (own.mean, own.std) == (fields["mean"].default, fields["std"].default)
+    if stated is not None and (stated.mean, stated.std) == (own.mean, own.std):
+        return f"{own.text()}, as {stated.where} says"
+    whose = f"the default of {kind_of(type(backbone))}" if usual else "from the recipe"
+    if stated is None:
+        return f"{own.text()}, {whose}"
+    return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to follow it"
 
 
 def shown(shape: Shape) -> str:

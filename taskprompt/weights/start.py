@@ -18,27 +18,34 @@ from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.weights import Inflate
-from taskprompt.weights.file import MISSING, NOTE, Found, read_weights
+from taskprompt.weights.file import MISSING, NOTE, Found, newest, read_weights
 from taskprompt.weights.fit import fitting
 from taskprompt.weights.match import Match
-from taskprompt.weights.report import LoadReport, shown
+from taskprompt.weights.parts import load_parts
+from taskprompt.weights.report import LoadReport, pixels, shown
 
 
-def starting_weights(recipe: Recipe, model: MultiTaskModel) -> tuple[Tensors, LoadReport]:
+def starting_weights(
+    recipe: Recipe, model: MultiTaskModel, place: str | Path | None = None
+) -> tuple[Tensors, LoadReport]:
     """The tensors of the recipe's `weights` by the model's names, to be loaded, and what became of all in the file.
 
-    Raises CheckpointError where the file cannot be read, is of another architecture, or lacks the head that is asked
-    for."""
+    place: the checkpoint to read; None: that of the recipe, of a run the newest. Raises CheckpointError where the file
+    cannot be read, is of another architecture, or lacks a head or a part that is asked for; SpecError for a part that
+    the model has not."""
     weights, backbone = recipe.weights, recipe.backbone
     assert weights is not None
-    found = read_weights(weights.path, weights.entry)
-    done = fitting(found, weights.path, backbone, model.encoder, task=weights.head, inflate=weights.inflate)
+    place = newest(weights.path) if place is None else place
+    if weights.parts is not None:
+        return load_parts(recipe, model, place)
+    found = read_weights(place, weights.entry)
+    done = fitting(found, place, backbone, model.encoder, task=weights.head, inflate=weights.inflate)
     tensors, said = {f"encoder.{n}": t for n, t in done.tensors.items()}, "left behind"
     if weights.head is not None:
-        head = head_tensors(done.head, model.heads[weights.head], weights.head, weights.path)
+        head = head_tensors(done.head, model.heads[weights.head], weights.head, place)
         tensors |= {f"heads.{weights.head}.{n}": t for n, t in head.items()}
         said = f"kept for task {weights.head}"
-    return tensors, report(found, done, weights.path, backbone, said)
+    return tensors, report(found, done, place, backbone, said)
 
 
 def check_weights(recipe: Recipe) -> LoadReport | None:
@@ -95,19 +102,6 @@ def report(found: Found, done: Match, place: str | Path, backbone: Backbone, sai
         backbone.std,
         pixels(backbone, beside(place) or backbone.normalization() or of_slowfast(found.config)),
     )
-
-
-def pixels(backbone: Backbone, stated: Normalization | None) -> str:
-    """The mean and std of a backbone in words, and whether they are those that are stated."""
-    own = Normalization(backbone.mean, backbone.std, "")
-    fields = type(backbone).model_fields
-    usual = (own.mean, own.std) == (fields["mean"].default, fields["std"].default)
-    if stated is not None and (stated.mean, stated.std) == (own.mean, own.std):
-        return f"{own.text()}, as {stated.where} says"
-    whose = f"the default of {kind_of(type(backbone))}" if usual else "from the recipe"
-    if stated is None:
-        return f"{own.text()}, {whose}"
-    return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to follow it"
 
 
 def of_slowfast(config: str) -> Normalization | None:

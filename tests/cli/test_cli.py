@@ -91,6 +91,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     assert (status, err) == (0, "")
     assert yaml.safe_load(out)["weights"] == {
         "path": "a.safetensors",
+        "parts": None,
         "entry": None,
         "head": None,
         "inflate": "centre",

@@ -29,7 +29,7 @@ COUNTS = {
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
     "docs/captions.md": (2, 6, 1),
-    "docs/checkpoints.md": (1, 1, 0),
+    "docs/checkpoints.md": (1, 2, 0),
     "docs/cluster.md": (2, 2, 0),  # submit.py is run by tests/runtime/test_submit.py
     "docs/recipes.md": (0, 5, 0),
     "docs/sweeps.md": (0, 1, 0),
@@ -189,7 +189,7 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
     assert len(RECIPES) == 9
-    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 10
+    assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 11
 
 
 def test_fragments_are_valid_in_a_recipe(folder):
@@ -210,7 +210,7 @@ def test_fragments_are_valid_in_a_recipe(folder):
                 for name, entry in found.items():
                     parts[name].model_validate(entry)
                     seen += 1
-    assert seen == 13
+    assert seen == 15
 
 
 def test_the_layout_of_the_docs_renames():

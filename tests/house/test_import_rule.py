@@ -1,6 +1,7 @@
 """Imports go one way, without circles, kinds are reached by name alone, and importing taskprompt stays light."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,11 +77,18 @@ def test_no_module_imports_a_concrete_kind():
     assert len(inside) >= 20
 
 
-@pytest.mark.parametrize(("package", "where"), [("ray", {"runtime", "bench"}), ("vllm", {"labelers"})])
+@pytest.mark.parametrize(("package", "where"), [("ray", {"runtime"}), ("vllm", {"labelers"})])
 def test_who_imports_ray_and_vllm(package, where):
     users = {module for module, target in OUTSIDE if target == package}
     assert {room(module) for module in users} <= where
     assert (len(users) >= 3) == (package == "ray")
+
+
+def test_one_file_names_private_modules_of_ray():
+    """Names, too: in text, and attributes that begin with an underscore of what was imported from ray."""
+    private = re.compile(r"\bray(\.\w+)*\._\w+|_register_sigint_handler|\bray\w*\._[a-z]\w*", re.IGNORECASE)
+    users = {dotted(f): found[0] for f in FILES if (found := private.search(f.read_text(encoding="utf-8")))}
+    assert set(users) == {"taskprompt.runtime.cluster._ray_private"}, users
 
 
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "PIL", "av", "mujoco", "ray", "vllm", "rich"}

@@ -157,6 +157,25 @@ def test_relative_weights_are_sent_along_or_refused(tmp_path, monkeypatch, squar
         package.write_package(tmp_path / "a.zip", squares | {"weights": {"path": path}})
 
 
+def test_what_states_mean_and_std_travels_with_the_weights(tmp_path, monkeypatch, squares):
+    """Beside a file of others; of a run the recipe, whether its folder or one checkpoint is sent."""
+    monkeypatch.chdir(tmp_path)
+    step = "runs/a/checkpoints/step-00000002"
+    plant(tmp_path, {"init/model.bin": "", "init/preprocessor_config.json": "{}", "init/notes.txt": ""})
+    plant(tmp_path, {f"{step}/model.safetensors": "", f"{step}/ema.safetensors": "", "runs/a/recipe.yaml": "seed: 0"})
+
+    def names(path: str, ship: str) -> set[str]:
+        found = package.contents(squares | {"weights": {"path": path}}, [ship]).files
+        return {name for name in found if name.startswith(("init", "runs"))}
+
+    assert names("init/model.bin", "init/model.bin") == {"init/model.bin", "init/preprocessor_config.json"}
+    of_run = {f"{step}/model.safetensors", f"{step}/ema.safetensors", "runs/a/recipe.yaml"}
+    assert names("runs/a", step) == names(step, step) == names("runs/a", "runs/a") == of_run
+    assert names(f"{step}/ema.safetensors", f"{step}/ema.safetensors") == of_run - {f"{step}/model.safetensors"}
+    with pytest.raises(tp.JobError, match=rf"weights.path runs/a: is relative.* Add `ship` {step}, or"):
+        names("runs/a", "runs/a/recipe.yaml")
+
+
 def test_a_python_that_lacks_something_says_what():
     bare_python = [sys.executable, "-I", "-S", str(start.__file__), "fit"]
     found = subprocess.run(bare_python, capture_output=True, text=True)

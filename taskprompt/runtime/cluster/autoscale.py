@@ -13,7 +13,7 @@ def pieces(recipe: Recipe, workers: int) -> tuple[list[dict[str, float]], list[d
     """What a recipe asks for at once, in pieces that each lie on one node (its workers, then its data tasks), and the
     labels of the node for each."""
     r = recipe.runtime
-    worker = {"CPU": r.cpus_per_worker} | ({"GPU": r.gpu_share} if r.gpu else {})
+    worker = r.worker_resources()
     tasks = workers * sum(r.data_workers_for(name) for name in recipe.sources)
     return [worker] * workers + [{"CPU": r.data_cpus}] * tasks, [r.worker_labels] * workers + [r.data_labels] * tasks
 

@@ -109,6 +109,7 @@ def connected(recipe: Recipe, address: str, times: int = 1, ship_package: bool =
     stack = ExitStack()
     if mine:
         from taskprompt.runtime.cluster import loopback
+        from taskprompt.runtime.cluster._ray_private import read_token_again
 
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if ship_package:
@@ -129,7 +130,7 @@ def connected(recipe: Recipe, address: str, times: int = 1, ship_package: bool =
                 stack.enter_context(loopback.alone())
                 ray.init(address="local", include_dashboard=False, **size, **options)
             else:
-                loopback.refresh()
+                read_token_again()
                 with overheard() as said:
                     ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:

@@ -13,19 +13,14 @@ NO_MEMORY = ("OutOfMemory", "out of memory", "running low on memory", "OUT_OF_ME
 def lost(error: BaseException) -> bool:
     """Did a worker, its node or the way to it vanish? Then the same job may go on; a mistake would come again."""
     from ray.exceptions import RayError, RayTaskError
-    from ray.train.v2._internal import exceptions as train
+
+    from taskprompt.runtime.cluster._ray_private import LOST_WORKERS
 
     every = inside(error)
     if own_error(error) is not None:
         return False
-    vanished = (
-        train.WorkerHealthCheckFailedError,
-        train.WorkerHealthCheckTimeoutError,
-        train.WorkerGroupStartupFailedError,
-        train.WorkerGroupStartupTimeoutError,
-    )
     return any(
-        isinstance(e, (*vanished, DistError))
+        isinstance(e, (*LOST_WORKERS, DistError))
         or (isinstance(e, RayError) and not isinstance(e, RayTaskError))
         or (isinstance(e, RuntimeError) and any(word in str(e) for word in GONE))
         for e in every

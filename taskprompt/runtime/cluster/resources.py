@@ -102,9 +102,9 @@ def matches(labels: dict[str, str], wanted: dict[str, str]) -> bool:
 
 def nodes(ray, free: bool) -> list[Node]:
     """The cluster's nodes, with all that they have or what is free of it."""
-    from ray._private.state import available_resources_per_node  # no public call tells it a node
+    from taskprompt.runtime.cluster._ray_private import free_resources
 
-    unused = available_resources_per_node() if free else {}
+    unused = free_resources() if free else {}
     found = []
     for node in ray.nodes():
         if node["Alive"]:

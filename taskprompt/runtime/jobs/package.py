@@ -5,6 +5,8 @@ One zip, made here. Given a folder, Ray would leave out what a .gitignore names,
 
 import ast
 import importlib.util
+import json
+import os
 import sys
 import zipfile
 from collections import Counter
@@ -14,15 +16,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taskprompt.core.errors import JobError
+from taskprompt.core.normalization import files_beside, run_of
+from taskprompt.core.plugins import plugins
 from taskprompt.core.secrets import has_key
 from taskprompt.core.text import one_line
 from taskprompt.recipe import plain_yaml
+from taskprompt.runs import checkpoint
 from taskprompt.runtime.jobs import shipping, start
 
 LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
 LARGE = 10 << 20  # bytes of a file that is told with its size
 SINGLY = 40  # files of a folder that are listed by name; of more, their number
-RECIPE, START = "submitted.yaml", "start_taskprompt.py"  # names in the package
+RECIPE, START, PLUGINS = "submitted.yaml", "start_taskprompt.py", "plugins.json"  # names in the package
 
 Files = dict[str, Path]  # path in the package -> the file
 
@@ -34,12 +39,16 @@ class Contents:
     recipe: dict[str, Any]
     files: Files = field(default_factory=dict)
     behind: dict[str, str] = field(default_factory=dict)  # path in the package, had it travelled -> why it does not
+    plugins: dict[str, str] = field(default_factory=dict)  # kind -> the installed package that it is of
 
     def lines(self) -> list[str]:
         """The list that a user reads: own files by name, taskprompt's and those of full folders by number."""
         sizes = {name: path.stat().st_size for name, path in self.files.items()}
         folders = Counter(_group(name) for name in sizes)
-        told = [f"ships {len(sizes) + 1} files, {sum(sizes.values()) / 2**20:.1f} MB:", f"  {RECIPE}"]
+        told = [
+            f"ships {len(sizes) + 1 + bool(self.plugins)} files, {sum(sizes.values()) / 2**20:.1f} MB:",
+            f"  {RECIPE}",
+        ]
         for folder, count in sorted(folders.items()):
             names = sorted(n for n in sizes if _group(n) == folder)
             if folder == "taskprompt" or count > SINGLY:
@@ -49,6 +58,7 @@ class Contents:
                 told += [f"  {n}" for n in names if sizes[n] <= LARGE]
             told += [f"  {n}: large, {sizes[n] / 2**20:.0f} MB" for n in names if sizes[n] > LARGE]
         told += [f"  left behind: {name}: {why}" for name, why in sorted(self.behind.items())]
+        told += [f"  expected on the cluster: package {p}, of kind {k}" for k, p in sorted(self.plugins.items())]
         return [one_line(line) if not line.startswith("  ") else "  " + one_line(line) for line in told]
 
 
@@ -59,7 +69,7 @@ def _group(name: str) -> str:
 def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Contents:
     """All that a job needs. Raises JobError where it is too large, or would carry a key that a user has named."""
     _check_keys(recipe)
-    found = Contents(recipe, {START: Path(str(start.__file__))})
+    found = Contents(recipe, {START: Path(str(start.__file__))}, plugins=dict(_plugins(recipe)))
     for name in ("taskprompt", *own_modules(recipe)):
         for root in _roots(name):
             _add(found, root, name if root.is_dir() else root.name)
@@ -69,7 +79,7 @@ def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Content
         if why := why or (shipping.why_not(path) if path.is_file() else ""):
             raise JobError(f"--ship {path}: {why}. Keys travel through the environment of the cluster, never in a job.")
         _add(found, path, name)
-    _check_weights(found.files, recipe)
+    _add_beside_weights(found, recipe)
     _check_size(found.files)
     return found
 
@@ -83,6 +93,8 @@ def pack(to: Path, found: Contents) -> Path:
     """Write the zip. Raises JobError where a file cannot be read."""
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(found.recipe))
+        if found.plugins:
+            package.writestr(zipfile.ZipInfo(PLUGINS), json.dumps(found.plugins, sort_keys=True))
         for name, path in sorted(found.files.items()):
             try:
                 data = path.read_bytes()
@@ -110,6 +122,14 @@ def _kinds(node: Any) -> Iterator[str]:
     parts = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
     for part in parts:
         yield from _kinds(part)
+
+
+def _plugins(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kinds that installed packages announce, each with its package: these are not sent, but expected there."""
+    for field_name, node in recipe.items():
+        home = {"held_out": "sources"}.get(field_name, field_name if field_name.endswith("s") else f"{field_name}s")
+        announced = plugins(f"taskprompt.{home}")
+        yield from ((kind, announced[kind][0].package) for kind in _kinds(node) if kind in announced)
 
 
 def _roots(name: str) -> list[Path]:
@@ -162,7 +182,7 @@ def _add(contents: Contents, root: Path, name: str) -> None:
             if path.suffix == ".py" and found.why == shipping.HOLDS_KEYS:
                 raise JobError(f"{path}: {found.why}, so it cannot travel. Take the key from the environment.")
             contents.behind[inner] = found.why
-        elif inner in (RECIPE, START) or not contents.files.setdefault(inner, path).samefile(path):
+        elif inner in (RECIPE, START, PLUGINS) or not contents.files.setdefault(inner, path).samefile(path):
             raise JobError(f"the package would hold two files as {inner!r}: {path} is one. Rename it, or ship it less.")
 
 
@@ -177,17 +197,24 @@ def _check_keys(recipe: Any, at: str = "") -> None:
         _check_keys(part, f"{at}.{name}" if at else str(name))
 
 
-def _check_weights(files: Files, recipe: dict[str, Any]) -> None:
-    """A relative path is looked for where a job starts: in the package."""
+def _add_beside_weights(contents: Contents, recipe: dict[str, Any]) -> None:
+    """Add the files beside the weights that state their mean and std. A relative path is looked for where a job starts:
+    in the package. Raises JobError where the weights are not in it."""
     place = (recipe.get("weights") or {}).get("path", "/")
     inner = PurePosixPath(place)
     if inner.is_absolute() or place.startswith("~") or "://" in place:
         return
-    if not any(PurePosixPath(name).is_relative_to(inner) for name in files):
+    whole = run_of(place) == Path(place)  # a run's folder: the weights are in its checkpoints
+    where = inner / "checkpoints" if whole else inner
+    if not any(PurePosixPath(name).is_relative_to(where) for name in contents.files):
+        step = checkpoint.latest(Path(place, "checkpoints")) if whole else None
         raise JobError(
-            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {place}, or give an "
-            "absolute path that all machines of the cluster see."
+            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {step or place}, or give "
+            "an absolute path that all machines of the cluster see."
         )
+    for path in files_beside(place):
+        if path.resolve().is_relative_to(Path.cwd().resolve()):
+            _add(contents, path, Path(os.path.relpath(path)).as_posix())
 
 
 def _check_size(files: Files) -> None:

@@ -2,6 +2,8 @@
 
 It runs before anything is known of that Python, so it keeps to the standard library and to plain words."""
 
+import json
+import os
 import runpy
 import sys
 
@@ -18,7 +20,24 @@ def main():
         import taskprompt.train.job  # noqa: F401
     except ModuleNotFoundError as error:
         sys.exit("taskprompt: %s has no module %r. %s" % (found, error.name, todo))  # noqa: UP031
+    from importlib.metadata import PackageNotFoundError, version
+
+    for kind, package in sorted(plugins().items()):
+        try:
+            version(package)
+        except PackageNotFoundError:
+            text = "taskprompt: %s lacks the package %s, which announces the kind %r. Install it on all machines there."
+            sys.exit(text % (found, package, kind))
     runpy.run_module("taskprompt.cli.main", run_name="__main__")
+
+
+def plugins():
+    """kind -> the installed package that announces it, as noted where the job was submitted."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "plugins.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 if __name__ == "__main__":

@@ -125,11 +125,11 @@ class Job:
 
     def _work(self) -> None:
         r = self.recipe.runtime
-        torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
-        device = torch.device("cuda" if r.gpu else "cpu")
+        if r.torch_threads:
+            torch.set_num_threads(r.torch_threads)
         chunks = partial(ray_chunks, runtime=r, strategy=self.bundles)
         try:
-            train(self.run, WorkerContext(chunks, device=device, notify=self._notify))
+            train(self.run, WorkerContext(chunks, device=r.device(), notify=self._notify))
             self.ready.put(None)
         except Ended:
             pass

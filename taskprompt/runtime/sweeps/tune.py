@@ -89,12 +89,10 @@ def _run(ray, run: SweepRun, journal, largest: Recipe) -> None:
     from taskprompt.runtime.sweeps.trial import Trial
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    _, gpus, _ = needs(largest)
     r, minutes = largest.runtime, journal.sweep.minutes
     tasks = sum(r.data_workers_for(name) for name in largest.sources)
-    mine = {"CPU": r.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
     # Held as a whole: one bundle trains, and each data task has one of its own, so that no trial waits for another's.
-    bundles = tune.PlacementGroupFactory([mine, *({"CPU": r.data_cpus} for _ in range(tasks))])
+    bundles = tune.PlacementGroupFactory([r.worker_resources(), *({"CPU": r.data_cpus} for _ in range(tasks))])
     tuner = tune.Tuner(
         tune.with_resources(Trial, bundles),
         tune_config=tune.TuneConfig(

@@ -62,17 +62,9 @@ def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> An
 def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], watch: Watch) -> Any:
     """One go at the job: what it returned; False where it stopped before its end, as asked."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
+    from taskprompt.runtime.cluster._ray_private import Trainer
     from taskprompt.runtime.cluster.loopback import torch_config
-
-    class Trainer(TorchTrainer):
-        """Leaves signals to us: Ray's own handler for SIGINT, which stays when the training has ended, hides them."""
-
-        controller = None
-
-        def _register_sigint_handler(self, controller):
-            self.controller = controller
 
     r = recipe.runtime
     events = event_actor(ray)
@@ -89,7 +81,7 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=bool(r.gpu),
-            resources_per_worker={"CPU": r.cpus_per_worker} | ({"GPU": r.gpu_share} if r.gpu else {}),
+            resources_per_worker=r.worker_resources(),
             label_selector=r.worker_labels or None,
         ),
         # Ray's own name must be unique: one it knows already would be taken up where that one ended.
@@ -202,8 +194,8 @@ def worker(config: dict[str, Any]) -> Any:
     from taskprompt.runtime.training.streams import ray_chunks
 
     r, ours = Runtime.model_validate(config["runtime"]), train.get_context()
-    if not r.gpu or r.threads:
-        torch.set_num_threads(r.threads or max(1, int(r.cpus_per_worker)))
+    if r.torch_threads:
+        torch.set_num_threads(r.torch_threads)
     events, device, workers = config["events"], get_device(), ours.get_world_size()
 
     def wrap(model):
