@@ -11,6 +11,7 @@ import torch
 from pages import blocks
 
 import taskprompt as tp
+from taskprompt.cli.main import main
 from taskprompt.data.batch import blank, collate, prepare
 from taskprompt.data.reader import make_reader, stack
 from taskprompt.evaluation.predict import write_picture
@@ -177,6 +178,54 @@ def test_saved_batches_and_mixup_keep_inputs(data, tmp_path):
     mixed = mixup(batch, reader.tasks, 0.4)[0]
     assert mixed.video.equal(batch.video)  # no clip with regions is blended
     assert mixed.inputs is batch.inputs
+
+
+def test_a_task_whose_clips_all_lack_the_inputs_is_told(data, tmp_path):
+    data["sources"]["pairs"]["bare"] = list(range(8))
+    run = trained(data | {"held_out": {}, "stages": [{"steps": 2}]}, tmp_path / "run")
+    (line,) = run.lines("warnings.jsonl")
+    assert "no clip had all of its labels (objects, boxes) in 2 steps" in line["text"]
+    assert [line["loss"] for line in run.lines("metrics.jsonl")] == [0, 0]
+
+
+def test_kept_features_give_the_same_losses(data, tmp_path):
+    data |= {"prompter": {"kind": "none"}, "held_out": {}}
+    data["tasks"]["regions"]["prompts"] = 0
+    losses = []
+    for folder in (None, str(tmp_path / "cache"), str(tmp_path / "cache")):
+        stage = {"steps": 3, "lr": 1e-2, "freeze": ["encoder"], "feature_cache": folder}
+        run = trained(data | {"stages": [stage]}, tmp_path / f"run{len(losses)}")
+        losses.append([line["loss/regions"] for line in run.lines("metrics.jsonl")])
+    assert losses[1] == losses[2] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[0][2] < losses[0][0]
+
+
+def test_the_task_s_metrics_are_known_before_training(data):
+    best = {"metric": "test/regions/top1"}
+    assert tp.check(recipe_of(data | {"best": best, "evaluate_every": 1}))
+    with pytest.raises(tp.RecipeError, match=r"measures no 'top2'. Did you mean 'test/regions/top1'"):
+        tp.check(recipe_of(data | {"best": {"metric": "test/regions/top2", "mode": "max"}, "evaluate_every": 1}))
+
+
+def test_a_task_without_its_inputs_is_left_out_beside_others(data, tmp_path, monkeypatch, capsys):
+    data["sources"]["labelled"] = {"kind": "squares:Squares", "quota": 2, "only": ["action"]}
+    data["tasks"]["action"] = {"kind": "action", "classes": ["left", "right"]}
+    run = trained(data | {"stages": [{"steps": 1}]}, tmp_path / "run")
+    why = "its head reads boxes, which is missing. Give such labels as inputs."
+    found = tp.predict(run, film(tmp_path))
+    assert (found.answers.keys(), found.left_out) == ({"action"}, {"regions": why})
+    assert f"left out: {why}" in repr(found)
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(entry(SQUARE, WALL)))
+    for options, answers, left_out in (
+        ([], {"action"}, {"regions": why}),
+        (["--inputs", str(given)], {"action", "regions"}, None),
+    ):
+        monkeypatch.setattr(sys, "argv", ["taskprompt", "predict", str(run.path), str(tmp_path / "clip.mp4"), *options])
+        with pytest.raises(SystemExit):
+            main()
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["answers"].keys(), printed.get("left_out")) == (answers, left_out)
 
 
 def test_a_source_has_to_give_the_label_and_the_inputs(data):
