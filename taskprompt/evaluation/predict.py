@@ -27,7 +27,6 @@ from taskprompt.video.decode import read_clip
 
 PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters need room that a small clip lacks
 
-
 Inputs = dict[str, dict[str, Tensor]]  # task -> name -> 1 ...
 
 
@@ -106,7 +105,7 @@ def middle_clip(recipe: Recipe, path: Path, inputs: Mapping[str, Any] | Path | N
     clip = read_clip(path, recipe.clip, stored=True)  # places in the labels are in pixels of the file
     labels = given_labels(inputs, clip)
     known = sorted({label for task in recipe.learned().values() for label in task.input_labels()})
-    for label in labels.keys() - set(known):
+    for label in sorted(labels.keys() - set(known)):
         read = f"Read: {', '.join(known)}." if known else "No task of this run reads inputs: leave --inputs out."
         raise SpecError(f"--inputs: no head reads the label {label!r}{nearest(label, known)} {read}")
     return augment(squared(Sample(path.name, clip, labels)), recipe.clip)
@@ -120,8 +119,8 @@ def head_inputs(recipe: Recipe, sample: Sample) -> tuple[Inputs, dict[str, str]]
     for name, task in ((n, t) for n, t in recipe.learned().items() if t.inputs):
         found = task.checked_inputs(name, sample, dims)
         if found is None:
-            missing = [label for label in task.input_labels() if label not in sample.labels]
-            left_out[name] = f"its head reads {', '.join(missing)}, which is missing. Give such labels as inputs."
+            missing = [label for label in task.input_labels() if sample.labels.get(label) is None]
+            left_out[name] = f"labels that its head reads are missing: {', '.join(missing)}. Give them as inputs."
         else:
             read[name] = {k: torch.from_numpy(np.ascontiguousarray(v))[None] for k, v in found.items()}
     if left_out.keys() == recipe.learned().keys():

@@ -25,6 +25,7 @@ def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[st
     Raises AssertionError with the promise that is broken, or what the task itself raises."""
     assert labels, "give check_task at least one label"
     needed = task.input_labels()
+    assert needed or not inputs, "the task names no `input_labels`, so leave `inputs` out"
     others = list(inputs) if needed else [{} for _ in labels]
     assert len(others) == len(labels), f"give check_task `inputs`: {', '.join(needed)} for each of {len(labels)} labels"
     _check_spec(task)

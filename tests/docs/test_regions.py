@@ -106,11 +106,12 @@ def test_inputs_reach_training_evaluation_and_predict(data, tmp_path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (None, r"task 'regions': its head reads boxes, which is missing"),
+        (None, "task 'regions': labels that its head reads are missing: boxes. Give"),
         (
             {"boxs": {"form": "boxes", "values": [SQUARE, WALL]}},
             "no head reads the label 'boxs'. Did you mean 'boxes'",
         ),
+        (Path("nowhere.json"), "nowhere.json"),
         ({"boxes": [SQUARE, WALL]}, r"label 'boxes': found \[\[.*expected `form` and `values`"),
         (entry(SQUARE, WALL) | {"objects": {"form": "value", "values": 1}}, "no head reads the label 'objects'"),
         ({"boxes": {"form": "box", "values": [SQUARE]}}, r"found the form 'box'. Did you mean 'boxes'"),
@@ -211,7 +212,7 @@ def test_a_task_without_its_inputs_is_left_out_beside_others(data, tmp_path, mon
     data["sources"]["labelled"] = {"kind": "squares:Squares", "quota": 2, "only": ["action"]}
     data["tasks"]["action"] = {"kind": "action", "classes": ["left", "right"]}
     run = trained(data | {"stages": [{"steps": 1}]}, tmp_path / "run")
-    why = "its head reads boxes, which is missing. Give such labels as inputs."
+    why = "labels that its head reads are missing: boxes. Give them as inputs."
     found = tp.predict(run, film(tmp_path))
     assert (found.answers.keys(), found.left_out) == ({"action"}, {"regions": why})
     assert f"left out: {why}" in repr(found)
