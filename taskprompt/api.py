@@ -202,12 +202,24 @@ def evaluate(
 
 
 def predict(
-    run: Run | str | Path, clip: str | Path, out: str | Path | None = None, *, checkpoint: str = "last"
+    run: Run | str | Path,
+    clip: str | Path,
+    out: str | Path | None = None,
+    *,
+    inputs: Mapping[str, Any] | str | Path | None = None,
+    checkpoint: str = "last",
 ) -> Prediction:
-    """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`)."""
+    """What a run's model sees in a video: answers as data, and a json and a video a task beside it (or in `out`).
+
+    inputs: labels that the heads of some tasks read, such as regions of interest, or a json file of them:
+    {"boxes": {"form": "boxes", "values": [[10, 20, 60, 90]]}}, in pixels of the video. With `times`, in seconds,
+    `values` holds one set for each of them. A task that lacks its inputs is `left_out`.
+
+    Raises SampleError for a video that cannot be read, SpecError for inputs that no task reads."""
     from taskprompt.evaluation.predict import predict as job
 
-    return Prediction(job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out)))
+    given = Path(inputs) if isinstance(inputs, str) else inputs
+    return Prediction(job(_opened(run, checkpoint), Path(clip), None if out is None else Path(out), given))
 
 
 def report(

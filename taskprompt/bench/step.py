@@ -68,7 +68,7 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step)
         with autocast(device, recipe.runtime.precision):
-            outputs = model(on.video, on.rows)
+            outputs = model(on.video, on.rows, on.inputs)
         losses = task_losses(tasks, {n: o.float() for n, o in outputs.items()}, on, counts)
         float(balance.backward({n: loss.share for n, loss in losses.items()}, ()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm or float("inf"))

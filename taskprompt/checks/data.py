@@ -70,7 +70,7 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
         except Exception as error:
             problems.append(f"{where}: {told(error)}")
             continue
-        tasks = {n: t for n, t in recipe.tasks.items() if t.label_name(n) in known}
+        tasks = {n: t for n, t in recipe.tasks.items() if set(known).issuperset(t.required_labels(n))}
         problems += _mistakes(recipe, where, source, table)
         carried, unknown = _joined(where, source, tasks, table)
         problems += unknown
@@ -89,7 +89,7 @@ def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Tabl
     keys, words, problems = set(rows["key"].to_pylist()), "", []
     for table in source.tables:
         found = opened(table)
-        for label in sorted({t.label_name(n) for n, t in tasks.items()} & set(found.labels)):
+        for label in sorted({r for n, t in tasks.items() for r in t.required_labels(n)} & set(found.labels)):
             count = len(keys & set(found.at[label]))
             words += f", {count} with {label}"
             if not count:

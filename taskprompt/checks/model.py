@@ -114,8 +114,10 @@ def _untrained(task: Task, dims: Dims) -> Tensor:
         raise MemoryError
     levels = tuple(torch.zeros(2, *size) for size in dims.levels)
     features = Features(torch.zeros(2, dims.dim), torch.zeros(2, *dims.grid, dims.dim), {}, levels)
+    inputs = {k: torch.from_numpy(np.stack([v, v])) for k, v in task.blank_inputs(dims).items()}
     with torch.random.fork_rng([]):
-        return task.head(dims).eval()(torch.zeros(2, max(1, task.prompts), dims.dim), features)
+        head, prompt = task.head(dims).eval(), torch.zeros(2, max(1, task.prompts), dims.dim)
+        return head(prompt, features, *([inputs] if inputs else []))
 
 
 def check_fits(recipe: Recipe) -> None:

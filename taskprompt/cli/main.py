@@ -123,14 +123,16 @@ def predict(
     run: RunPlace,
     clip: Annotated[Path, typer.Argument(help="A video.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="A folder; beside the video if none is given.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="A json file of labels that heads read, such as boxes.")] = None,
     checkpoint: Checkpoint = "last",
 ) -> None:
     """Show what a run's model sees in a video: a json, and a video for each task."""
     import taskprompt as tp
 
-    found = tp.predict(run, clip, out, checkpoint=checkpoint)
+    found = tp.predict(run, clip, out, inputs=inputs, checkpoint=checkpoint)
     short = {task: answer for task, answer in found["answers"].items() if len(json.dumps(answer)) < 1000}
-    print(json.dumps({"answers": short, "files": found["files"]}, indent=1))  # the json file holds all of it
+    left_out = {"left_out": found["left_out"]} if found["left_out"] else {}
+    print(json.dumps({"answers": short, "files": found["files"], **left_out}, indent=1))  # the json file holds all
 
 
 @app.command()

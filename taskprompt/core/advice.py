@@ -11,6 +11,7 @@ OPTIONS = (
     "clip",
     "cluster",
     "entry",
+    "inputs",
     "limit",
     "metric",
     "mode",

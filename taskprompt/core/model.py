@@ -10,7 +10,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from taskprompt.core.errors import SpecError, mistakes_of
+from taskprompt.core.errors import SpecError, TaskError, mistakes_of
 from taskprompt.core.layout import Layout
 from taskprompt.core.normalization import Normalization
 from taskprompt.core.source import ClipSpec
@@ -99,7 +99,7 @@ class Prompter(Spec):
 
 
 class MultiTaskModel(nn.Module):
-    """encoder + prompter + one head a task. Heads run on the rows that carry their label, on all if none are named."""
+    """encoder + prompter + one head a task. Heads run on the rows named for them, on all if no rows are given."""
 
     mean: Tensor
     std: Tensor
@@ -111,6 +111,7 @@ class MultiTaskModel(nn.Module):
         self.encoder = backbone.build(clip)
         self.prompter = prompter.build(self.dims)
         self.heads = nn.ModuleDict({n: t.head(self.dims) for n, t in tasks.items()})
+        self.with_inputs = {n: tuple(t.inputs) for n, t in tasks.items() if t.inputs}
         self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
 
@@ -119,23 +120,46 @@ class MultiTaskModel(nn.Module):
         encoder = self.encoder if self.feature_cache is None else partial(self.feature_cache, self.encoder, video)
         return self.prompter(encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
-    def forward(self, video: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        video: Tensor,
+        rows: Mapping[str, Tensor] | None = None,
+        inputs: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
         """b t h w c uint8 -> task -> output of the rows named for it (m first), of all b where rows is None.
 
-        A task named with no rows runs on one sample, so that its weights always take part in the backward
-        pass; its output then has the length 1 and the caller gives it no weight."""
+        inputs: task -> name -> m ..., for the tasks that declare `inputs`; a row each of those named for the task.
+        A task named with no rows runs on one sample, with inputs of zeros, so that its weights always take part in the
+        backward pass; its output then has the length 1 and the caller gives it no weight.
+        Raises TaskError where a task's head fails, or is to run without the inputs that it declares."""
         features = self.features(video)
         outputs = {}
         for name, head in self.heads.items():
-            part = features
+            part, own = features, self._inputs_of(name, inputs or {}, rows)
             if rows is not None:
                 if name not in rows:
                     continue
                 at = rows[name]
                 part = features.select(at if len(at) else at.new_zeros(1))
             with mistakes_of(name, f"the module that its `head` builds, {type(head).__name__}"):
-                outputs[name] = head(part.prompts.get(name), part)
+                outputs[name] = head(part.prompts.get(name), part, *own)
         return outputs
+
+    def _inputs_of(
+        self, name: str, inputs: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], ...]:
+        """What a task's head is called with behind the features: its inputs, or nothing where it declares none."""
+        if name not in self.with_inputs or (rows is not None and name not in rows):
+            return ()
+        declared = self.with_inputs[name]
+        if name not in inputs or set(inputs[name]) != set(declared):
+            raise TaskError(
+                f"task {name!r}: its head reads the inputs {', '.join(declared)}, and the model was called with "
+                f"{', '.join(inputs.get(name, ())) or 'none'}. Call model(video, rows, inputs) with {name!r} in both."
+            )
+        if rows is not None and not len(rows[name]):
+            return ({k: x.new_zeros(1, *x.shape[1:]) for k, x in inputs[name].items()},)
+        return (dict(inputs[name]),)
 
 
 def model_dims(backbone: Backbone, tasks: Mapping[str, Task], clip: ClipSpec) -> Dims:

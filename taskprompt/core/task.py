@@ -1,7 +1,7 @@
 """Task: turns a label into a target; owns a head, a loss, metrics, and a picture."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -26,6 +26,7 @@ class Task(Spec):
 
     home: ClassVar[str] = "taskprompt.tasks"
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
+    inputs: ClassVar[dict[str, Array]] = {}  # the arrays that `read_inputs` returns: what the head reads of a sample
     label: str = ""  # the label it reads; default: its name in the recipe
     needs_global_batch: ClassVar[bool] = (
         False  # does the loss compare samples? Then it gets those of all workers at once
@@ -38,9 +39,26 @@ class Task(Spec):
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
         """The arrays of `layout` for one sample; raises SampleError for a label that cannot be used."""
 
+    def input_labels(self) -> tuple[str, ...]:
+        """The labels that `read_inputs` reads; default: one for each of `inputs`, under the same name.
+
+        A sample that lacks one of them is treated like a sample without the task's own label."""
+        return tuple(self.inputs)
+
+    def read_inputs(self, sample: Sample) -> dict[str, np.ndarray]:
+        """The arrays of `inputs` for one sample that has all `input_labels`, in training and at test time.
+
+        Default: those labels as they are. In `predict` the sample lacks the task's own label. Raises SampleError for a
+        label that cannot be used."""
+        return {name: plain(sample.labels[name]) for name in self.inputs}
+
     @abstractmethod
     def head(self, dims: Dims) -> nn.Module:
-        """A module called head(prompt, features): m n d or None, Features -> output, m first."""
+        """A module called head(prompt, features): m n d or None, Features -> output, m first.
+
+        Where the task declares `inputs`, it is called head(prompt, features, inputs); inputs: name -> m ... tensor. A
+        batch without a row for the task runs the head on one sample with inputs of zeros, so that its weights take part
+        in every step: output and gradients have to be finite then, too."""
 
     @abstractmethod
     def loss(self, output: Tensor, target: dict[str, Tensor]) -> Tensor:
@@ -89,6 +107,10 @@ class Task(Spec):
         """The label that the task called `name` in a recipe reads."""
         return self.label or name
 
+    def required_labels(self, name: str) -> tuple[str, ...]:
+        """All labels that a sample needs to train or measure the task called `name`."""
+        return (self.label_name(name), *self.input_labels())
+
     def shape(self, array: Array, dims: Dims) -> tuple[int, ...]:
         """The sizes behind an array's axis names."""
         return tuple(self._axis(axis, dims) for axis in array.axes.split())
@@ -100,37 +122,53 @@ class Task(Spec):
             if isinstance(size := getattr(owner, axis, None), int):
                 return size
         raise LayoutError(
-            f"{type(self).__name__}.layout names the axis {axis!r}, which is neither a field of the task "
+            f"{type(self).__name__} declares the axis {axis!r}, which is neither a field of the task "
             "nor one of frames, height, width, dim. Add the field or write the number."
         )
 
     def blank(self, dims: Dims) -> dict[str, np.ndarray]:
-        """Arrays of the right shape and no meaning: fill the columns of samples without this label."""
+        """A target of zeros, which fills the columns of samples without this label."""
         return {k: np.zeros(self.shape(a, dims), a.dtype) for k, a in self.layout.items()}
+
+    def blank_inputs(self, dims: Dims) -> dict[str, np.ndarray]:
+        """Inputs of zeros: for samples without them, and for heads that run on no sample at all."""
+        return {k: np.zeros(self.shape(a, dims), a.dtype) for k, a in self.inputs.items()}
 
     def checked_target(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
         """The target in its layout's shapes and types, or None where the sample lacks the label."""
         label = sample.labels.get(self.label_name(name))
         if label is None:
             return None
+        return self._checked(name, "layout", lambda: self.target(plain(label), sample), sample.key, dims)
+
+    def checked_inputs(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
+        """The inputs in their declared shapes and types, or None where the sample lacks one of `input_labels`."""
+        if any(sample.labels.get(label) is None for label in self.input_labels()):
+            return None
+        return self._checked(name, "inputs", lambda: self.read_inputs(sample), sample.key, dims)
+
+    def _checked(
+        self, name: str, attribute: Literal["layout", "inputs"], call: Callable[[], Any], key: str, dims: Dims
+    ) -> dict[str, np.ndarray]:
+        """What a method returns for a sample, in the shapes and types that the class attribute declares."""
+        declared: dict[str, Array] = getattr(self, attribute)
+        method = {"layout": "target", "inputs": "read_inputs"}[attribute]
+        where = f"{type(self).__name__}.{method}"
         try:
-            mend = f"{type(self).__name__}.target, or raise SampleError to skip the clip"
-            with mistakes_of(name, mend, lambda: [sample.key]):
-                target = self.target(plain(label), sample)
+            with mistakes_of(name, f"{where}, or raise SampleError to skip the clip", lambda: [key]):
+                found = call()
         except SampleError as error:
             raise SampleError(f"task {name!r}: {error}") from error
-        if set(target) != set(self.layout):
+        if set(found) != set(declared):
             raise LayoutError(
-                f"task {name!r}: target returned {sorted(target)}, its layout has {sorted(self.layout)}. "
-                f"Make {type(self).__name__}.target return exactly the layout's arrays."
+                f"task {name!r}: {method} returned {sorted(found)}, its {attribute} has {sorted(declared)}. "
+                f"Make {where} return exactly these arrays."
             )
-        return {k: self._fit(name, sample.key, k, np.asarray(target[k]), a, dims) for k, a in self.layout.items()}
-
-    def _fit(self, name: str, key: str, part: str, value: np.ndarray, array: Array, dims: Dims) -> np.ndarray:
-        expected = self.shape(array, dims)
-        if value.shape != expected:
-            raise LayoutError(
-                f"task {name!r}, sample {key!r}: target {part!r} has shape {value.shape}, its layout "
-                f"{array.axes!r} is {expected}. Fix {type(self).__name__}.target."
-            )
-        return value.astype(array.dtype, copy=False)
+        arrays = {k: np.asarray(found[k]) for k in declared}
+        for k, array in declared.items():
+            if arrays[k].shape != (expected := self.shape(array, dims)):
+                raise LayoutError(
+                    f"task {name!r}, sample {key!r}: {method} {k!r} has shape {arrays[k].shape}, its {attribute} "
+                    f"{array.axes!r} is {expected}. Fix {where}."
+                )
+        return {k: v.astype(declared[k].dtype, copy=False) for k, v in arrays.items()}

@@ -95,6 +95,7 @@ class Batch:
     video: Tensor  # b t h w c, uint8
     targets: dict[str, dict[str, Tensor]]  # task -> array -> m ..., for the m samples that carry its label
     rows: dict[str, Tensor]  # task -> m, where in the batch those samples are
+    inputs: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # task -> what its head reads -> m ...
 
     def keys_of(self, task: str) -> list[str]:
         """The keys of the samples that carry a task's label."""
@@ -102,9 +103,12 @@ class Batch:
 
     def to(self, device) -> "Batch":
         """The batch on `device`; pixels cross as uint8."""
-        move = {n: {k: v.to(device, non_blocking=True) for k, v in t.items()} for n, t in self.targets.items()}
+        targets, inputs = (
+            {n: {k: v.to(device, non_blocking=True) for k, v in arrays.items()} for n, arrays in tasks.items()}
+            for tasks in (self.targets, self.inputs)
+        )
         rows = {n: r.to(device, non_blocking=True) for n, r in self.rows.items()}
-        return Batch(self.keys, self.video.to(device, non_blocking=True), move, rows)
+        return Batch(self.keys, self.video.to(device, non_blocking=True), targets, rows, inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,17 +17,38 @@ def has(task: str) -> str:
     return f"has {task}"
 
 
+def input_column(task: str, array: str) -> str:
+    """The column of one array that a task's head reads; no array of a layout can have this name."""
+    return f"input {task} {array}"
+
+
 def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
-    """One flat row of fixed-shape arrays. An absent label: blanks, and its `has` column False; the schema stays one."""
+    """One flat row of fixed-shape arrays.
+
+    A sample without a task's label, or without the inputs of its head, has zeros in their place and False in the
+    task's `has` column, so that all rows have one schema."""
     # Several tasks read one sample: what one of them changed would be wrong for the others.
     clip = replace(sample.clip, video=frozen(sample.clip.video))
     sample = replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
     row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
     for name, task in tasks.items():
         target = task.checked_target(name, sample, dims)
-        row[has(name)] = np.asarray(target is not None)
-        row |= {f"{name}/{k}": v for k, v in (target or task.blank(dims)).items()}
+        inputs = task.checked_inputs(name, sample, dims)
+        row |= _columns(name, target, inputs) or _blank(name, task, dims)
     return row
+
+
+def _columns(name: str, target: Columns | None, inputs: Columns | None) -> Columns | None:
+    """The columns of one task; None where its target or its inputs are missing."""
+    if target is None or inputs is None:
+        return None
+    row = {has(name): np.asarray(True)} | {f"{name}/{k}": v for k, v in target.items()}
+    return row | {input_column(name, k): v for k, v in inputs.items()}
+
+
+def _blank(name: str, task: Task, dims: Dims) -> Columns:
+    row = {has(name): np.asarray(False)} | {f"{name}/{k}": v for k, v in task.blank(dims).items()}
+    return row | {input_column(name, k): v for k, v in task.blank_inputs(dims).items()}
 
 
 def frozen(label: Any) -> Any:
@@ -48,7 +69,7 @@ def blank(tasks: Mapping[str, Task], dims: Dims) -> Columns:
     empty = np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8)
     row: Columns = {"key": np.asarray(""), "video": empty}
     for name, task in tasks.items():
-        row |= {has(name): np.asarray(False)} | {f"{name}/{k}": v for k, v in task.blank(dims).items()}
+        row |= _blank(name, task, dims)
     return row
 
 
@@ -59,13 +80,16 @@ def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
     keys = [str(k) for p in parts for k in p["key"]]
     targets: dict[str, dict[str, Tensor]] = {}
     rows: dict[str, Tensor] = {}
+    inputs: dict[str, dict[str, Tensor]] = {}
     for name, task in tasks.items():
         having = [(p, s, np.flatnonzero(p[has(name)])) for p, s in zip(parts, starts, strict=False) if has(name) in p]
         if not having:
             continue
         rows[name] = torch.from_numpy(np.concatenate([at + start for _, start, at in having]).astype(np.int64))
         targets[name] = {k: _join([p[f"{name}/{k}"][at] for p, _, at in having]) for k in task.layout}
-    return Batch(keys, _join([p["video"] for p in parts]), targets, rows)
+        if task.inputs:
+            inputs[name] = {k: _join([p[input_column(name, k)][at] for p, _, at in having]) for k in task.inputs}
+    return Batch(keys, _join([p["video"] for p in parts]), targets, rows, inputs)
 
 
 def _join(arrays: list[np.ndarray]) -> Tensor:

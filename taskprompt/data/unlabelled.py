@@ -37,6 +37,7 @@ class Unlabelled:
         """before: the lines of metrics.jsonl of the steps of this stage that are made."""
         self.stage, self.steps = index, recipe.stages[index].steps
         self.epochs = epoch_steps(recipe, recipe.stages[index], readers)
+        self.required = {n: recipe.tasks[n].required_labels(n) for n in self.epochs}
         self.made = 0
         self.last = dict.fromkeys(self.epochs, 0)  # the step of a task's last label; 0: it had none in this stage
         for line in before:
@@ -59,6 +60,7 @@ class Unlabelled:
                 told.append(self._line(task, f"in all {self.steps} steps of stage {self.stage}"))
         return told
 
-    @staticmethod
-    def _line(task: str, when: str) -> str:
-        return f"task {task!r} learned nothing: no clip had its label {when}. Check its label's name and the labels."
+    def _line(self, task: str, when: str) -> str:
+        required = self.required[task]
+        what = "its label" if len(required) == 1 else f"all of its labels ({', '.join(required)})"
+        return f"task {task!r} learned nothing: no clip had {what} {when}. Check the names of labels, and the labels."

@@ -78,7 +78,7 @@ def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[s
     """task -> output of the rows that carry its label, float32; tasks without such rows are left out."""
     rows = {n: r for n, r in batch.rows.items() if len(r)}
     with autocast(batch.video.device, precision), compiler_told():
-        outputs = model(batch.video, rows)
+        outputs = model(batch.video, rows, batch.inputs)
     return {n: o.float() for n, o in outputs.items()}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,37 +13,46 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from taskprompt.core.errors import WriteError
+from taskprompt.core.errors import SpecError, WriteError, nearest
 from taskprompt.core.files import parse_json, replacing, write, writing
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
+from taskprompt.evaluation.given_labels import given_labels
 from taskprompt.evaluation.load import load_model
 from taskprompt.nn.compiled import compiler_told
 from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.runtime import torch_threads
 from taskprompt.runs.run import Run
-from taskprompt.video.augment import augment
+from taskprompt.video.augment import augment, squared
 from taskprompt.video.decode import read_clip
 
 PICTURE = 256  # pixels of a picture's shorter side, at least: lines and letters need room that a small clip lacks
 
+Inputs = dict[str, dict[str, Tensor]]  # task -> name -> 1 ...
 
-def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
+
+def predict(
+    run: Run, clip: Path, out: Path | None = None, inputs: Mapping[str, Any] | Path | None = None
+) -> dict[str, Any]:
     """Show a run's newest weights the middle of a video, resized and cropped like a held-out clip.
+
+    inputs: the labels that heads read (`Task.input_labels`), as `given_labels` says; they move with the pixels.
 
     Writes, in `out` or beside the video, `<name>.taskprompt.json` and for every learned task that can draw its output
     `<name>.<task>.taskprompt.mp4` (h264, at the clip's own speed), or a png where a clip is one frame; `<name>` is the
     video's, with its suffix. No source reads such files as videos, and none but an earlier prediction of the same
     video is replaced. Returns what the json holds: clip, run, checkpoint, times (seconds of the frames seen), answers
-    (task -> Task.answer, for tasks that have one) and files (what -> path).
+    (task -> Task.answer, for tasks that have one), files (what -> path) and left_out (task -> why it did not run).
 
-    Raises SampleError for a video that cannot be read, CheckpointError for a run without weights, WriteError
-    where the results cannot be written, or another file is in their place."""
+    Raises SampleError for a video that cannot be read, SpecError for inputs that no head reads or where no head can run
+    without, CheckpointError for a run without weights, WriteError where the results cannot be written, or another file
+    is in their place."""
     recipe = run.recipe
-    sample = middle_clip(recipe, clip)
-    outputs = predict_clip(run, recipe, sample.clip.video)
+    sample = middle_clip(recipe, clip, inputs)
+    read, left_out = head_inputs(recipe, sample)
+    outputs = predict_clip(run, recipe, sample.clip.video, read)
     folder = clip.absolute().parent if out is None else out.absolute()
     name = printable(clip.name)
     answers, pictures = {}, {}
@@ -63,6 +73,7 @@ def predict(run: Run, clip: Path, out: Path | None = None) -> dict[str, Any]:
         "times": [round(float(t), 4) for t in sample.clip.times],
         "answers": answers,
         "files": {what: printable(str(file)) for what, file in files.items()},
+        "left_out": left_out,
     }
     with writing(folder, "Choose another folder with --out."):
         check_free(clip, files)
@@ -86,21 +97,53 @@ def check_free(clip: Path, files: dict[str, Path]) -> None:
         raise WriteError(f"{taken[0]}: is there already, and is not of {clip}. Choose another folder with --out.")
 
 
-def middle_clip(recipe: Recipe, path: Path) -> Sample:
-    """The middle of a video as the recipe's model takes it. Raises SampleError where it cannot be read."""
-    # Twice the model's size is all that the resize can use; a large video is scaled down while it is decoded.
-    clip = read_clip(path, recipe.clip, short_side=2 * max(recipe.clip.height, recipe.clip.width))
-    return augment(Sample(path.name, clip), recipe.clip, None, None)
+def middle_clip(recipe: Recipe, path: Path, inputs: Mapping[str, Any] | Path | None = None) -> Sample:
+    """The middle of a video as the recipe's model takes it, with the labels that are given with it.
+
+    Raises SampleError where it, or a label, cannot be used, and SpecError for labels that no learned task reads."""
+    if inputs is None:
+        # Twice the model's size is all that the resize can use; a large video is scaled down while it is decoded.
+        clip = read_clip(path, recipe.clip, short_side=2 * max(recipe.clip.height, recipe.clip.width))
+        return augment(Sample(path.name, clip), recipe.clip)
+    clip = read_clip(path, recipe.clip, stored=True)  # places in the labels are in pixels of the file
+    labels = given_labels(inputs, clip)
+    known = sorted({label for task in recipe.learned().values() for label in task.input_labels()})
+    for label in sorted(labels.keys() - set(known)):
+        read = f"Read: {', '.join(known)}." if known else "No task of this run reads inputs: leave --inputs out."
+        raise SpecError(f"--inputs: no head reads the label {label!r}{nearest(label, known)} {read}")
+    return augment(squared(Sample(path.name, clip, labels)), recipe.clip)
+
+
+def head_inputs(recipe: Recipe, sample: Sample) -> tuple[Inputs, dict[str, str]]:
+    """What the heads of learned tasks read of a sample, and why others cannot run: task -> the labels that are missing.
+
+    Raises SpecError where none can run, and SampleError for a label that a task cannot use."""
+    read, left_out, dims = Inputs(), dict[str, str](), recipe.dims()
+    for name, task in ((n, t) for n, t in recipe.learned().items() if t.inputs):
+        found = task.checked_inputs(name, sample, dims)
+        if found is None:
+            missing = [label for label in task.input_labels() if sample.labels.get(label) is None]
+            left_out[name] = f"labels that its head reads are missing: {', '.join(missing)}. Give them as inputs."
+        else:
+            read[name] = {k: torch.from_numpy(np.ascontiguousarray(v))[None] for k, v in found.items()}
+    if left_out.keys() == recipe.learned().keys():
+        raise SpecError("\n".join(f"task {name!r}: {why}" for name, why in left_out.items()))
+    return read, left_out
 
 
 @torch.inference_mode()
-def predict_clip(run: Run, recipe: Recipe, video: np.ndarray) -> dict[str, Tensor]:
-    """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; a GPU computes it if asked for."""
+def predict_clip(run: Run, recipe: Recipe, video: np.ndarray, inputs: Inputs | None = None) -> dict[str, Tensor]:
+    """t h w c uint8 -> learned task -> that clip's output, float32 on the CPU; a GPU computes it if asked for.
+
+    A task whose head reads inputs that are not given is left out."""
     device = recipe.runtime.device(fallback=True)
     model = load_model(run, device)
+    read = {n: {k: v.to(device) for k, v in arrays.items()} for n, arrays in (inputs or {}).items()}
+    rows = {n: torch.zeros(1, dtype=torch.long, device=device) for n, t in recipe.learned().items() if not t.inputs}
+    rows |= {n: torch.zeros(1, dtype=torch.long, device=device) for n in read}
     with torch_threads(recipe.runtime.threads), autocast(device, recipe.runtime.precision), compiler_told():
-        outputs = model(torch.from_numpy(np.ascontiguousarray(video)).to(device)[None])
-    return {name: outputs[name][0].float().cpu() for name in recipe.learned()}
+        outputs = model(torch.from_numpy(np.ascontiguousarray(video)).to(device)[None], rows, read)
+    return {name: outputs[name][0].float().cpu() for name in recipe.learned() if name in outputs}
 
 
 def enlarged(video: np.ndarray, side: int = PICTURE) -> np.ndarray:

@@ -62,7 +62,7 @@ def profile(recipes: dict[str, Recipe], keep: Sequence[str] | None = None, repea
 
 
 class Timed:
-    """A model in eval mode with a clip to look at."""
+    """A model in eval mode with a clip to look at; the inputs of heads are zeros."""
 
     def __init__(self, recipe: Recipe, kept: tuple[str, ...]):
         self.runtime, self.tasks = recipe.runtime, {False: tuple(recipe.learned()), True: kept}
@@ -71,6 +71,7 @@ class Timed:
         if recipe.runtime.compile:
             self.model.encoder.compile()
         self.clip = one_clip(recipe).to(self.device)
+        self.inputs = zero_inputs(recipe, self.device)
 
     @torch.inference_mode()
     def seconds(self, test: bool) -> float:
@@ -79,7 +80,7 @@ class Timed:
         with torch_threads(self.runtime.torch_threads):
             begin = time.perf_counter()
             with autocast(self.device, self.runtime.precision), compiler_told():
-                self.model(self.clip, dict.fromkeys(self.tasks[test], row))
+                self.model(self.clip, dict.fromkeys(self.tasks[test], row), self.inputs)
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
             return time.perf_counter() - begin
@@ -91,6 +92,16 @@ def one_clip(recipe: Recipe) -> Tensor:
     return torch.randint(0, 256, (1, c.frames, c.height, c.width, 3), dtype=torch.uint8)
 
 
+def zero_inputs(recipe: Recipe, device: torch.device) -> dict[str, dict[str, Tensor]]:
+    """task -> name -> 1 ... of zeros, for the tasks whose heads read inputs."""
+    dims = recipe.dims()
+    return {
+        name: {k: torch.from_numpy(v)[None].to(device) for k, v in task.blank_inputs(dims).items()}
+        for name, task in recipe.tasks.items()
+        if task.inputs
+    }
+
+
 def flops(recipe: Recipe, tasks: Iterable[str]) -> int:
     """Floating-point operations of one clip's forward pass with these tasks' heads: matrix products and convolutions,
     a multiply-add counted as two, by torch's FlopCounterMode on the meta device."""
@@ -100,7 +111,7 @@ def flops(recipe: Recipe, tasks: Iterable[str]) -> int:
     # The counter's hooks do not take a tensor that will have a gradient where none is recorded.
     model.eval().requires_grad_(False)
     with FlopCounterMode(display=False) as counter:
-        model(clip, dict.fromkeys(tasks, row))
+        model(clip, dict.fromkeys(tasks, row), zero_inputs(recipe, torch.device("meta")))
     return counter.get_total_flops()
 
 

@@ -104,8 +104,8 @@ class Checks:
         ]
 
     def tasks_of(self, labels: Labels) -> list[str]:
-        """The tasks whose label a source may give."""
-        return [n for n, t in self.recipe.tasks.items() if labels.may_give(t.label_name(n))]
+        """The tasks for which a source may give all required labels."""
+        return [n for n, t in self.recipe.tasks.items() if all(map(labels.may_give, t.required_labels(n)))]
 
     def stage_labels(self, stage: "Stage") -> list[Labels]:
         """Of the sources of a stage."""
@@ -181,14 +181,22 @@ class Checks:
         found = self.labels["sources"]
         offered = sorted({n for labels in found.values() for n in labels.given})
         for name, task in self.recipe.tasks.items():
-            label = task.label_name(name)
-            if any(labels.may_give(label) for labels in found.values()):
+            if any(name in self.tasks_of(labels) for labels in found.values()):
                 continue
-            reasons = "".join(f" sources.{n}: {why}." for n in found if (why := self._why_missing(n, label)))
-            yield (
-                f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
-                f"Given: {', '.join(offered) or 'none'}.{reasons} Set `label`, or let a source give it (`only`)."
-            )
+            required = task.required_labels(name)
+            missing = [label for label in required if not any(v.may_give(label) for v in found.values())]
+            for label in missing:
+                reasons = "".join(f" sources.{n}: {why}." for n in found if (why := self._why_missing(n, label)))
+                own = "Set `label`, or let" if label == task.label_name(name) else "Its head needs it: let"
+                yield (
+                    f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
+                    f"Given: {', '.join(offered) or 'none'}.{reasons} {own} a source give it (`only`)."
+                )
+            if not missing:
+                yield (
+                    f"tasks.{name}: reads the labels {', '.join(map(repr, required))}, which no source gives together. "
+                    "Let one source give them all (`only`, `tables`)."
+                )
 
     def _why_missing(self, source: str, label: str) -> str:
         try:

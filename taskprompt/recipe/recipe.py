@@ -140,8 +140,9 @@ class Recipe(Spec):
         return model_dims(self.backbone, self.tasks, self.clip)
 
     def tasks_of(self, source: Source) -> dict[str, Task]:
-        """The tasks whose label a source gives."""
-        return {n: t for n, t in self.tasks.items() if t.label_name(n) in labels_of(source)}
+        """The tasks for which a source gives the label, and those that their inputs are read from."""
+        known = set(labels_of(source))
+        return {n: t for n, t in self.tasks.items() if known.issuperset(t.required_labels(n))}
 
     def learned(self) -> dict[str, Task]:
         """The tasks that the model knows in the end: a stage trains them, or their head comes with the weights."""

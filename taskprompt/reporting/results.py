@@ -72,10 +72,12 @@ class Prediction(Result):
     times: list[float]  # seconds of the frames that the model saw
     answers: dict[str, Any]  # task -> what Task.answer made of its output
     files: dict[str, str]  # json, and each task that draws -> the file written
+    left_out: dict[str, str]  # task whose head did not run -> why
 
     def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
         tasks = [*self.answers, *(n for n in self.files if n not in self.answers and n != "json")]
         rows = [(n, _short(self.answers[n]) if n in self.answers else "", self.files.get(n, "")) for n in tasks]
+        rows += [(n, f"left out: {why}", "") for n, why in self.left_out.items()]
         seconds = f", {self.times[0]:.2f} to {self.times[-1]:.2f} s" if self.times else ""
         title = f"Prediction of {self.clip}{seconds}, by {self.checkpoint}"
         return ("task", "answer", "file"), rows, title

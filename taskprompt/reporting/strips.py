@@ -89,16 +89,21 @@ def classes_of(columns: Columns) -> tuple[int, ...]:
 def picture_rows(
     model: MultiTaskModel, recipe: Recipe, reader: Reader, columns: Columns, device: torch.device
 ) -> list[tuple[str, np.ndarray]]:
-    """One clip -> (title, frames t h w c): the clip, then what each learned task predicts, and its label if known."""
-    batch = collate([stack([columns])], reader.tasks)
+    """One clip -> (title, frames t h w c): the clip, then what each learned task predicts, and its label if known.
+
+    A task whose head reads inputs is shown for clips that have them and its label."""
+    batch = collate([stack([columns])], reader.tasks).to(device)
+    rows = {n: torch.zeros(1, dtype=torch.long, device=device) for n, t in recipe.learned().items() if not t.inputs}
+    rows |= {n: batch.rows[n] for n in batch.inputs if len(batch.rows[n])}
     with autocast(device, recipe.runtime.precision), compiler_told():
-        outputs = model.eval()(batch.video.to(device))
+        outputs = model.eval()(batch.video, rows, batch.inputs)
     video = enlarged(columns["video"], TILE)
-    rows = [("clip", video)]
-    for name, task in recipe.learned().items():
-        target = batch.targets[name] if name in batch.rows and len(batch.rows[name]) else None
-        rows += task_rows(name, task, outputs[name].float().cpu(), target, video)
-    return rows
+    pictures = [("clip", video)]
+    for name, task in ((n, t) for n, t in recipe.learned().items() if n in outputs):
+        known = name in batch.rows and len(batch.rows[name])
+        target = {k: v.cpu() for k, v in batch.targets[name].items()} if known else None
+        pictures += task_rows(name, task, outputs[name].float().cpu(), target, video)
+    return pictures
 
 
 def task_rows(

@@ -11,9 +11,11 @@ from taskprompt.core.types import Batch
 
 
 def save_batch(batch: Batch, path: Path) -> None:
-    """Write a batch as one safetensors file: video, rows/<task>, targets/<task>/<array>; keys in its metadata."""
+    """Write a batch as one safetensors file: video, rows/<task>, targets/<task>/<array>, inputs/<task>/<array>; keys
+    in its metadata."""
     tensors = {"video": batch.video} | {f"rows/{n}": rows for n, rows in batch.rows.items()}
-    tensors |= {f"targets/{n}/{k}": v for n, arrays in batch.targets.items() for k, v in arrays.items()}
+    for group, tasks in (("targets", batch.targets), ("inputs", batch.inputs)):
+        tensors |= {f"{group}/{n}/{k}": v for n, arrays in tasks.items() for k, v in arrays.items()}
     whole = {k: v.cpu().contiguous().clone() for k, v in tensors.items()}
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,9 +28,10 @@ def load_batch(path: str | Path) -> Batch:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         keys = json.loads(file.metadata()["keys"])
     rows = {n.removeprefix("rows/"): v for n, v in tensors.items() if n.startswith("rows/")}
-    targets: dict = {n: {} for n in rows}
+    found: dict[str, dict] = {"targets": {n: {} for n in rows}, "inputs": {}}
     for name, value in tensors.items():
-        if name.startswith("targets/"):
-            task, _, array = name.removeprefix("targets/").rpartition("/")
-            targets[task][array] = value
-    return Batch(keys, tensors["video"], targets, rows)
+        group, _, rest = name.partition("/")
+        if group in found:
+            task, _, array = rest.rpartition("/")
+            found[group].setdefault(task, {})[array] = value
+    return Batch(keys, tensors["video"], found["targets"], rows, found["inputs"])

@@ -2,30 +2,38 @@
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from taskprompt.core.task import Task
-from taskprompt.core.types import Clip, Dims, Features, Sample
+from taskprompt.core.types import Batch, Clip, Dims, Features, Sample
 from taskprompt.data.batch import collate, prepare
 
 NAME = "task"  # what the task is called where a name is needed
 Target = dict[str, Tensor]
 
 
-def check_task(task: Task, dims: Dims, *labels: Any) -> None:
+def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[str, Any]] = ()) -> None:
     """Check a task on labels of clips with the frames, height and width of `dims`; two that differ see more than one.
+
+    inputs: for a task that declares `inputs`, the labels that they are read from, by name; one mapping a label.
 
     Raises AssertionError with the promise that is broken, or what the task itself raises."""
     assert labels, "give check_task at least one label"
+    needed = task.input_labels()
+    assert needed or not inputs, "the task names no `input_labels`, so leave `inputs` out"
+    others = list(inputs) if needed else [{} for _ in labels]
+    assert len(others) == len(labels), f"give check_task `inputs`: {', '.join(needed)} for each of {len(labels)} labels"
     _check_spec(task)
-    samples = [_sample(task, dims, i, label) for i, label in enumerate((*labels, labels[0]))]
-    target = _check_target(task, dims, samples)
-    output = _check_head(task, dims, target)
+    pairs = [*zip(labels, others, strict=True), (labels[0], others[0])]
+    samples = [_sample(task, dims, i, label, more) for i, (label, more) in enumerate(pairs)]
+    batch = _check_batch(task, dims, samples)
+    target = batch.targets[NAME]
+    output = _check_head(task, dims, batch)
     _check_loss(task, output, target)
     others = [output, *_constants(task, output, target), *(_noise(output, seed) for seed in range(3))]
     _check_metrics(task, others, target)
@@ -48,33 +56,38 @@ def _check_spec(task: Task) -> None:
     pickle.dumps(task)  # raises where it cannot be sent to a worker
 
 
-def _sample(task: Task, dims: Dims, seed: int, label: Any) -> Sample:
+def _sample(task: Task, dims: Dims, seed: int, label: Any, more: Mapping[str, Any]) -> Sample:
     shape = (dims.frames, dims.height, dims.width, 3)
     video = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    return Sample(f"sample-{seed}", Clip(video, np.arange(dims.frames) / 8), {task.label_name(NAME): label})
+    labels = {task.label_name(NAME): label, **more}
+    return Sample(f"sample-{seed}", Clip(video, np.arange(dims.frames) / 8), labels)
 
 
-def _check_target(task: Task, dims: Dims, samples: list[Sample]) -> Target:
-    """The target of all samples, m ..., as a batch would hold it."""
-    assert "present" not in task.layout, "a layout must not name an array 'present': rows carry a flag of that name"
+def _check_batch(task: Task, dims: Dims, samples: list[Sample]) -> Batch:
+    """All samples as a batch would hold them, and one without labels, which has no row."""
     bare = Sample("bare", samples[0].clip, {})
     assert task.checked_target(NAME, bare, dims) is None, "a sample without the label has a target"
+    for sample in samples:
+        unlabelled = {n: v for n, v in sample.labels.items() if n in task.input_labels()}
+        read = task.checked_inputs(NAME, Sample(sample.key, sample.clip, unlabelled), dims)
+        assert read is not None, f"a sample lacks a label of {task.input_labels()}, which `inputs` has to give"
     rows = [prepare(s, {NAME: task}, dims) for s in [*samples, bare]]
     for key in rows[0]:
         kinds = {(row[key].shape, row[key].dtype) for row in rows if key != "key"}
         assert len(kinds) < 2, f"{key} has several shapes or types: {kinds}; one schema must hold all rows"
     batch = collate([{k: np.stack([r[k] for r in rows]) for k in rows[0]}], {NAME: task})
     assert batch.rows[NAME].tolist() == list(range(len(samples))), "rows must be those that have the label"
-    return batch.targets[NAME]
+    return batch
 
 
-def _check_head(task: Task, dims: Dims, target: Target) -> Tensor:
+def _check_head(task: Task, dims: Dims, batch: Batch) -> Tensor:
     """The head's output, m ..., with a prompt; it must work without, and all its weights must learn in both cases."""
-    count = _count(target)
+    target, count = batch.targets[NAME], len(batch.rows[NAME])
     head = task.head(dims).eval()
     features = random_features(dims, count)
     prompt = torch.randn(count, max(1, task.prompts), dims.dim, generator=torch.Generator().manual_seed(1))
-    outputs = [head(prompt, features), head(None, features)]
+    inputs = [batch.inputs[NAME]] if task.inputs else []
+    outputs = [head(prompt, features, *inputs), head(None, features, *inputs)]
     for output, case in zip(outputs, ("with a prompt", "without a prompt"), strict=True):
         assert output.shape[0] == count, f"{case}: the output is {tuple(output.shape)}, expected {count} samples first"
         head.zero_grad()
@@ -83,10 +96,23 @@ def _check_head(task: Task, dims: Dims, target: Target) -> Tensor:
             assert weight.grad is not None, f"{case}: the loss does not reach the head's {name}"
             assert weight.grad.isfinite().all(), f"{case}: the gradient of the head's {name} is not finite"
     assert outputs[0].shape == outputs[1].shape, "the output's shape depends on whether there is a prompt"
-    alone = head(prompt[:1], features.select(torch.tensor([0])))
-    assert torch.allclose(alone, outputs[0][:1], atol=1e-4), "a sample's output depends on the other samples"
     assert any(w.grad is not None and w.grad.any() for w in head.parameters()), "no gradient reaches the head at all"
+    first = features.select(torch.tensor([0]))
+    alone = head(prompt[:1], first, *(_rows(x, torch.tensor([0])) for x in inputs))
+    assert torch.allclose(alone, outputs[0][:1], atol=1e-4), "a sample's output depends on the other samples"
+    if inputs:
+        _check_zero_inputs(head, prompt[:1], first, {k: torch.zeros_like(v[:1]) for k, v in inputs[0].items()})
     return outputs[0].detach()
+
+
+def _check_zero_inputs(head: nn.Module, prompt: Tensor, features: Features, zeros: Target) -> None:
+    """A batch without a row for the task runs its head on these."""
+    head.zero_grad()
+    output = head(prompt, features, zeros)
+    output.sum().backward()
+    gradients = [w.grad for w in head.parameters() if w.grad is not None]
+    finite = output.isfinite().all() and all(g.isfinite().all() for g in gradients)
+    assert finite, "inputs of zeros, as a batch without this task has, give an output or gradient that is not finite"
 
 
 def _check_loss(task: Task, output: Tensor, target: Target) -> None:
@@ -181,10 +207,6 @@ def _noise(output: Tensor, seed: int) -> Tensor:
 
 def _rows(target: Target, at: Tensor) -> Target:
     return {k: v[at] for k, v in target.items()}
-
-
-def _count(target: Target) -> int:
-    return len(next(iter(target.values())))
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -38,7 +38,7 @@ class Step(NamedTuple):
 class TrainState:
     """What is trained: the model as it is called (it may be wrapped for many workers), and what goes with it."""
 
-    model: nn.Module  # b t h w c, rows -> outputs
+    model: nn.Module  # b t h w c, rows, inputs -> outputs
     balance: Balance
     optimizer: torch.optim.Optimizer
     shared: tuple[Tensor, ...] = ()  # the encoder's parameters, under all tasks
@@ -137,7 +137,7 @@ def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str
     batch, mix = mixup(batch, tasks, alpha) if alpha else (batch, None)
     with autocast(batch.video.device, precision):
         try:
-            outputs = model(batch.video, {n: batch.rows[n] for n in tasks})
+            outputs = model(batch.video, {n: batch.rows[n] for n in tasks}, batch.inputs)
         except TaskError as error:  # a head does not know whose features it reads
             error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
             raise

@@ -39,6 +39,7 @@ SEEN = {
     "times": [0.5, 1.25],
     "answers": {"action": [{"label": "walk", "confidence": 0.9}, {"label": "run", "confidence": 0.1}], "caption": "ü"},
     "files": {"json": "clip.taskprompt.json", "depth": "clip.depth.mp4"},
+    "left_out": {},
 }
 COUNTS = {"captions": {"clips": 3, "made": 2, "failed": 1, "caption: empty": 1}}
 FIELDS = {
