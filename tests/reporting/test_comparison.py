@@ -5,9 +5,9 @@ import math
 
 import pytest
 import yaml
+from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 
 import taskprompt as tp
-from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
 from taskprompt.reporting.tables import NOTHING
 from taskprompt.runtime.sweeps.journal import Journal

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from taskprompt.reporting.comparison import comparison_sweep, write_comparison
 
 from taskprompt.evaluation.profile import Cost
 from taskprompt.recipe.files import validate
-from taskprompt.reporting.comparison import comparison_sweep, write_comparison
 from taskprompt.reporting.costs import markdown
 from taskprompt.reporting.plots import held_out_panels, loss_panels
 from taskprompt.reporting.sweep_page import write_sweep_page
