@@ -161,7 +161,7 @@ def _measured(task: Task, output: Tensor, target: Target) -> Target:
 
 
 def _check_measures(task: Task, outputs: list[Tensor], target: Target) -> None:
-    """The meter gives what `measures` declares: the same names, shares in 0 to 1, and means over clips where it says so.
+    """The meter gives what `measures` declares: these names, shares in 0 to 1, and means over clips where it says so.
 
     A task that declares nothing passes."""
     declared = task.declared()
