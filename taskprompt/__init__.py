@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.balancer import Balance, Balancer
     from taskprompt.core.labeler import Answer, Labeler, Question
     from taskprompt.core.layout import Layout
+    from taskprompt.core.metrics import Metric
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
@@ -89,6 +90,7 @@ __all__ = [
     "LayoutError",
     "LoadReport",
     "Map",
+    "Metric",
     "MultiTaskModel",
     "Points",
     "Prediction",
@@ -137,6 +139,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.augment": "Augment",
     "taskprompt.core.balancer": "Balance Balancer",
     "taskprompt.core.labeler": "Answer Labeler Question",
+    "taskprompt.core.metrics": "Metric",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
     "taskprompt.recipe.recipe": "Best Recipe Stage",
     "taskprompt.recipe.runtime": "Runtime",

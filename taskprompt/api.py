@@ -117,11 +117,12 @@ def compare(
     the difference from the first recipe paired by seed, and the minutes that a run took. over: field -> values, such as
     folds: each recipe and seed is trained with each of them; "a.b, c.d" sets two fields to one value. metric:
     source/task/metric, as in held_out.jsonl; None: that of the first recipe's `best`. mode: max or min; None: as the
-    metric's name says. overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as
+    metric's task says. overrides: field -> value, the same for all. concurrent: runs side by side; None: as many as
     there is room for. A recipe without `evaluate_every` is measured after every quarter of its steps. cluster, resume,
     fresh, retry and watch are as for `tune`, and so are the errors; with resume there may be more recipes or seeds than
     before. A run that fails is told below the table."""
-    from taskprompt.reporting.comparison import comparison_sweep, is_comparison, write_comparison
+    from taskprompt.reporting.comparison_table import write_comparison
+    from taskprompt.sweeps.comparison import comparison_sweep, is_comparison
 
     sweep = comparison_sweep(recipes, seeds, metric, mode, overrides or {}, concurrent, over)
     try:

@@ -71,8 +71,17 @@ def best_problems(recipe: Recipe) -> Iterator[str]:
     """A metric of `best` that its task does not measure."""
     if recipe.best and recipe.best.metric.count("/") == 2:
         source, task, _ = recipe.best.metric.split("/")
-        if source in recipe.held_out and task in recipe.tasks:
+        if source in recipe.held_out and task in recipe.tasks and _declares(recipe.tasks[task]):
             yield from unmeasured("best.metric", recipe, recipe.best.metric) or no_direction(recipe, recipe.best)
+
+
+def _declares(task: Task) -> bool:
+    """Can its `measures` be read? Why not is told with the recipe's other problems."""
+    try:
+        task.declared()
+    except Exception:
+        return False
+    return True
 
 
 def unmeasured(where: str, recipe: Recipe, metric: str) -> list[str]:
@@ -87,13 +96,15 @@ def unmeasured(where: str, recipe: Recipe, metric: str) -> list[str]:
 
 def no_direction(recipe: Recipe, best: Best) -> list[str]:
     """The problem of a `best` for which neither its task nor its mode says which way is better."""
-    if best.mode is not None or recipe.direction(best.metric) is not None:
+    if best.mode is not None or recipe.metric(best.metric).better is not None:
         return []
     return [f"best.mode: nothing says which way {best.metric!r} is better. Set mode to max or min."]
 
 
 def metric_names(task: Task, dims: Dims) -> tuple[str, ...] | None:
-    """What a task's meter gives, tried out on blank targets; None where that says nothing."""
+    """What a task declares; else what its meter gives, tried out on blank targets; None where that says nothing."""
+    if declared := task.declared():
+        return tuple(declared)
     try:
         target = {k: torch.from_numpy(np.stack([v, v])) for k, v in task.blank(dims).items()}
         if sum(v.numel() for v in target.values()) > MOST:

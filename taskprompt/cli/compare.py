@@ -26,7 +26,9 @@ def compare(
     metric: Annotated[
         str | None, typer.Option(help="source/task/metric, such as real/action/top1; that of `best` if none is given.")
     ] = None,
-    mode: Annotated[Literal["max", "min"] | None, typer.Option(help="Is more better, or less? By its name.")] = None,
+    mode: Annotated[
+        Literal["max", "min"] | None, typer.Option(help="Is more better, or less? As its task says.")
+    ] = None,
     concurrent: Annotated[int | None, typer.Option(help="Runs side by side; as many as there is room for.")] = None,
     out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
     cluster: RayCluster = "local",

@@ -1,15 +1,15 @@
 """Task: turns a label into a target; owns a head, a loss, metrics, and a picture."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.core.errors import LayoutError, SampleError, mistakes_of
+from taskprompt.core.metrics import Metric, declared, undeclared
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Dims, Sample, plain
 
@@ -33,7 +33,6 @@ class Task(Spec):
     )
     supports_mixup: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
     prompts: int = Field(default=1, ge=0, le=100_000)  # prompt tokens it owns; 0: reads shared features alone
-    better: ClassVar[Mapping[str, Literal["max", "min"]]] = {}  # metric, or a pattern of names (top*) -> which way
 
     @abstractmethod
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
@@ -68,16 +67,23 @@ class Task(Spec):
         """m ..., m ... -> m each, the unit in the name; NaN where a sample has nothing to measure."""
         return {}
 
+    def measures(self) -> tuple[Metric, ...]:
+        """The metrics that the meter gives; of those that are not declared, only the names are known."""
+        return ()
+
     def meter(self):
         """A torchmetrics Metric with update(output, target) and compute() -> dict; for what a mean cannot say."""
         from taskprompt.core.meters import Means
 
         return Means(self.metrics)
 
-    @classmethod
-    def direction(cls, metric: str) -> Literal["max", "min"] | None:
-        """Which way a metric is better, by `better`; None where that does not name it."""
-        return next((way for name, way in cls.better.items() if fnmatchcase(metric, name)), None)
+    def declared(self) -> dict[str, Metric]:
+        """name -> metric, of `measures`. Raises SpecError for what is no tuple of metrics with names of their own."""
+        return declared(type(self).__name__, self.measures())
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name, as it is declared; where it is not, one of which only the name is known."""
+        return self.declared().get(name) or undeclared(name)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor | None:
         """The constant output, 1 ..., that fits m training targets best: majority class, mean depth. None: no such."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from taskprompt.core.errors import WriteError
 from taskprompt.core.files import ELSEWHERE, write
+from taskprompt.core.metrics import Metric
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
@@ -96,8 +97,8 @@ def compute(meter) -> dict[str, float]:
 def evaluate(run: Run, context: WorkerContext) -> dict[str, Any]:
     """Measure a run's weights on all its held-out sources: what evaluation.json holds, the same on every worker.
 
-    For every source and task: clips, metrics, which way each is better, the 95 % interval of those that are means over
-    clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
+    For every source and task: clips, metrics, what each is (Metric, without its name), the 95 % interval of those that
+    are means over clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
     recipe = run.recipe
     model = load_model(run, context.device)
     constants = trivial_outputs(recipe, context)
@@ -145,20 +146,26 @@ def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: 
         for metric, numbers in part.items():
             joined.setdefault(metric, []).extend(numbers)
     measured = compute(meters[0])
+    metrics = {m: task.metric(m) for m in measured}
+    means = {m: v for m, v in joined.items() if m in metrics and is_mean(metrics[m], v, measured[m])}
     return {
         "kind": type(task).__name__,
         "clips": total,
         "metrics": measured,
-        "better": {m: way for m in measured if (way := task.direction(m))},
-        "interval": {m: interval(np.asarray(v)) for m, v in joined.items() if is_mean(v, measured.get(m, math.nan))},
+        "measures": {m: metric.record() for m, metric in metrics.items()},
+        "interval": {m: interval(np.asarray(v)) for m, v in means.items()},
         "trivial": compute(meters[1]) if has_trivial else {},
     }
 
 
-def is_mean(values: list[float], measured: float) -> bool:
-    """Is a meter's figure the mean over clips, so that its interval is too? mIoU over a set, say, is not."""
+def is_mean(metric: Metric, values: list[float], measured: float) -> bool:
+    """Is a meter's number the mean over clips, so that the interval of that mean is its interval?
+
+    One over "clip" is. One over "set" is where all clips weigh the same: AbsRel, if each has as many known pixels."""
     finite = [v for v in values if math.isfinite(v)]
-    return bool(finite) and math.isclose(sum(finite) / len(finite), measured, rel_tol=1e-4, abs_tol=1e-6)
+    if not finite:
+        return False
+    return metric.over == "clip" or math.isclose(sum(finite) / len(finite), measured, rel_tol=1e-4, abs_tol=1e-6)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -97,6 +97,7 @@ class Checks:
             *self._held_out(),
             *self._stages(),
             *self._tasks(),
+            *self._measures(),
             *self._only(),
             *self._labelers(),
             *self._names(),
@@ -198,6 +199,13 @@ class Checks:
                     "Let one source give them all (`only`, `tables`)."
                 )
 
+    def _measures(self) -> Iterator[str]:
+        for name, task in self.recipe.tasks.items():
+            try:
+                task.declared()
+            except Exception as error:  # of a task's own code
+                yield f"tasks.{name}: {told(error)}"
+
     def _why_missing(self, source: str, label: str) -> str:
         try:
             return self.recipe.sources[source].why_missing(label)
@@ -244,5 +252,5 @@ class Checks:
         elif task not in (measured := self.measured(source)):
             known = ", ".join(measured) or "none"
             yield f"{what}: {task!r} is not measured on {source!r}{nearest(task, measured)} Measured there: {known}."
-        elif (better := self.recipe.direction(best.metric)) and best.mode not in (None, better):
+        elif best.mode and not [*self._measures()] and self.recipe.metric(best.metric).better not in (None, best.mode):
             yield f"best.mode: found {best.mode!r}, but {rest!r} is better the other way. Remove mode."

@@ -10,6 +10,7 @@ from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Labeler
+from taskprompt.core.metrics import Metric, undeclared
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.source import ClipSpec, Source
@@ -155,15 +156,16 @@ class Recipe(Spec):
         labelled = self.tasks_of(source)
         return {n: t for n, t in self.learned().items() if n in labelled}
 
-    def direction(self, metric: str) -> Literal["max", "min"] | None:
-        """Which way a held-out source/task/metric is better, as its task says; None where it does not."""
-        _, _, rest = metric.partition("/")
-        task, _, name = rest.partition("/")
-        return self.tasks[task].direction(name) if task in self.tasks else None
+    def metric(self, path: str) -> Metric:
+        """The metric at source/task/metric, as its task declares it; else one of which only the name is known."""
+        task, _, name = path.partition("/")[2].partition("/")
+        return self.tasks[task].metric(name) if task in self.tasks else undeclared(name or path)
 
     def ranking(self) -> Best | None:
         """`best` with its mode settled."""
-        return self.best and self.best.model_copy(update={"mode": self.best.mode or self.direction(self.best.metric)})
+        return self.best and self.best.model_copy(
+            update={"mode": self.best.mode or self.metric(self.best.metric).better}
+        )
 
     def stage_tasks(self, stage: Stage) -> tuple[str, ...]:
         """The names of a stage's tasks."""

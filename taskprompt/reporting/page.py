@@ -84,7 +84,7 @@ def context(
 ) -> dict[str, Any]:
     """All that the template shows."""
     steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
-    sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out, recipe.direction)
+    sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out, recipe.metric)
     every, kept = facts.parameters(build_model(recipe), recipe.learned())
     lines = evaluation_lines(evaluation) if evaluation else []
     return {

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from taskprompt.core.metrics import Metric
 from taskprompt.core.text import shown as shown_text
-from taskprompt.reporting.tables import Mode, reading
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#14b8a6", "#ec4899", "#84cc16")  # on light and dark
 GREY = "#8a8f98"  # axes and ticks, on light and dark
@@ -82,32 +82,31 @@ def rate_panel(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
     return [Panel("learning rate", to_svg(figure, "learning rate over steps"), f"{values.max():.2g} at its peak")]
 
 
-def held_out_panels(records: Sequence[Mapping[str, Any]], direction: Callable[[str], Mode]) -> list[Panel]:
+def held_out_panels(records: Sequence[Mapping[str, Any]], metric_at: Callable[[str], Metric]) -> list[Panel]:
     """held_out.jsonl -> a panel a task and metric that was measured twice or more, a line a source.
 
-    direction: source/task/metric -> which way is better."""
+    metric_at: source/task/metric -> what it is."""
     keys = dict.fromkeys(k for r in records for k in r if k.count("/") >= 2)
     groups: dict[tuple[str, str], list[str]] = {}
     for key in keys:
-        _, task, metric = key.rsplit("/", 2)
-        groups.setdefault((task, metric), []).append(key)
+        _, task, name = key.rsplit("/", 2)
+        groups.setdefault((task, name), []).append(key)
     sources = list(dict.fromkeys(k.rsplit("/", 2)[0] for k in keys))
     panels, seen = [], set()
-    for (task, metric), members in groups.items():
-        read = reading(metric, direction(members[0]))
+    for (task, _), members in groups.items():
+        metric = metric_at(members[0])
         figure, axes = panel_axes()
         longest = 0
         for key in members:
             steps, values = column(records, key)
             longest = max(longest, len(steps))
             colour = COLOURS[sources.index(key.rsplit("/", 2)[0]) % len(COLOURS)]
-            shown = 100 * values if read.unit == "%" else values
-            axes.plot(steps, shown, color=colour, linewidth=1.8, marker="o", markersize=3)
+            axes.plot(steps, metric.factor * values, color=colour, linewidth=1.8, marker="o", markersize=3)
         if longest < 2:
             continue
-        note = " ".join(x for x in (read.unit, read.arrow) if x)
-        svg = to_svg(figure, f"{task} {read.name} over steps")
-        panels.append(Panel(f"{task}: {read.name}", svg, note, first=task not in seen))
+        note = " ".join(x for x in (metric.symbol, metric.arrow) if x)
+        svg = to_svg(figure, f"{task} {metric.title} over steps")
+        panels.append(Panel(f"{task}: {metric.title}", svg, note, first=task not in seen))
         seen.add(task)
     return panels
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from taskprompt.core.errors import TaskPromptError
 from taskprompt.core.result import Result, html_table, text_table
-from taskprompt.reporting.comparison import Entry, cells, compare_rows
-from taskprompt.reporting.tables import evaluation_rows, reading
+from taskprompt.reporting.comparison_table import cells
+from taskprompt.reporting.tables import evaluation_rows
+from taskprompt.sweeps.comparison import Entry, compare_rows
 from taskprompt.sweeps.run import SweepRun
 
 HEAD = ("source", "task", "clips", "metric", "value", "95 % interval", "trivial")
@@ -22,12 +23,12 @@ class TaskResult(Result):
     metrics: dict[str, float]  # by the metric's name
     interval: dict[str, Sequence[float]]  # metric -> low and high of its 95 % interval, where it is a mean over clips
     trivial: dict[str, float]  # the same metrics of a constant prediction; empty where the task has none
-    better: dict[str, str]  # metric -> max or min, where the task says which way is better
+    measures: dict[str, dict[str, Any]]  # metric -> its unit, better, over and title, as Metric has them
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "TaskResult":
         """From the entry of an evaluation."""
-        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial", "better")}})
+        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial", "measures")}})
 
 
 class SourceResult(Result):
@@ -127,11 +128,10 @@ class Comparison(SweepRun):
         return compare_rows(self.trials(), self.sweep.names)
 
     def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
-        entries, metric = self.entries(), self.sweep.metric
-        read = reading(metric.rsplit("/", 1)[1], self.sweep.mode)
-        value = f"{read.name}{f' ({read.unit})' if read.unit else ''} {read.arrow}".strip()
+        entries, metric = self.entries(), self.metric
+        value = f"{metric.title}{f' ({metric.symbol})' if metric.symbol else ''} {metric.arrow}".strip()
         head = ("recipe", "runs", value, f"over {entries[0].recipe}", "minutes a run")
-        return head, cells(entries, read, " ± "), f"Comparison by {metric}"
+        return head, cells(entries, metric, " ± "), f"Comparison by {self.sweep.metric}"
 
     def __repr__(self) -> str:
         try:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.files import ELSEWHERE, check_writable, write
+from taskprompt.core.metrics import NOTHING, Metric
 from taskprompt.reporting import facts, sweep_plots
-from taskprompt.reporting.comparison import cells, compare_rows, is_comparison
+from taskprompt.reporting.comparison_table import cells
 from taskprompt.reporting.page import environment, inline
-from taskprompt.reporting.tables import NOTHING, reading
-from taskprompt.sweeps.run import SweepRun, TrialRow, best, result
+from taskprompt.sweeps.comparison import compare_rows, is_comparison
+from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep, words
+from taskprompt.sweeps.trials import TrialRow, best, result
 
 CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> its look
 
@@ -26,33 +28,35 @@ def write_sweep_page(run: SweepRun, folder: Path | None = None) -> Path:
 
 def context(run: SweepRun) -> dict[str, Any]:
     """All that the template shows."""
-    sweep, rows = run.sweep, run.trials()
+    sweep, metric, rows = run.sweep, run.metric, run.trials()
     found, importance = best(rows, sweep), sweep_plots.importances(rows, sweep)
     measured = any(r.measured for r in rows)
-    panels = [sweep_plots.reached_panel(rows, sweep), sweep_plots.curves_panel(rows, found, sweep)] if measured else []
-    read = reading(sweep.metric.rsplit("/", 1)[1], sweep.mode)
+    panels = []
+    if measured:
+        panels += [sweep_plots.reached_panel(rows, sweep, metric)]
+        panels += [sweep_plots.curves_panel(rows, found, sweep, metric)]
     return {
         "name": run.path.name,
         "sweep": sweep,
-        "reading": read,
-        "comparison": cells(compare_rows(rows, sweep.names), read, " ± ") if is_comparison(sweep) else [],
+        "metric": metric,
+        "comparison": cells(compare_rows(rows, sweep.names), metric, " ± ") if is_comparison(sweep) else [],
         "yaml": sweep.text(),
-        "best": found and line(found, sweep),
-        "lines": [line(row, sweep) for row in ranked(rows, sweep)],
+        "best": found and line(found, sweep, metric),
+        "lines": [line(row, sweep, metric) for row in ranked(rows, sweep)],
         "states": {s: n for s in CHIPS if (n := sum(r.state == s for r in rows))},
         "begun": len(rows),
         "minutes": sum(r.seconds for r in rows) / 60,
         "panels": inline([*panels, *([sweep_plots.importance_panel(importance)] if importance else [])]),
         "importance": importance,
         "enough": sweep_plots.ENOUGH,
-        "parallel": inline([sweep_plots.parallel_panel(rows, sweep)] if measured else []),
+        "parallel": inline([sweep_plots.parallel_panel(rows, sweep, metric)] if measured else []),
         "versions": facts.versions(),
     }
 
 
 def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
     """Trials that trained to their end, the best first, then the others by how far they came."""
-    sign = -1 if sweep.mode == "max" else 1
+    sign = -1 if sweep.maximizes else 1
 
     def key(row: TrialRow) -> tuple[bool, bool, int, float]:
         value = sign * row.measured[-1] if row.measured else 0.0
@@ -61,15 +65,15 @@ def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
     return sorted(rows, key=key)
 
 
-def line(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
+def line(row: TrialRow, sweep: Sweep, metric: Metric) -> dict[str, Any]:
     """One trial, ready to print."""
-    read, facts = reading(sweep.metric.rsplit("/", 1)[1], sweep.mode), result(row, sweep)
+    facts = result(row, sweep)
     top = facts["best"]
     return {
         "name": row.name,
         "values": [words(row.values[n]) for n in sweep.axes],
-        "last": NOTHING if row.last is None else read.text(row.last),
-        "top": NOTHING if top is None else read.text(top),
+        "last": NOTHING if row.last is None else metric.text(row.last),
+        "top": NOTHING if top is None else metric.text(top),
         "top_step": facts["best_step"],
         "steps": facts["steps"],
         "seconds": f"{row.seconds:.0f} s",

@@ -11,46 +11,46 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from taskprompt.core.metrics import Metric
 from taskprompt.core.text import one_line
 from taskprompt.reporting.plots import COLOURS, GREY, STYLE, Panel, panel_axes, to_svg
-from taskprompt.reporting.tables import reading
-from taskprompt.sweeps.run import TrialRow
 from taskprompt.sweeps.sweep import Range, Sweep, words
+from taskprompt.sweeps.trials import TrialRow
 
 ENOUGH = 8  # measured trials, from which on importances are shown
 TOP = 0.25  # share of the trials that count as good
 
 
-def reached_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
+def reached_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Panel:
     """The last measurement of every trial in their order, and the best so far: full dots trained to their end."""
     figure, axes = panel_axes()
     done = [r for r in rows if r.state == "done" and r.measured]
     rest = [r for r in rows if r.state in ("stopped", "running") and r.measured]
     for group, face in ((done, COLOURS[0]), (rest, "none")):
-        axes.scatter([r.number for r in group], shown(sweep, group), s=22, facecolors=face, edgecolors=COLOURS[0])
+        axes.scatter([r.number for r in group], shown(metric, group), s=22, facecolors=face, edgecolors=COLOURS[0])
     best: list[float] = []
-    for value in shown(sweep, done):
+    for value in shown(metric, done):
         best.append(value if not best or sweep.better(value, best[-1]) else best[-1])
     if best:
         ends = [*(r.number for r in done), rows[-1].number]
         axes.step(ends, [*best, best[-1]], where="post", color=COLOURS[1], linewidth=1.8)
     axes.set_xlabel("trial")
-    return Panel("best so far", to_svg(figure, f"{sweep.metric} of every trial"), unit(sweep))
+    return Panel("best so far", to_svg(figure, f"{sweep.metric} of every trial"), unit(metric))
 
 
-def curves_panel(rows: Sequence[TrialRow], best: TrialRow | None, sweep: Sweep) -> Panel:
+def curves_panel(rows: Sequence[TrialRow], best: TrialRow | None, sweep: Sweep, metric: Metric) -> Panel:
     """The measurements of every trial over steps; the best trial's is bold."""
     figure, axes = panel_axes()
     for row in rows:
         it = best is not None and row.number == best.number
-        values = [scaled(sweep, v) for v in row.measured]
+        values = [metric.factor * v for v in row.measured]
         style = {"color": COLOURS[1], "linewidth": 2.2, "zorder": 3} if it else {"color": COLOURS[0], "alpha": 0.45}
         axes.plot(row.steps, values, marker="o", markersize=2.5 if it else 1.5, **style)
     axes.set_xlabel("step")
-    return Panel("every trial", to_svg(figure, f"{sweep.metric} of every trial over steps"), unit(sweep))
+    return Panel("every trial", to_svg(figure, f"{sweep.metric} of every trial over steps"), unit(metric))
 
 
-def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
+def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Panel:
     """Parallel coordinates: a line a trial through its values to what it reached; bright lines are the good ones."""
     measured = [r for r in rows if r.measured and r.state != "failed"]
     names = [*sweep.axes, sweep.metric]
@@ -59,15 +59,15 @@ def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep) -> Panel:
         axes = figure.add_subplot()
     values = np.asarray([r.measured[-1] for r in measured], float)
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
-    order = np.argsort(values if sweep.mode == "max" else -values)  # the best are drawn last
+    order = np.argsort(values if sweep.maximizes else -values)  # the best are drawn last
     for at in order:
         row, height = measured[at], (values[at] - low) / ((high - low) or 1.0)
-        good = height if sweep.mode == "max" else 1 - height
+        good = height if sweep.maximizes else 1 - height
         path = [place(r, row.values[n]) for n, r in sweep.axes.items()] + [float(height)]
         axes.plot(range(len(names)), path, color=colormaps["plasma"](0.1 + 0.75 * good), alpha=0.85, linewidth=1.4)
     for i, field in enumerate(sweep.axes.values()):
         axis(axes, i, *ticks(field))
-    axis(axes, len(names) - 1, [0.0, 1.0], [f"{scaled(sweep, v):.3g}" for v in (low, high)])
+    axis(axes, len(names) - 1, [0.0, 1.0], [f"{metric.factor * v:.3g}" for v in (low, high)])
     axes.set_xticks(range(len(names)), [short(n) for n in names])
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -101,7 +101,7 @@ def importances(rows: Sequence[TrialRow], sweep: Sweep) -> dict[str, float]:
     if len(measured) < ENOUGH:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize" if sweep.mode == "max" else "minimize")
+    study = optuna.create_study(direction="maximize" if sweep.maximizes else "minimize")
     space: dict[str, Any] = {n: r.distribution() for n, r in sweep.axes.items()}
     for row in measured:
         params = {n: r.encode(row.values[n]) for n, r in sweep.axes.items()}
@@ -145,16 +145,11 @@ def short(text: str, limit: int = 26) -> str:
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 
-def scaled(sweep: Sweep, value: float) -> float:
-    """A share as percent, all else as it is."""
-    return 100 * value if reading(sweep.metric.rsplit("/", 1)[1]).unit == "%" else value
-
-
-def shown(sweep: Sweep, rows: Sequence[TrialRow]) -> list[float]:
+def shown(metric: Metric, rows: Sequence[TrialRow]) -> list[float]:
     """What trials reached, as it is drawn."""
-    return [scaled(sweep, r.measured[-1]) for r in rows]
+    return [metric.factor * r.measured[-1] for r in rows]
 
 
-def unit(sweep: Sweep) -> str:
-    """Unit and better direction, as the sweep says it."""
-    return f"{reading(sweep.metric.rsplit('/', 1)[1]).unit} {'↑' if sweep.mode == 'max' else '↓'}".strip()
+def unit(metric: Metric) -> str:
+    """Unit and better direction."""
+    return f"{metric.symbol} {metric.arrow}".strip()

@@ -111,6 +111,15 @@ class State(Record):
     groups: list[str] = []  # files of tensors beside it
 
 
+class MetricRecord(Record):
+    """What a metric is, but for its name: of evaluation.json, and a sweep's metric.json."""
+
+    unit: str
+    better: Literal["max", "min"] | None
+    over: Literal["clip", "set"]
+    title: str
+
+
 class TaskResult(Record):
     """One task on one source, of evaluation.json."""
 
@@ -119,7 +128,13 @@ class TaskResult(Record):
     metrics: dict[str, Number] = {}
     interval: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]] = {}
     trivial: dict[str, Number] = {}
-    better: dict[str, Literal["max", "min"]] = {}
+    measures: dict[str, MetricRecord] = {}
+
+    @model_validator(mode="after")
+    def _told(self):
+        if missing := sorted(self.metrics.keys() - self.measures.keys()):
+            raise ValueError(f"measures lacks {missing[0]!r}")
+        return self
 
 
 class SourceResult(Record):

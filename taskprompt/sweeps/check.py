@@ -4,9 +4,9 @@ import json
 import re
 
 from taskprompt.checks.model import check_fits, unmeasured
-from taskprompt.core.errors import CheckpointError, RecipeError
+from taskprompt.core.errors import CheckpointError, RecipeError, nearest
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.sweeps.sweep import Sweep, load_bases, metric_problem, vary
+from taskprompt.sweeps.sweep import Sweep, load_bases, vary
 from taskprompt.weights.start import check_weights
 
 
@@ -28,6 +28,8 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
             lines = [f"weights: {error}"]
         else:
             problem = metric_problem(sweep, recipe) or mode_problem(sweep, recipe) or workers_problem(recipe)
+            if not name:
+                sweep = sweep.model_copy(update={"mode": sweep.mode or recipe.metric(sweep.metric).better})
             lines = [problem] if problem else unmeasured("metric", recipe, sweep.metric)
             found.append(recipe)
         if lines and not name:  # the others would say the same
@@ -40,12 +42,32 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
     return found
 
 
+def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
+    """Why a recipe's runs cannot be judged by the sweep's metric, as far as can be told before they run."""
+    source, task, _ = sweep.metric.split("/", 2)
+    if not recipe.held_out:
+        return "metric: the recipe holds no clips out, so nothing is measured. Name sources under held_out."
+    if source not in recipe.held_out:
+        known = ", ".join(recipe.held_out)
+        return f"metric: {source!r} is not a held-out source{nearest(source, recipe.held_out)} Known: {known}."
+    tasks = recipe.measured(recipe.held_out[source])
+    if task not in tasks:
+        known = ", ".join(tasks) or "none"
+        return f"metric: the task {task!r} is not measured on {source!r}{nearest(task, tasks)} Measured: {known}."
+    if recipe.evaluate_every is None:
+        return "evaluate_every: is not set, so trials would be measured at their end alone. Set it under overrides."
+    return None
+
+
 def mode_problem(sweep: Sweep, recipe: Recipe) -> str | None:
-    """Does the sweep look for the worst trial? What is better, the metric's task says."""
-    known = recipe.direction(sweep.metric)
-    if known in (None, sweep.mode):
+    """Is it known which trial is better, and does the sweep's mode agree with the metric's task?"""
+    known = recipe.metric(sweep.metric).better
+    if known is None and sweep.mode is None:
+        return f"mode: nothing says which way {sweep.metric!r} is better. Set mode to max or min."
+    if None in (known, sweep.mode) or known == sweep.mode:
         return None
-    return f"mode: found {sweep.mode!r}, but {sweep.metric!r} is better the other way. Set it to {known}."
+    what = f"mode: found {sweep.mode!r}, but {sweep.metric!r} is better the other way"
+    return f"{what}. Remove mode, or choose another metric."
 
 
 def workers_problem(recipe: Recipe) -> str | None:

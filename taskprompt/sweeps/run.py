@@ -5,46 +5,26 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from taskprompt.core.errors import CheckpointError
+from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.files import append, flush, remove_drafts, write, writing
+from taskprompt.core.metrics import Metric, from_record
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one, clear, contents, driven
+from taskprompt.runs.records import MetricRecord, checked
 from taskprompt.runs.run import Run
 from taskprompt.runs.storage import is_uri
 from taskprompt.sweeps.shown import sweep_html, sweep_text
 from taskprompt.sweeps.sweep import Sweep, load_bases, vary
+from taskprompt.sweeps.trials import TrialRow, best, follow, result
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
 
 ROOM = "Free some room there, then go on with --resume."
-
-
-@dataclass
-class TrialRow:
-    """One trial: its values, what was measured at which step, and how it ended."""
-
-    number: int
-    values: dict[str, Any]  # field -> value
-    steps: list[int] = field(default_factory=list)  # of each evaluation
-    measured: list[float] = field(default_factory=list)  # the sweep's metric at these
-    seconds: float = 0.0  # of training and evaluating
-    state: str = "running"  # then done (trained to its end), stopped (early) or failed
-    error: str = ""  # why it failed
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return f"{self.number:03d}"
-
-    @property
-    def last(self) -> float | None:
-        """What was measured last; None before the first evaluation."""
-        return self.measured[-1] if self.measured else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +68,8 @@ class SweepRun:
         run = cls(cls._folder(path))
         cls._check_ours(run.path)
         bases, exists = load_bases(sweep), (run.path / "sweep.yaml").exists()
+        metric = judged_by(sweep, bases)
+        sweep = sweep.model_copy(update={"mode": metric.better})
         if exists and fresh:
             clear(run.path)
         elif exists and not resume:
@@ -102,6 +84,7 @@ class SweepRun:
         remove_drafts(run.path)
         for name, base in bases.items():
             run._write(f"recipes/{name}.yaml", dump(base))
+        run._write("metric.json", json.dumps(metric.record(), indent=1))
         files = tuple(f"recipes/{name}.yaml" for name in bases)
         run._write("sweep.yaml", sweep.model_copy(update={"recipe": files}).text())
         return run
@@ -133,6 +116,18 @@ class SweepRun:
     @property
     def sweep(self) -> Sweep:
         return Sweep.load(self.path / "sweep.yaml")
+
+    @property
+    def metric(self) -> Metric:
+        """What trials are judged by, as its task declared it when the sweep began; `better` is the sweep's mode.
+
+        Raises CheckpointError."""
+        path, sweep = self.path / "metric.json", self.sweep
+        try:
+            found = checked(path.read_bytes(), MetricRecord)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}. Resume the sweep, which writes it.") from None
+        return from_record(sweep.metric.split("/", 2)[2], found).with_mode(sweep.mode)
 
     @property
     def page(self) -> Path:
@@ -201,47 +196,11 @@ class SweepRun:
         write(self.path / name, text, ROOM)
 
 
-def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
-    """One event of the journal, added to the table of trials."""
-    if event["event"] == "begin":
-        rows.append(TrialRow(event["trial"], event["values"]))
-        return
-    if event["trial"] >= len(rows):
-        raise CheckpointError(f"journal.jsonl: tells of trial {event['trial']}, which never began. Start with --fresh.")
-    row = rows[event["trial"]]
-    if event["event"] == "again":
-        row.state, row.error = "running", ""
-    elif event["event"] == "report":
-        row.steps.append(event["step"])
-        row.measured.append(event["value"])
-        row.seconds += event["seconds"]
-    else:
-        row.state, row.error = event["state"], event.get("error", "")
+def judged_by(sweep: Sweep, bases: Mapping[str, Recipe]) -> Metric:
+    """The metric of a sweep, as its task declares it; `better` is the sweep's mode, where it gives one.
 
-
-def best(rows: list[TrialRow], sweep: Sweep) -> TrialRow | None:
-    """The trial whose last measurement is best, among those that trained to their end; before any has, among all."""
-    measured = [r for r in rows if r.measured and r.state != "failed"]
-    found = None
-    for row in [r for r in measured if r.state == "done"] or measured:
-        if found is None or sweep.better(row.measured[-1], found.measured[-1]):
-            found = row
-    return found
-
-
-def result(row: TrialRow, sweep: Sweep) -> dict[str, Any]:
-    """A trial as one entry of results.json."""
-    at = None
-    for i, value in enumerate(row.measured):
-        at = i if at is None or sweep.better(value, row.measured[at]) else at
-    return {
-        "trial": row.number,
-        "values": row.values,
-        "state": row.state,
-        "last": row.last,
-        "best": None if at is None else row.measured[at],
-        "best_step": None if at is None else row.steps[at],
-        "steps": row.steps[-1] if row.steps else 0,
-        "seconds": round(row.seconds, 1),
-        "error": row.error,
-    }
+    Raises SpecError where neither says which way is better; RecipeError."""
+    metric = vary(bases, sweep, {}).metric(sweep.metric).with_mode(sweep.mode)
+    if metric.better is None:
+        raise SpecError(f"mode: nothing says which way {sweep.metric!r} is better. Set mode to max or min.")
+    return metric

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from taskprompt.core.errors import SpecError, nearest
+from taskprompt.core.errors import SpecError
 from taskprompt.core.spec import Spec
 from taskprompt.recipe.files import change, dump, read, validate
 from taskprompt.recipe.recipe import Recipe
@@ -118,7 +118,7 @@ class Sweep(Spec):
     overrides: dict[str, Any] = {}  # field -> value, the same for all trials: evaluate_every, stages.0.steps
     search: dict[str, Range] = {}  # field -> what it may be; "a.b, c.d" sets two fields to one value, as a fold needs
     metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
-    mode: Literal["max", "min"]  # is more of it better, or less?
+    mode: Literal["max", "min"] | None = None  # is more of it better, or less? null: as its task says
     trials: int | None = Field(
         default=None, ge=1, le=MOST_TRIALS
     )  # how many; a grid has as many as it has combinations
@@ -197,7 +197,14 @@ class Sweep(Spec):
 
     def better(self, a: float, b: float) -> bool:
         """Is the value a better than b?"""
-        return a > b if self.mode == "max" else a < b
+        return a > b if self.maximizes else a < b
+
+    @property
+    def maximizes(self) -> bool:
+        """Is more of the metric better? Raises SpecError where `mode` is not settled, as it is in a sweep's folder."""
+        if self.mode is None:
+            raise SpecError("mode: is not set. Set it to max or min.")
+        return self.mode == "max"
 
     def text(self) -> str:
         """As yaml that loads to the same sweep."""
@@ -222,23 +229,6 @@ def vary(bases: Mapping[str, Recipe], sweep: Sweep, values: Mapping[str, Any]) -
 def fields(key: str) -> list[str]:
     """The fields that a key of `search` sets: "a.b, c.d" are two."""
     return [field.strip() for field in key.split(",")]
-
-
-def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
-    """Why a recipe's runs cannot be judged by the sweep's metric, as far as can be told before they run."""
-    source, task, _ = sweep.metric.split("/", 2)
-    if not recipe.held_out:
-        return "metric: the recipe holds no clips out, so nothing is measured. Name sources under held_out."
-    if source not in recipe.held_out:
-        known = ", ".join(recipe.held_out)
-        return f"metric: {source!r} is not a held-out source{nearest(source, recipe.held_out)} Known: {known}."
-    tasks = recipe.measured(recipe.held_out[source])
-    if task not in tasks:
-        known = ", ".join(tasks) or "none"
-        return f"metric: the task {task!r} is not measured on {source!r}{nearest(task, tasks)} Measured: {known}."
-    if recipe.evaluate_every is None:
-        return "evaluate_every: is not set, so trials would be measured at their end alone. Set it under overrides."
-    return None
 
 
 def words(value: Any) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.errors import SampleError, SpecError, nearest
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PatchHead, PromptHead
@@ -21,7 +22,6 @@ SURE = 20.0  # a logit so far above 0 that its class has all the probability
 class Action(Task):
     """One class a clip, by cross-entropy on the summary (PViT eq. 8) or the patches (FTP). Output: m classes."""
 
-    better = {"top*": "max"}
     layout = {"index": Array("", "int64")}
     supports_mixup = True
     prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does
@@ -100,6 +100,11 @@ class Action(Task):
         ranked = output.topk(min(5, len(self.names)), -1).indices == target["index"][:, None]
         found = {"top1": ranked[:, 0].float()}
         return found | {"top5": ranked.any(-1).float()} if len(self.names) > 5 else found
+
+    def measures(self) -> tuple[Metric, ...]:
+        """The shares of clips whose class is the best, and among the best five."""
+        every = (Metric("top1", "%", "max", title="top-1"), Metric("top5", "%", "max", title="top-5"))
+        return every if len(self.names) > 5 else every[:1]
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
         """1 classes: the logs of how often each class occurs (counted from one half, so that all are finite)."""

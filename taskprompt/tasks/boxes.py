@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.errors import SampleError
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PromptHead
@@ -28,7 +29,6 @@ class Boxes(Task):
     The last is not in the paper, whose clips all show the same number of objects; where the number varies, a box
     needs a score. Slots without an object count in that score's loss alone."""
 
-    better = {"mean_IoU": "max", "AP50": "max"}
     layout = {"boxes": Array("frames slots 4"), "seen": Array("frames slots")}  # cx cy w h in 0..1; 1 or 0
     slots: int = Field(default=4, ge=1, le=10_000)  # boxes a frame; objects beyond them are left out
     match: Literal["order", "hungarian"] = "order"  # slot i is the label's object i; or the cheapest pairing of a frame
@@ -72,6 +72,10 @@ class Boxes(Task):
         """mean_IoU: over the objects of the clip, each with the box of its slot (or the one paired with it)."""
         found = self._paired(output, target)[..., :4].sigmoid()
         return {"mean_IoU": clip_figure(overlap(found, target["boxes"])[0], target["seen"] > 0)}
+
+    def measures(self) -> tuple[Metric, ...]:
+        """Over all objects, and over all boxes, of the set."""
+        return Metric("mean_IoU", "%", "max", over="set"), Metric("AP50", "%", "max", over="set")
 
     def meter(self):
         """mean_IoU over all objects, and AP50: classes aside, every slot a detection, ranked by its presence."""

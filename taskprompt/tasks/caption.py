@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.errors import SampleError, SpecError
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.heads import carrier
@@ -25,7 +26,6 @@ class Caption(Task):
     The label is what a text tower made of a caption: {text: str, vectors: n width}, n = 1 where it is pooled. Equal
     captions are positives of each other. The logits' factor, which is learned, is the length of the output."""
 
-    better = {"cosine": "max", "t2v_R*": "max", "v2t_R*": "max"}
     needs_global_batch = True
     layout = {"vectors": Array("context width"), "length": Array("", "int64"), "text": Array("", "int64")}
     width: int = Field(default=512, ge=1, le=65_536)  # of the text tower's embeddings
@@ -77,10 +77,10 @@ class Caption(Task):
         each = [-(wanted * x.log_softmax(1)).sum(1) - floor for x in (logits, logits.mT)]
         return (each[0] + each[1]) / 2
 
-    def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
-        """cosine: between a clip and its own caption."""
-        text = resampled(target["vectors"], target["length"], output.shape[1])
-        return {"cosine": F.cosine_similarity(output, text, dim=-1).mean(-1)}
+    def measures(self) -> tuple[Metric, ...]:
+        """Recall over the set, from captions to clips (t2v) and back (v2t), and that of a guess."""
+        ranked = ("t2v_R1", "t2v_R5", "v2t_R1", "v2t_R5")
+        return *(Metric(name, "", "max", over="set") for name in ranked), Metric("R1_chance", over="set")
 
     def meter(self):
         """Recall at 1 and 5 among all clips of the set, of captions for their clip and of clips for their caption."""

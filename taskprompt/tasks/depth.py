@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SampleError
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
@@ -22,7 +23,6 @@ class Depth(Task):
     The target is clipped at `far`. So is the prediction, but only where the target lies there: clipped everywhere, a
     prediction beyond `far` would never learn that its pixel is near. Unknown pixels count nowhere."""
 
-    better = {"AbsRel*": "min", "RMSE_m*": "min", "delta1*": "max"}
     layout = {"depth": Array("frames height width")}  # metres, at most `far`; NaN where unknown
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
     width: int = Field(default=28, ge=1, le=16_384)  # of the map
@@ -65,6 +65,17 @@ class Depth(Task):
         Each is taken over the known pixels of a frame, then averaged over the clip's frames."""
         images, known = self._images(output, target)
         return {name: clip_figure(value, known) for name, value in images.items()}
+
+    def measures(self) -> tuple[Metric, ...]:
+        """Each over all pixels of the set, then as a mean over its frames."""
+        return (
+            Metric("AbsRel", "", "min", over="set"),
+            Metric("RMSE_m", "m", "min", over="set"),
+            Metric("delta1", "%", "max", over="set", title="δ < 1.25"),
+            Metric("AbsRel_image", "", "min", over="set", title="AbsRel, by frame"),
+            Metric("RMSE_m_image", "m", "min", over="set", title="RMSE, by frame"),
+            Metric("delta1_image", "%", "max", over="set", title="δ < 1.25, by frame"),
+        )
 
     def meter(self):
         """AbsRel, RMSE_m and delta1 over all pixels of the set; with `_image` in the name, averaged over its images."""

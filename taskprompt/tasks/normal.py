@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
@@ -22,7 +23,6 @@ class Normal(Task):
     The axes are the camera's (x right, y down, z forward), where the paper has the world's: nothing in a clip tells
     the world's axes, and a mirror image only negates x here. Unknown pixels count nowhere."""
 
-    better = {"mean_deg": "min", "median_deg": "min", "within_*_deg": "max"}
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
     height: int = Field(
         default=28, ge=1, le=16_384
@@ -51,6 +51,14 @@ class Normal(Task):
         median = torch.where(known, angle, torch.nan).flatten(1).nanmedian(1).values
         near = clip_figure((angle < NEAR).float(), known)
         return {"mean_deg": clip_figure(angle, known), "median_deg": median, "within_11.25_deg": near}
+
+    def measures(self) -> tuple[Metric, ...]:
+        """The angle between normals over all pixels of the set."""
+        return (
+            Metric("mean_deg", "deg", "min", over="set", title="mean angle"),
+            Metric("median_deg", "deg", "min", over="set", title="median angle"),
+            Metric("within_11.25_deg", "%", "max", over="set", title="within 11.25°"),
+        )
 
     def meter(self):
         """The same over all pixels of the set; the median is exact to a hundredth of a degree."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from taskprompt.core.errors import SampleError
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import PromptHead
@@ -44,7 +45,6 @@ class Pose3d(Task):
     They are relative to the pelvis (joint 0), in camera axes: x right, y down, z forward. A joint without a label
     counts nowhere, nor does a frame whose pelvis has none."""
 
-    better = {"MPJPE_mm": "min", "PA_MPJPE_mm": "min"}
     layout = {"joints": Array("frames 25 3")}  # metres from the pelvis, NaN where unknown
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the prompt
 
@@ -79,6 +79,10 @@ class Pose3d(Task):
         apart = 1000 * (found - true).norm(dim=-1)
         aligned = 1000 * (similar(found, true, enough) - true).norm(dim=-1)
         return {"MPJPE_mm": clip_figure(apart, known), "PA_MPJPE_mm": clip_figure(aligned, enough)}
+
+    def measures(self) -> tuple[Metric, ...]:
+        """Means over clips."""
+        return Metric("MPJPE_mm", "mm", "min"), Metric("PA_MPJPE_mm", "mm", "min", title="PA-MPJPE")
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
         """1 frames 25 3: the mean pose of every frame; a joint never known takes its mean over frames, or 0."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskprompt.core.errors import SampleError, SpecError
+from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims
 from taskprompt.nn.heads import DenseHead
@@ -23,7 +24,6 @@ class Segmentation(Task):
 
     Pixels of class 255 have no label and count nowhere."""
 
-    better = {"mIoU": "max", "pixel_accuracy": "max"}
     layout = {"index": Array("frames height width", "uint8")}
     classes: Classes  # names, the path of a text file with one a line, or how many
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
@@ -78,6 +78,10 @@ class Segmentation(Task):
         right = output.argmax(-1) == target["index"]
         mean_iou = torch.stack([_mean_iou(m) for m in matrices]).to(output.dtype)
         return {"mIoU": mean_iou, "pixel_accuracy": clip_figure(right.float(), target["index"] != UNKNOWN)}
+
+    def measures(self) -> tuple[Metric, ...]:
+        """Over all pixels of the set."""
+        return Metric("mIoU", "%", "max", over="set"), Metric("pixel_accuracy", "%", "max", over="set")
 
     def meter(self):
         """The same from one confusion matrix of the whole set."""

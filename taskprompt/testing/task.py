@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[st
     _check_metrics(task, others, target)
     _check_perfect(task, others, target)
     _check_meter(task, output, target)
+    _check_measures(task, others, target)
     _check_shown(task, output, target, samples[0])
 
 
@@ -159,7 +161,8 @@ def _constants(task: Task, output: Tensor, target: Target) -> list[Tensor]:
 def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
     """No other output has a lower loss, and every metric of every other lies on the worse side of the perfect one's.
 
-    Which side that is, `better` says; of a metric that it does not name, all have to lie on one side."""
+    Which side that is, `measures` says; of a metric that it does not name, all have to lie on one side. What the meter
+    gives for all samples is held to the same, where `measures` names it."""
     perfect = task.perfect(target)
     if perfect is None:
         return
@@ -167,11 +170,41 @@ def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
     best = task.loss(perfect, target)
     for other in others:
         assert (task.loss(other, target) >= best - 1e-4).all(), "another output has a lower loss than the perfect one"
-    for name, value in task.metrics(perfect, target).items():
-        gaps = torch.stack([task.metrics(o, target)[name] - value for o in others]).nan_to_num()
+    declared, each, whole = task.declared(), task.metrics(perfect, target), _measured(task, perfect, target)
+    checked = [(task.metrics, n, v) for n, v in each.items() if n not in declared or declared[n].better]
+    checked += [(partial(_measured, task), n, v) for n, v in whole.items() if n in declared and declared[n].better]
+    for figures, name, value in checked:
+        gaps = torch.stack([figures(o, target)[name] - value for o in others]).nan_to_num()
         sides = {"min": (gaps >= -1e-4).all(), "max": (gaps <= 1e-4).all()}
-        way = task.direction(name)
+        way = task.metric(name).better
         assert sides[way] if way else any(sides.values()), f"{name} of another output is better than the perfect one's"
+
+
+def _measured(task: Task, output: Tensor, target: Target) -> Target:
+    meter = task.meter()
+    meter.update(output, target)
+    return meter.compute()
+
+
+def _check_measures(task: Task, outputs: list[Tensor], target: Target) -> None:
+    """The meter gives what `measures` declares: these names, shares in 0 to 1, and means over clips where it says so.
+
+    A task that declares nothing passes."""
+    declared = task.declared()
+    for output in outputs if declared else ():
+        found, each = _measured(task, output, target), task.metrics(output, target)
+        for name in sorted(declared.keys() ^ found.keys()):
+            lacks = "the meter does not give it" if name in declared else "measures() does not declare it"
+            raise AssertionError(f"metric {name}: {lacks}")
+        for name, metric in declared.items():
+            value = float(found[name])
+            outside = metric.unit == "%" and not np.isnan(value) and not -1e-4 <= value <= 1.0001
+            assert not outside, f"metric {name}: is {value}, expected a share in 0 to 1, since its unit is %"
+            if metric.over == "clip":
+                assert name in each, f'metric {name}: metrics() does not give it; declare it with over="set"'
+                mean = each[name].nanmean()
+                said = f'its mean over clips {float(mean)}; declare it with over="set"'
+                assert _close(found[name], mean), f"metric {name}: the meter says {value}, {said}"
 
 
 def _check_meter(task: Task, output: Tensor, target: Target) -> None:

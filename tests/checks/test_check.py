@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import yaml
+from brightness import Brightness
 
 import taskprompt as tp
 from taskprompt.checks.model import metric_names
 from taskprompt.labels.table import append, record
-from taskprompt.tasks.action import Action
 
 
 @pytest.fixture
@@ -150,9 +150,25 @@ def test_the_metrics_of_a_task_are_known_before_it_is_trained(squares, kind):
     assert expected[kind] in names
 
 
-def test_a_task_that_fails_on_blank_targets_measures_what_it_likes(squares):
-    class Odd(Action):
+def test_the_metrics_of_a_task_that_declares_none_are_tried_out(squares):
+    class Odd(Brightness):
         def metrics(self, output, target):
             raise ZeroDivisionError
 
-    assert metric_names(Odd(classes=("a", "b")), tp.Recipe.model_validate(squares).dims()) is None
+    dims = tp.Recipe.model_validate(squares).dims()
+    assert metric_names(Brightness(), dims) == ("gap", "nothing")
+    assert metric_names(Odd(), dims) is None
+
+
+def test_a_declaration_that_is_none_is_a_problem_of_the_recipe(squares, problems, monkeypatch):
+    squares["tasks"]["grey"] = {"kind": "brightness:Brightness"}
+    squares |= {"evaluate_every": 1, "best": {"metric": "test/grey/gap", "mode": "max"}}
+    assert problems() == []
+    twice = tp.Metric("gap", "", "min"), tp.Metric("gap")
+    monkeypatch.setattr(Brightness, "measures", lambda self: twice)
+    assert problems() == ["tasks.grey: Brightness.measures names the metric 'gap' twice. Remove one."]
+    monkeypatch.setattr(Brightness, "measures", lambda self: twice[:1])
+    assert problems() == ["best.mode: found 'max', but 'grey/gap' is better the other way. Remove mode."]
+    assert problems(best={"metric": "test/grey/gip", "mode": "max"}) == [
+        "best.metric: 'grey' measures no 'gip'. Did you mean 'test/grey/gap'? Measured: test/grey/gap."
+    ]

@@ -30,7 +30,7 @@ VERBS = [
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 72
+    assert len(taskprompt.__all__) == 73
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from taskprompt.reporting.comparison import comparison_sweep
+from taskprompt.sweeps.comparison import comparison_sweep
 from taskprompt.sweeps.run import SweepRun
 
 VALUES = {"plain": [0.30, 0.34, 0.32], "p_vit": [0.40, 0.41, None]}  # seed 2 of p_vit diverged

@@ -7,11 +7,13 @@ import pytest
 import yaml
 
 import taskprompt as tp
-from taskprompt.reporting.comparison import compare_rows, comparison_sweep, mean, write_comparison
+from taskprompt.core.metrics import NOTHING
+from taskprompt.reporting.comparison_table import write_comparison
 from taskprompt.reporting.sweep_page import write_sweep_page
-from taskprompt.reporting.tables import NOTHING
 from taskprompt.runtime.sweeps.journal import Journal
-from taskprompt.sweeps.run import SweepRun, TrialRow
+from taskprompt.sweeps.comparison import compare_rows, comparison_sweep, mean
+from taskprompt.sweeps.run import SweepRun
+from taskprompt.sweeps.trials import TrialRow
 
 
 @pytest.fixture

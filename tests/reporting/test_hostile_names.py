@@ -7,12 +7,14 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
+from taskprompt.core.metrics import Metric
 from taskprompt.evaluation.profile import Cost
 from taskprompt.recipe.files import validate
-from taskprompt.reporting.comparison import comparison_sweep, write_comparison
+from taskprompt.reporting.comparison_table import write_comparison
 from taskprompt.reporting.costs import markdown
 from taskprompt.reporting.plots import held_out_panels, loss_panels
 from taskprompt.reporting.sweep_page import write_sweep_page
+from taskprompt.sweeps.comparison import comparison_sweep
 from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
 
@@ -119,7 +121,10 @@ def test_a_comparison(squares, tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_and_costs(name):
     lines = [{"step": i, f"loss/{name}": 1.0, "loss": 1.0, f"a/{name}/top1": 0.5} for i in range(3)]
-    for panel in [*loss_panels(lines), *(held_out_panels(lines, lambda metric: "max") if "/" not in name else [])]:
+    for panel in [
+        *loss_panels(lines),
+        *(held_out_panels(lines, lambda path: Metric(path, better="max")) if "/" not in name else []),
+    ]:
         harmless(panel.svg)
     table = markdown([Cost(name, (name,), *(1,) * 6)]).splitlines()
     assert not [line for line in table if "<" in line or "\x1b" in line or KEY in line]

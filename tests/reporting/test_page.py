@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import taskprompt as tp
+from taskprompt.core.metrics import NOTHING
 from taskprompt.recipe.files import validate
-from taskprompt.reporting.tables import NOTHING
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

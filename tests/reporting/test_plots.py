@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from taskprompt.core.metrics import Metric
 from taskprompt.reporting.plots import column, held_out_panels, limits, loss_panels, rate_panel, running_mean
-from taskprompt.reporting.tables import Mode
 
 STEPS = [
     {"step": i, "loss": 2.0, "loss/action": 1.0, "lr": 1e-3 * i} | ({"loss/depth": 0.5} if i % 2 else {})
@@ -14,8 +14,8 @@ STEPS = [
 ]
 
 
-def ways(metric: str) -> Mode:
-    return {"real/depth/AbsRel": "min", "real/depth/delta1": "max"}.get(metric)  # type: ignore[return-value]
+def known(path: str) -> Metric:
+    return Metric("AbsRel", "", "min") if path.endswith("AbsRel") else Metric("delta1", "%", "max", title="δ < 1.25")
 
 
 def svg(panel):
@@ -42,15 +42,18 @@ def test_the_rate_has_its_peak_beside_it():
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert loss_panels([]) == rate_panel([]) == held_out_panels([], ways) == []
-    assert held_out_panels([{"step": 6}], ways) == []
+    assert loss_panels([]) == rate_panel([]) == held_out_panels([], known) == []
+    assert held_out_panels([{"step": 6}], known) == []
 
 
 def test_held_out_metrics_need_two_measurements():
     once = {"step": 1, "real/depth/AbsRel": 0.3, "real/depth/delta1": 0.5, "drawn/depth/AbsRel": 0.2}
-    assert held_out_panels([once], ways) == []
-    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}], ways)
+    assert held_out_panels([once], known) == []
+    panels = held_out_panels([once, once | {"step": 2, "real/depth/delta1": math.nan}], known)
     assert [(p.title, p.note, p.first) for p in panels] == [("depth: AbsRel", "↓", True)]
+    (panel,) = held_out_panels([{"step": i, "real/depth/delta1": 0.25 * i} for i in (1, 2)], known)
+    assert (panel.title, panel.note) == ("depth: δ < 1.25", "% ↑")
+    assert {"24", "48"} <= {t.text for t in svg(panel).iter("{http://www.w3.org/2000/svg}text")}  # in percent
 
 
 def test_columns_leave_out_what_is_absent_or_not_finite():

@@ -8,8 +8,8 @@ import yaml
 import taskprompt as tp
 from taskprompt.reporting.sweep_page import ranked
 from taskprompt.reporting.sweep_plots import importances, place, ticks
-from taskprompt.sweeps.run import best, result
 from taskprompt.sweeps.sweep import Range, words
+from taskprompt.sweeps.trials import best, result
 
 SWEEP = {
     "recipe": "r.yaml",

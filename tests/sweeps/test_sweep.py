@@ -4,10 +4,12 @@ import pytest
 import yaml
 from sweeps import SWEEP
 
-from taskprompt.core.errors import RecipeError, SpecError
+from taskprompt.core.errors import CheckpointError, RecipeError, SpecError
+from taskprompt.core.metrics import Metric
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.sweeps.check import check_sweep
+from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Range, Sweep, vary
 
 
@@ -148,6 +150,34 @@ def test_a_mistake_is_told_before_anything_starts(problems, changes, words):
     assert problems() == []
     (line,) = problems(**changes)
     assert [w for w in words if w not in line] == []
+
+
+def test_the_task_says_which_trial_is_better(problems, squares, tmp_path):
+    assert problems(mode=None) == []
+    run = SweepRun.start(tmp_path / "out", Sweep.load(tmp_path / "s.yaml"))
+    assert (run.sweep.mode, run.sweep.better(1.0, 2.0)) == ("min", True)
+    assert run.metric == Metric("RMSE_m", "m", "min", over="set")
+    assert SweepRun.start(run.path, Sweep.load(tmp_path / "s.yaml"), resume=True).sweep == run.sweep
+    (run.path / "metric.json").write_text('{"unit": 3}')
+    with pytest.raises(CheckpointError, match=r"metric\.json: cannot be read: unit: .*\. Resume the sweep"):
+        _ = run.metric
+    grey = {"tasks": squares["tasks"] | {"depth": {"kind": "brightness:Brightness"}}}
+    unknown = {"metric": "test/depth/gap", "search": {"seed": {"choice": [0, 1]}}, "mode": None}
+    assert problems(grey, **unknown) == [
+        "mode: nothing says which way 'test/depth/gap' is better. Set mode to max or min."
+    ]
+    assert problems(grey, **unknown | {"mode": "max"}) == []
+    with pytest.raises(SpecError, match="mode: is not set"):
+        Sweep.model_validate(SWEEP | {"mode": None}).better(1.0, 2.0)
+
+
+def test_trials_that_are_better_in_two_ways_cannot_be_ranked(problems, squares):
+    less = {"tasks": squares["tasks"] | {"action": {"kind": "rated:Less"}}}
+    search = {"tasks.action.kind": {"choice": ["rated:Less", "rated:More"]}}
+    assert problems(less, search=search, metric="test/action/score", mode=None) == [
+        "search.tasks.action.kind at \"rated:More\": mode: found 'min', but 'test/action/score' is better the other "
+        "way. Remove mode, or choose another metric."
+    ]
 
 
 def test_a_recipe_that_holds_nothing_out(problems):

@@ -5,14 +5,18 @@ import math
 import numpy as np
 import pytest
 
+from taskprompt.core.metrics import Metric
 from taskprompt.evaluation.evaluate import interval, is_mean
 
 
 def test_a_figure_that_is_no_mean_over_clips_gets_no_interval():
-    assert is_mean([0.2, 0.4, math.nan], 0.3)
-    assert not is_mean([0.2, 0.4], 0.35)  # from one confusion matrix of the set, say
-    assert not is_mean([math.nan], math.nan)
-    assert not is_mean([0.2, 0.4], math.nan)
+    whole, clips = Metric("mIoU", "%", "max", over="set"), Metric("top1", "%", "max")
+    assert is_mean(whole, [0.2, 0.4, math.nan], 0.3)
+    assert not is_mean(whole, [0.2, 0.4], 0.35)  # from one confusion matrix of the set, say
+    assert not is_mean(whole, [math.nan], math.nan)
+    assert not is_mean(whole, [0.2, 0.4], math.nan)
+    assert is_mean(clips, [0.2, 0.4, math.nan], 0.3)
+    assert not is_mean(clips, [math.nan], math.nan)
 
 
 def test_shares_get_wilson_s_interval_and_others_the_normal_one():

@@ -10,8 +10,6 @@ import pytest
 import taskprompt as tp
 from taskprompt.checks.model import check_fits
 from taskprompt.cli.results import measured, tell_trained
-from taskprompt.core.spec import kinds, resolve
-from taskprompt.core.task import Task
 from taskprompt.recipe.files import validate
 from taskprompt.runs import checkpoint
 
@@ -20,29 +18,6 @@ silent = lambda record: None  # noqa: E731
 
 def run(data, out, **options):
     return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=options.pop("watch", silent), **options)
-
-
-METRICS = {
-    "action": {"top1": "max", "top5": "max"},
-    "depth": {"AbsRel": "min", "RMSE_m": "min", "RMSE_m_image": "min", "delta1": "max", "delta1_image": "max"},
-    "normal": {"mean_deg": "min", "median_deg": "min", "within_11.25_deg": "max"},
-    "segmentation": {"mIoU": "max", "pixel_accuracy": "max"},
-    "pose3d": {"MPJPE_mm": "min", "PA_MPJPE_mm": "min"},
-    "boxes": {"mean_IoU": "max", "AP50": "max"},
-    "caption": {"cosine": "max", "t2v_R1": "max", "v2t_R5": "max", "R1_chance": None},
-}
-
-
-def test_every_task_says_which_way_its_metrics_are_better():
-    assert set(METRICS) == set(kinds(Task))
-    found = {
-        kind: {
-            m: resolve(kind, Task).direction(m)  # type: ignore[attr-defined]
-            for m in metrics
-        }
-        for kind, metrics in METRICS.items()
-    }
-    assert found == METRICS
 
 
 def test_best_is_the_least_of_an_error_and_is_refused_where_nobody_knows(squares, tmp_path):

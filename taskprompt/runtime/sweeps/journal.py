@@ -17,8 +17,9 @@ from ray.tune.schedulers import ASHAScheduler
 from taskprompt.checks.model import check_fits
 from taskprompt.core.errors import CheckpointError, RecipeError
 from taskprompt.runs.run import Run
-from taskprompt.sweeps.run import SweepRun, TrialRow, best, follow
+from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
+from taskprompt.sweeps.trials import TrialRow, best, follow
 
 STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen
 
@@ -35,7 +36,7 @@ class Journal:
         self.asked: list[Any] = []  # Optuna's trials
         self.fatal = ""  # a mistake that every trial would make
         self.space: dict[str, Any] = {n: r.distribution() for n, r in self.sweep.axes.items()}
-        direction = "maximize" if self.sweep.mode == "max" else "minimize"
+        direction = "maximize" if self.sweep.maximizes else "minimize"
         self.study = optuna.create_study(sampler=sampler(self.sweep), direction=direction)
         self.asha = asha(self.sweep, steps)
         self._replay()
@@ -173,7 +174,7 @@ def asha(sweep: Sweep, steps: int) -> ASHAScheduler | None:
     return ASHAScheduler(
         time_attr="step",
         metric="value",
-        mode=sweep.mode,
+        mode="max" if sweep.maximizes else "min",
         max_t=steps,
         grace_period=min(sweep.asha.grace, steps),
         reduction_factor=sweep.asha.reduction,

@@ -16,7 +16,8 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import owned
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.resources import fitting, needs
-from taskprompt.sweeps.run import SweepRun, TrialRow
+from taskprompt.sweeps.run import SweepRun
+from taskprompt.sweeps.trials import TrialRow
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a trial's run has records and a TensorBoard of its own

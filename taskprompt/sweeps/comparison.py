@@ -1,6 +1,5 @@
 """Recipes beside each other over the same seeds: means, their intervals, paired differences, and what a run costs."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from taskprompt.core import text
 from taskprompt.core.errors import SpecError
-from taskprompt.core.files import write
-from taskprompt.core.secrets import masked_data
 from taskprompt.recipe.files import validate
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.reporting.tables import NOTHING, Reading, reading
-from taskprompt.sweeps.run import SweepRun, TrialRow
 from taskprompt.sweeps.sweep import Sweep, words
+from taskprompt.sweeps.trials import TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +56,7 @@ def comparison_sweep(
         raise SpecError(
             f"metric: none is given. Measured: {', '.join(known) or 'nothing'}. Give --metric real/action/top1."
         )
-    known = loaded[0].direction(metric)
-    if mode is None and known is None:
+    if mode is None and loaded[0].metric(metric).better is None:
         raise SpecError(f"mode: the task of {metric!r} does not say which way is better. Give --mode max or min.")
     every = {} if all(r.evaluate_every for r in loaded) else {"evaluate_every": quarter(loaded)}
     return validate(
@@ -71,7 +65,7 @@ def comparison_sweep(
             "overrides": {**every, **overrides},
             "search": {name: {"choice": list(v)} for name, v in {"seed": range(seeds), **(over or {})}.items()},
             "metric": metric,
-            "mode": mode or known,
+            "mode": mode or loaded[0].metric(metric).better,
             "searcher": "grid",
             "concurrent": concurrent,
         },
@@ -126,20 +120,6 @@ def mean(values: Sequence[float]) -> Mean | None:
     return Mean(float(np.mean(values)), spread * float(t.ppf(0.975, max(count - 1, 1))), count)
 
 
-def write_comparison(run: SweepRun) -> Mapping[str, str]:
-    """Write comparison.json, .md and .tex into a comparison's folder; returns name -> text of the three."""
-    sweep, rows = run.sweep, run.trials()
-    entries, read = compare_rows(rows, sweep.names), reading(sweep.metric.rsplit("/", 1)[1], sweep.mode)
-    texts = {
-        "comparison.json": json.dumps(masked_data(as_data(entries, sweep.metric)), indent=1),
-        "comparison.md": markdown(entries, read, sweep.metric),
-        "comparison.tex": latex(entries, read),
-    }
-    for name, content in texts.items():
-        write(run.path / name, content)
-    return texts
-
-
 def as_data(entries: Sequence[Entry], metric: str) -> dict[str, Any]:
     """The table as plain data; numbers that do not exist are null."""
 
@@ -157,52 +137,3 @@ def as_data(entries: Sequence[Entry], metric: str) -> dict[str, Any]:
         for e in entries
     ]
     return {"metric": metric, "recipes": found}
-
-
-def cells(entries: Sequence[Entry], read: Reading, between: str) -> list[tuple[str, str, str, str, str]]:
-    """recipe, runs, value, gain, minutes, as text; `between` stands before half the width of an interval."""
-    return [
-        (
-            e.recipe,
-            str(e.value.count if e.value else 0),
-            shown(e.value, read, between),
-            shown(e.gain, read, between, sign=True),
-            f"{e.minutes:.1f}" if math.isfinite(e.minutes) else NOTHING,
-        )
-        for e in entries
-    ]
-
-
-def shown(m: Mean | None, read: Reading, between: str, *, sign: bool = False) -> str:
-    """A mean with its interval, without the unit."""
-    if m is None:
-        return NOTHING
-    plus = "+" if sign and m.mean >= 0 else ""
-    return f"{plus}{read.number(m.mean)}" + (f"{between}{read.number(m.half)}" if math.isfinite(m.half) else "")
-
-
-def markdown(entries: Sequence[Entry], read: Reading, metric: str) -> str:
-    """The table in Markdown, and below it each run that failed."""
-    unit = f" ({read.unit})" if read.unit else ""
-    head = ("recipe", "runs", f"{read.name}{unit} {read.arrow}", f"over {entries[0].recipe}", "minutes a run")
-    rows = [f"| {' | '.join(map(text.markdown, row))} |" for row in (head, *cells(entries, read, " ± "))]
-    notes = [
-        "",
-        f"{text.markdown(metric)}; mean ± half of its 95 % interval over seeds (Student's t); differences are paired "
-        "by seed.",
-    ]
-    lines = [rows[0], "|---|---|---|---|---|", *rows[1:], *notes]
-    failed = [text.markdown(f"- {e.recipe}, {line}") for e in entries for line in e.failed]
-    return "\n".join([*lines, *(["", "Failed:", "", *failed] if failed else [])]) + "\n"
-
-
-def latex(entries: Sequence[Entry], read: Reading) -> str:
-    """The table in LaTeX, with the rules of the package booktabs."""
-    unit = f" ({read.unit})" if read.unit else ""
-    head = ["recipe", "runs", f"{read.name}{unit}", f"over {entries[0].recipe}", "minutes a run"]
-    body = [
-        " & ".join([text.latex(name), *(f"${n}$" if "pm" in n else text.latex(n) for n in numbers)])
-        for name, *numbers in cells(entries, read, r" \pm ")
-    ]
-    rules = [r"\begin{tabular}{lrrrr}", r"\toprule", " & ".join(map(text.latex, head)) + r" \\", r"\midrule"]
-    return "\n".join([*rules, *(f"{line} \\\\" for line in body), r"\bottomrule", r"\end{tabular}"]) + "\n"
