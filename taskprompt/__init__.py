@@ -5,6 +5,7 @@ Importing it is light: a name is imported from its module when it is first used,
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from taskprompt.core import events
 from taskprompt.core.errors import (
     CheckpointError,
     ClusterError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
     from taskprompt.core.task import Array, Task
+    from taskprompt.core.tracker import Tracker, Tracking
     from taskprompt.core.types import (
         Batch,
         Boxes,
@@ -113,6 +115,8 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskPromptError",
+    "Tracker",
+    "Tracking",
     "Vectors",
     "Weights",
     "WriteError",
@@ -120,6 +124,7 @@ __all__ = [
     "compare",
     "convert",
     "evaluate",
+    "events",
     "fetch",
     "fit",
     "jobs",
@@ -145,6 +150,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.sweeps.sweep": "Asha Range Sweep",
     "taskprompt.core.task": "Array Task",
     "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
+    "taskprompt.core.tracker": "Tracker Tracking",
     "taskprompt.core.layout": "Layout",
     "taskprompt.recipe.weights": "Weights",
     "taskprompt.weights.report": "LoadReport",
