@@ -222,6 +222,7 @@ def test_every_worker_starts_from_the_same(theirs, recipe, tmp_path):
     for rank in (0, 1):
         with tp.Run.start(tmp_path / f"run{rank}", r) as run:
             job = Job(run, r, WorkerContext(plain_chunks, rank=rank, workers=2))
+            job.start()
             states.append(job.model_state())
             assert (run.path / "weights.json").exists() == (rank == 0)
             job.close()
