@@ -5,6 +5,7 @@ Importing it is light: a name is imported from its module when it is first used,
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from taskprompt.core import events
 from taskprompt.core.errors import (
     CheckpointError,
     ClusterError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
     from taskprompt.core.task import Array, Task
+    from taskprompt.core.tracker import Tracker, Tracking
     from taskprompt.core.types import (
         Batch,
         Boxes,
@@ -115,6 +117,8 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskPromptError",
+    "Tracker",
+    "Tracking",
     "Vectors",
     "Weights",
     "WriteError",
@@ -122,6 +126,7 @@ __all__ = [
     "compare",
     "convert",
     "evaluate",
+    "events",
     "fetch",
     "fit",
     "jobs",
@@ -148,6 +153,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.sweeps.sweep": "Asha Range Sweep",
     "taskprompt.core.task": "Array Task",
     "taskprompt.core.types": "Batch Boxes Camera Clip Dims Features Joints Map Points Row Sample Vectors",
+    "taskprompt.core.tracker": "Tracker Tracking",
     "taskprompt.core.layout": "Layout",
     "taskprompt.recipe.weights": "Weights",
     "taskprompt.weights.report": "LoadReport",

@@ -1,13 +1,14 @@
 """The verbs in Python: fit, tune, evaluate, predict, report, convert. The command line is a thin layer over them."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from taskprompt.checks.check import Checked
 from taskprompt.checks.model import check_fits
+from taskprompt.core.events import Warned, Watch
 from taskprompt.core.model import Backbone
 from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.files import read, validate
@@ -21,8 +22,6 @@ from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
 from taskprompt.weights.report import LoadReport
 from taskprompt.weights.start import check_weights
-
-Watch = Callable[[dict[str, Any]], None]
 
 
 def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: bool = False) -> Checked:
@@ -48,7 +47,7 @@ def fit(
 
     cluster: 'local' starts Ray on this machine, an address joins a running cluster, None trains in this very process
     (a notebook, a debugger): same loop, same data. resume: go on from the newest checkpoint in `out`. fresh: replace
-    what is in `out`. watch: called with each step's facts; None draws a progress bar on a terminal.
+    what is in `out`. watch: called with every event of the job, see `taskprompt.events`; None shows progress.
 
     out may be an address such as s3://bucket/run: see docs/cluster.md.
 
@@ -61,7 +60,7 @@ def fit(
 
     with Run.start(out, recipe, resume=resume, fresh=fresh) as run, stoppable(run), progress(watch) as watcher:
         for text in run.told:
-            watcher({"told": text})
+            watcher(Warned(text))
         if not run.done:
             _run_job("taskprompt.train.job:train", run, recipe, cluster, watcher)
     return run
@@ -80,7 +79,7 @@ def tune(
     """Train a recipe many times, with other values each time, into the folder `out`, and return the sweep's run.
 
     cluster, resume and fresh are as for `fit`; retry resumes, and goes on with trials that failed, too. watch: called
-    with each trial's facts; None prints a line for each.
+    with a `taskprompt.events.TrialChanged` each time; None prints a line for each.
 
     Raises RecipeError with all that is wrong at any edge of the space before anything starts; CheckpointError,
     ClusterError; TaskPromptError where every trial failed."""

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,21 @@ from rich import console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
 
+from taskprompt.core.events import (
+    Evaluated,
+    Evaluating,
+    Event,
+    Labeling,
+    Rendering,
+    ScalingUp,
+    Step,
+    TrialChanged,
+    Waiting,
+    Warned,
+    Watch,
+    WeightsLoaded,
+    WorkerLost,
+)
 from taskprompt.core.text import shown
 from taskprompt.notebook import Notebook, displayed
 from taskprompt.sweeps.sweep import Sweep, words
@@ -27,8 +42,8 @@ class Console(console.Console):
 
 
 @contextmanager
-def progress(watch: Callable[[dict[str, Any]], None] | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function to call with every record of a job; the given one, if there is one."""
+def progress(watch: Watch | None) -> Iterator[Watch]:
+    """A function to call with every event of a job; the given one, if there is one."""
     if watch is not None:
         yield watch
         return
@@ -55,16 +70,16 @@ class Bar:
         self.bar = bar
         self.tasks: dict[str, Any] = {}
 
-    def __call__(self, record: dict[str, Any]) -> None:
-        if "left" in record:
-            task = self._task("fit", record["step"] + record["left"])
-            self.bar.update(task, completed=record["step"], facts=facts(record))
-        if (words := event_in_words(record)) is not None:
-            self.bar.console.print(words)
-        for verb in ("evaluated", "drawn", "labeled"):
-            if verb in record:
-                task = self._task(f"{verb} {record['source']}", record["of"])
-                self.bar.update(task, advance=record[verb], facts=labels_a_second(record) if verb == "labeled" else "")
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Step():
+                task = self._task("fit", event.step + event.left)
+                self.bar.update(task, completed=event.step, facts=facts(event))
+            case Evaluating() | Rendering() | Labeling():
+                name, told = clips_in_words(event)
+                self.bar.update(self._task(name, event.total), advance=event.clips, facts=told)
+            case _ if (words := in_words(event)) is not None:
+                self.bar.console.print(words)
 
     def _task(self, name: str, total: int):
         if name not in self.tasks:
@@ -80,17 +95,18 @@ class Cell:
     def __init__(self, notebook: Notebook):
         self.notebook = notebook
 
-    def __call__(self, record: dict[str, Any]) -> None:
-        if "left" in record:
-            total = record["step"] + record["left"]
-            self.notebook.set("fit", record["step"], total, f"{facts(record)}  {time_left(record)}")
-        for verb in ("evaluated", "drawn", "labeled"):
-            if verb in record:
-                told = labels_a_second(record) if verb == "labeled" else ""
-                self.notebook.advance(f"{verb} {record['source']}", record[verb], record["of"], told)
-        for text in (held_out_in_words(record), event_in_words(record)):
-            if text is not None:
-                self.notebook.say(text)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Step():
+                told = f"{facts(event)}  {time_left(event)}"
+                self.notebook.set("fit", event.step, event.step + event.left, told)
+            case Evaluating() | Rendering() | Labeling():
+                name, told = clips_in_words(event)
+                self.notebook.advance(name, event.clips, event.total, told)
+            case Evaluated():
+                self.notebook.say(held_out_in_words(event))
+            case _ if (words := in_words(event)) is not None:
+                self.notebook.say(words)
 
 
 class Lines:
@@ -100,80 +116,95 @@ class Lines:
         self.console = console
         self.last = -float("inf")
 
-    def __call__(self, record: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        if "left" in record and (now - self.last >= QUIET_SECONDS or record["left"] == 0):
-            self.last = now
-            of = record["step"] + record["left"]
-            self.console.print(f"step {record['step']}/{of}  {facts(record)}  {time_left(record)}")
-        elif (words := held_out_in_words(record)) is not None:
-            self.console.print(words)
-        elif "labeled" in record and (now - self.last >= QUIET_SECONDS or record["seen"] == record["of"]):
-            self.last = now
-            left = record["seconds"] * (record["of"] / record["seen"] - 1)
-            done = f"labeled {record['seen']} of {record['of']} clips for {record['source']}"
-            self.console.print(f"{done}  {labels_a_second(record)}  {left:.0f} s left")
-        elif (words := event_in_words(record)) is not None:
-            self.console.print(words)
+        due = now - self.last >= QUIET_SECONDS
+        match event:
+            case Step() if due or event.left == 0:
+                self.last = now
+                of = event.step + event.left
+                self.console.print(f"step {event.step}/{of}  {facts(event)}  {time_left(event)}")
+            case Evaluated():
+                self.console.print(held_out_in_words(event))
+            case Labeling() if due or event.seen == event.total:
+                self.last = now
+                left = event.seconds * (event.total / event.seen - 1)
+                done = f"labeled {event.seen} of {event.total} clips for {event.labeler}"
+                self.console.print(f"{done}  {labels_a_second(event)}  {left:.0f} s left")
+            case _ if (words := in_words(event)) is not None:
+                self.console.print(words)
         sys.stderr.flush()
 
 
-def held_out_in_words(record: dict[str, Any]) -> str | None:
-    """What was measured while training; None for other records."""
-    if "held_out" not in record:
-        return None
-    return f"step {record['step']}  " + "  ".join(f"{k} {v:.3g}" for k, v in record["held_out"].items())
+def held_out_in_words(event: Evaluated) -> str:
+    """What was measured during training."""
+    return f"step {event.step}  " + "  ".join(f"{k} {v:.3g}" for k, v in event.metrics.items())
 
 
-def time_left(record: dict[str, Any]) -> str:
+def time_left(event: Step) -> str:
     """Of a training; nothing for the first step of a job, which has no pace yet."""
-    return f"{record['left'] / record['steps_per_s']:.0f} s left" if record["steps_per_s"] else ""
+    return f"{event.left / event.steps_per_s:.0f} s left" if event.steps_per_s else ""
 
 
-def event_in_words(record: dict[str, Any]) -> str | None:
-    """What became of the weights to start from, or of the cluster, and what happens now; None for other records."""
-    if "lost" in record:
-        return f"{record['lost']} Starting anew from what is saved; times left: {record['left_to_try']}."
-    if "grows" in record:
-        count = f"{record['grows']} worker{'s' * (record['grows'] != 1)}"
-        return f"stopped at a checkpoint with {count}, since there is room for more"
-    return record.get("waiting") or record.get("weights") or record.get("told")
+def clips_in_words(event: Evaluating | Rendering | Labeling) -> tuple[str, str]:
+    """The name of a bar, and what stands beside it."""
+    match event:
+        case Labeling():
+            return f"labeled {event.labeler}", labels_a_second(event)
+        case Rendering():
+            return f"drawn {event.source}", ""
+    return f"evaluated {event.source}", ""
 
 
-def trial_lines(sweep: Sweep) -> Callable[[dict[str, Any]], None]:
+def in_words(event: Event) -> str | None:
+    """A line about the weights, the cluster, or what a person should know; None for other events."""
+    match event:
+        case WorkerLost():
+            return f"{event.error} Starting again from what is saved; times left: {event.left}."
+        case ScalingUp():
+            count = f"{event.workers} worker{'s' * (event.workers != 1)}"
+            return f"stopped at a checkpoint with {count}, since there is room for more"
+        case Waiting() | WeightsLoaded() | Warned():
+            return event.text
+    return None
+
+
+def trial_lines(sweep: Sweep) -> Watch:
     """A function that prints what happens to the trials of a sweep, a line each."""
     terminal = Console(stderr=True, markup=False, highlight=False)
     notebook = Notebook(displayed()) if terminal.is_jupyter else None
 
-    def show(record: dict[str, Any]) -> None:
+    def show(event: Event) -> None:
+        if not isinstance(event, TrialChanged):
+            return
         if notebook is not None:
-            notebook.say(trial_in_words(record, sweep))
+            notebook.say(trial_in_words(event, sweep))
             notebook.draw()
             return
-        terminal.print(trial_in_words(record, sweep), soft_wrap=True)
+        terminal.print(trial_in_words(event, sweep), soft_wrap=True)
 
     return show
 
 
-def trial_in_words(record: dict[str, Any], sweep: Sweep) -> str:
+def trial_in_words(event: TrialChanged, sweep: Sweep) -> str:
     """What happened to a trial, and the best so far."""
-    head, at = f"trial {record['trial']}", ""
-    if record["what"] in ("begun", "resumed"):
-        return f"{head} {record['what']}: " + "  ".join(f"{k} {words(v)}" for k, v in record["values"].items())
-    if record["what"] == "failed":
-        at = f": {record['error']}"
-    elif record["value"] is not None:
-        at = f" at step {record['at']}: {sweep.metric} {record['value']:.4g}"
-    best = f"  (best so far: trial {record['best'][0]}, {record['best'][1]:.4g})" if record["best"] else ""
-    return f"{head} {record['what']}{at}{best}"
+    head, at = f"trial {event.trial}", ""
+    if event.change in ("begun", "resumed"):
+        return f"{head} {event.change}: " + "  ".join(f"{k} {words(v)}" for k, v in event.values.items())
+    if event.change == "failed":
+        at = f": {event.error}"
+    elif event.value is not None:
+        at = f" at step {event.step}: {sweep.metric} {event.value:.4g}"
+    best = f"  (best so far: trial {event.best[0]}, {event.best[1]:.4g})" if event.best else ""
+    return f"{head} {event.change}{at}{best}"
 
 
-def labels_a_second(record: dict[str, Any]) -> str:
+def labels_a_second(event: Labeling) -> str:
     """Clips and tokens a second of a labeling job."""
-    seconds = max(record["seconds"], 1e-6)
-    return f"{record['seen'] / seconds:.1f} clips/s  {record['tokens'] / seconds:.0f} tokens/s"
+    seconds = max(event.seconds, 1e-6)
+    return f"{event.seen / seconds:.1f} clips/s  {event.tokens / seconds:.0f} tokens/s"
 
 
-def facts(record: dict[str, Any]) -> str:
+def facts(event: Step) -> str:
     """Loss and pace in words."""
-    return f"loss {record['loss']:.3f}  {record['clips_per_s']:.1f} clips/s"
+    return f"loss {event.loss:.3f}  {event.clips_per_s:.1f} clips/s"

@@ -81,13 +81,14 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
 def timed_job(run: Run, context: WorkerContext) -> None:
     """Steps of the real job on one batch, each timed from one `yield` to the next."""
     job = Job(run, run.recipe, context)
+    job.start()
     stage = run.recipe.stages[0]
     tasks, batch = _one_batch(run.recipe, context.rank, context.workers)
     train_state = job.train_state(stage)
     forever = iter(lambda: batch, None)
     seconds, last = [], time.perf_counter()
     for step in fit(train_state, tasks, forever, stage, device=context.device, precision=run.recipe.runtime.precision):
-        job.note(step, stage)
+        job.note(step)
         seconds.append(time.perf_counter() - last)
         last = time.perf_counter()
     job.close()

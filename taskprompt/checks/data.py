@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from taskprompt.core.errors import told
+from taskprompt.core.errors import ErrorRecord, told
 from taskprompt.core.source import Source
 from taskprompt.core.task import Task
+from taskprompt.core.text import one_line
 from taskprompt.core.types import Clip, Sample
 from taskprompt.data.batch import has
 from taskprompt.data.reader import Reader, table_of
@@ -109,8 +110,8 @@ def _read(recipe: Recipe, where: str, source: Source, tasks: Mapping[str, Task],
     try:
         for place in places:
             row = reader.read(place)
-            if str(row["error"]):
-                reasons.append(f"{row['key']}: {row['error']}")
+            if error := str(row["error"]):
+                reasons.append(f"{row['key']}: {one_line(ErrorRecord.loads(error).text)}")
             for name in tasks:
                 labelled[name] += bool(row[has(name)])
     except Exception as error:

@@ -2,15 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from taskprompt import __version__
+from taskprompt.core.events import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskprompt.progress import Console
     from taskprompt.recipe.recipe import Recipe
 
@@ -90,9 +89,9 @@ Quiet = Annotated[
 ]
 
 
-def watcher(quiet: bool) -> "Callable[[dict[str, Any]], None] | None":
-    """What the API calls with the facts of a job: None, which draws progress, or with --quiet what ignores them."""
-    return (lambda record: None) if quiet else None
+def watcher(quiet: bool) -> Watch | None:
+    """What the API calls with the events of a job: None, which shows progress; with --quiet, what ignores them."""
+    return (lambda event: None) if quiet else None
 
 
 def load(recipe: Path, overrides: list[str] | None, *, check_sources: bool = True) -> "Recipe":

@@ -1,14 +1,15 @@
 """What the command line tells of a run that ended, was stopped, or was measured."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-Watch = Callable[[dict[str, Any]], None]
+from taskprompt.core.events import Watch
+
 ResultFolder = Annotated[
     Path | None, typer.Option("--out", help="A folder to write to; the run's if none is given.", show_default=False)
 ]

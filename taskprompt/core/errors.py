@@ -1,7 +1,10 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
+import json
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -73,6 +76,44 @@ class ClusterError(TaskPromptError, RuntimeError):
 
 class JobError(TaskPromptError, RuntimeError):
     """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An error as plain text. In this form errors cross processes: nothing is imported or unpickled to read them."""
+
+    code: str  # the name of its class, one of this module
+    text: str  # its message, in the words of the command line; of a RecipeError its problems, one a line
+    key: str = ""  # of the clip; of a RecipeError where the recipe is
+
+    @classmethod
+    def of(cls, error: BaseException, key: str = "") -> "ErrorRecord":
+        """The record of an error. One that is not taskprompt's is a TaskError that says where it was raised."""
+        if isinstance(error, RecipeError):
+            return cls("RecipeError", "\n".join(error.problems), error.where)
+        if isinstance(error, TaskPromptError):  # a subclass that lies elsewhere may be unknown to the other process
+            return cls(next(c.__name__ for c in type(error).__mro__ if c.__module__ == __name__), error.text, key)
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        text = f"{type(error).__name__}: {error}{place}. Fix the labeler's or source's code."
+        return cls("TaskError", shown_text(text), key)
+
+    def raised(self) -> TaskPromptError:
+        """The error, to be raised in this process."""
+        if self.code == "RecipeError":
+            return RecipeError(self.key, self.text.split("\n"))
+        known = {c.__name__: c for c in TaskPromptError.__subclasses__() if c.__module__ == __name__}
+        return known.get(self.code, TaskPromptError)(self.text)
+
+    def dumps(self) -> str:
+        """The record as one string, for a column of text."""
+        return json.dumps([self.code, self.text, self.key])
+
+    @classmethod
+    def loads(cls, text: str) -> "ErrorRecord":
+        """The record that `dumps` made a string of."""
+        code, message, key = json.loads(text)
+        return cls(code, message, key)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,17 +1,17 @@
 """Jobs in this very process, without Ray: the reader, and the context that a job is given."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
+from taskprompt.core.events import Watch
 from taskprompt.core.types import Columns
 from taskprompt.data.reader import Reader
 from taskprompt.distributed.context import WorkerContext, silent
 from taskprompt.recipe.runtime import Runtime
 
 
-def this_process(runtime: Runtime, notify: Callable[[dict[str, Any]], None] = silent) -> WorkerContext:
+def this_process(runtime: Runtime, notify: Watch = silent) -> WorkerContext:
     """A context without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
     return WorkerContext(plain_chunks, device=runtime.device(), notify=notify)
 

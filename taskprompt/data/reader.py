@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import SampleError, SourceError, TaskPromptError
+from taskprompt.core.errors import ErrorRecord, SampleError, SourceError, TaskPromptError
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
-from taskprompt.core.text import one_line
 from taskprompt.core.types import Columns, Dims, Row, Sample
 from taskprompt.data.batch import blank, prepare
 from taskprompt.data.order import FROM_THE_START, IndexSequence, epoch_order, locate, sample_rng, source_seed
@@ -48,7 +47,7 @@ class Reader:
         return stack([self.read(int(i)) for i in indices])
 
     def read(self, place: int) -> Columns:
-        """One index as a flat row. A sample that cannot be used is blank, with the reason in `error`."""
+        """One index as a flat row. A sample that cannot be used is blank, with its ErrorRecord in `error`."""
         position = self.sequence(place)
         copy = 0
         if self.augment:
@@ -61,7 +60,7 @@ class Reader:
             sample = self._sample(row, index, epoch, copy)
             columns, error = prepare(sample, self.tasks, self.dims), ""
         except SampleError as problem:
-            columns, error = blank(self.tasks, self.dims), one_line(problem)
+            columns, error = blank(self.tasks, self.dims), ErrorRecord.of(problem, row["key"]).dumps()
         except TaskPromptError:
             raise
         except Exception as problem:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import ErrorRecord, SourceError
+from taskprompt.core.text import one_line
 from taskprompt.core.types import Columns
 
 
@@ -47,7 +48,8 @@ class Stream:
 
     def _skip(self, chunk: Columns, at: np.ndarray) -> None:
         for i in at:
-            self.skipped[str(chunk["key"][i])] = str(chunk["error"][i])
+            record = ErrorRecord.loads(str(chunk["error"][i]))
+            self.skipped[record.key] = one_line(record.text)
         if len(self.skipped) > self.max_skipped * self.rows:
             raise SourceError(
                 f"source {self.name!r}: {len(self.skipped)} of {self.rows} clips cannot be used, more than "

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from taskprompt.core.events import Event, Watch
 from taskprompt.core.types import Columns
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     Chunks = Callable[[Reader, int, int, int | None], Iterator[Columns]]
 
 
-def silent(record: dict[str, Any]) -> None:
+def silent(event: Event) -> None:
     """Nobody watches."""
 
 
@@ -33,5 +34,5 @@ class WorkerContext:
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model  # for many workers
-    notify: Callable[[dict[str, Any]], None] = silent  # facts for whoever watches
+    notify: Watch = silent  # events, for whoever watches the job; those of the first worker count
     stop: Callable[[], bool] = never  # asked at every checkpoint, by the first worker: is training to stop there?

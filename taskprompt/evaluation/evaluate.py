@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from taskprompt.core.errors import WriteError
+from taskprompt.core.events import Evaluating
 from taskprompt.core.files import ELSEWHERE, write
 from taskprompt.core.metrics import Metric
 from taskprompt.core.model import MultiTaskModel
@@ -72,7 +73,7 @@ def predictions(
     for batch in held_out_batches(stream, reader):
         for task, output in predict_batch(model, batch.to(context.device), recipe.runtime.precision).items():
             yield task, output, {k: v.to(context.device) for k, v in batch.targets[task].items()}
-        context.notify({"evaluated": len(batch.keys), "source": reader.name, "of": len(reader)})
+        context.notify(Evaluating(reader.name, len(batch.keys), len(reader)))
 
 
 def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:

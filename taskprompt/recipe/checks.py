@@ -23,6 +23,8 @@ TRAINING = (
     "augment",
 )  # fields that mean nothing for held-out sources
 
+OWN_FOLDERS = ("checkpoints", "not_finite", "ray")  # of a run; a tracker writes into a folder of its name
+
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
@@ -238,6 +240,8 @@ class Checks:
         for name in tasks if isinstance(tasks, dict) else ():
             if name not in recipe.sources:
                 yield f"runtime.data_workers: {name!r} is not a source{nearest(name, recipe.sources)}"
+        for name in (n for n in recipe.trackers if n in OWN_FOLDERS):
+            yield f"trackers.{name}: a run has a folder {name!r} of its own. Choose another name."
 
     def _best(self) -> Iterator[str]:
         if not (best := self.recipe.best):

@@ -16,6 +16,7 @@ from taskprompt.core.normalization import Normalization, beside
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
+from taskprompt.core.tracker import Tracker
 from taskprompt.labels.join import labels_of
 from taskprompt.recipe.checks import Checks
 from taskprompt.recipe.files import read, validate
@@ -83,6 +84,10 @@ def _fixed() -> Balancer:
     return Balancer.model_validate({})
 
 
+def _tensorboard() -> dict[str, Tracker]:
+    return {"tensorboard": Tracker.model_validate({"kind": "tensorboard"})}
+
+
 class Recipe(Spec):
     """One yaml a run."""
 
@@ -97,6 +102,7 @@ class Recipe(Spec):
     tasks: dict[Name, Task] = Field(min_length=1)  # name -> task; it reads the label of its name, or `label`
     labelers: dict[Name, Labeler] = {}  # name -> what `taskprompt label` makes labels with, in this order
     balancer: Balancer = Field(default_factory=_fixed)  # how the tasks' losses are joined
+    trackers: dict[Name, Tracker] = Field(default_factory=_tensorboard)  # name -> what shows its training; {}: none
     stages: tuple[Stage, ...] = Field(min_length=1)  # one after the other, each with an optimizer of its own
     runtime: Runtime = Runtime()  # where and how it runs
     evaluate_every: int | None = Field(default=None, ge=1)  # steps; null: not while training

@@ -9,12 +9,13 @@ from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.source import Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
+from taskprompt.core.tracker import Tracker
 from taskprompt.recipe.recipe import Recipe
 
 
 def interfaces() -> tuple[type[Spec], ...]:
     """The interfaces that kinds plug into."""
-    return (Task, Source, Backbone, Prompter, Balancer, Labeler)
+    return (Task, Source, Backbone, Prompter, Balancer, Labeler, Tracker)
 
 
 def one_line(kind: type[Spec]) -> str:

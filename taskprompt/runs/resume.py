@@ -22,6 +22,7 @@ FREE = (
     "record_clips",
     "max_skipped",
     "labelers",
+    "trackers",
 )
 ABSENT = "nothing"
 

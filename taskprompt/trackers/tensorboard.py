@@ -1,50 +1,62 @@
-"""The run's curves for TensorBoard, written in this thread: torch's SummaryWriter leaves a traceback, or hangs, where
-the disk is full."""
+"""TensorBoard: its files, written in this thread.
+
+torch's SummaryWriter writes in another one, which leaves a traceback, or hangs, where the disk is full."""
 
 import os
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
-from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import scalar
-
+from taskprompt.core.events import Evaluated, Event, Saved, Step
 from taskprompt.core.files import writing
+from taskprompt.core.tracker import Tracker, Tracking
 
 SECONDS = 30  # after which points are made visible at the latest
 
 
-class Board:
-    """Scalars by step. Curves of an earlier go at the run end before step `start`."""
+class TensorBoard(Tracker):
+    """Curves for TensorBoard: losses, learning rate, gradient norm, clips a second, held-out metrics."""
 
-    def __init__(self, folder: Path, start: int):
+    def open(self, folder: Path, step: int) -> "Curves":
+        return Curves(folder, step)
+
+
+class Curves(Tracking):
+    """Scalars by step. TensorBoard drops the points of earlier jobs from the first step of this one on."""
+
+    def __init__(self, folder: Path, step: int):
+        from tensorboard.compat.proto import event_pb2  # here, since a recipe is read without TensorBoard
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard.summary import scalar
+
+        self.scalar, self.message, session = scalar, event_pb2.Event, event_pb2.SessionLog  # type: ignore[attr-defined]
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{step + 1}"
         with writing(folder):
             folder.mkdir(exist_ok=True)
-            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{start}"
             self.file = open(folder / name, "ab")  # noqa: SIM115
             self.records = RecordWriter(self.file)
-            self._add(Event(step=start, file_version="brain.Event:2"))
-            self._add(Event(step=start, session_log=SessionLog(status=SessionLog.START)))
+            self._add(step=step + 1, file_version="brain.Event:2")
+            self._add(step=step + 1, session_log=session(status=session.START))
         self.flushed = time.monotonic()
 
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        """One point of a curve. Raises WriteError."""
+    def __call__(self, event: Event) -> None:
+        """Raises WriteError."""
         with writing(self.file.name):
-            self._add(Event(step=step, summary=scalar(name, value)))
-            if time.monotonic() - self.flushed > SECONDS:
-                self.flush()
+            match event:
+                case Step():
+                    for name, value in event.scalars().items():
+                        self._add(step=event.step, summary=self.scalar(name, value))
+                case Evaluated():
+                    for name, value in event.metrics.items():
+                        self._add(step=event.step, summary=self.scalar(f"held_out/{name}", value))
+            if isinstance(event, Saved) or time.monotonic() - self.flushed > SECONDS:
+                self.file.flush()
+                self.flushed = time.monotonic()
 
-    def _add(self, event: Event) -> None:
-        event.wall_time = time.time()
-        self.records.write(event.SerializeToString())
-
-    def flush(self) -> None:
-        """Make what is written visible. Raises WriteError."""
-        with writing(self.file.name):
-            self.file.flush()
-        self.flushed = time.monotonic()
+    def _add(self, **fields: Any) -> None:
+        self.records.write(self.message(wall_time=time.time(), **fields).SerializeToString())
 
     def close(self) -> None:
         """Flush as far as the disk lets it: what a run needs is in its own files."""

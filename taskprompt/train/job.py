@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.events import Evaluated, Saved, WeightsLoaded
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.data.feed import Feed
 from taskprompt.data.unlabelled import Unlabelled, unseen_classes
@@ -23,12 +24,12 @@ from taskprompt.runs import checkpoint
 from taskprompt.runs.lock import logged, owned
 from taskprompt.runs.resume import position
 from taskprompt.runs.run import Run
-from taskprompt.trackers.tensorboard import Board
 from taskprompt.train.ema import Ema
 from taskprompt.train.feature_cache import FeatureCache
-from taskprompt.train.loop import Step, TrainState, fit
+from taskprompt.train.loop import StepResult, TrainState, fit
 from taskprompt.train.not_finite import NotFinite, saved_with
 from taskprompt.train.optim import make_optimizer
+from taskprompt.train.recorder import Recorder
 from taskprompt.weights.file import newest
 from taskprompt.weights.start import starting_weights
 
@@ -41,6 +42,7 @@ def train(run: Run, context: WorkerContext) -> bool:
     Returns whether it came to its end: False where it was asked to stop at a checkpoint."""
     mine = owned(run.path) if context.rank == 0 else nullcontext()
     with mine, logged(run.path, context.rank), compiler_told(), closing(Job(run, run.recipe, context)) as job:
+        job.start()
         return all(job.run_stage(index) for index in range(job.stage_index, len(job.recipe.stages)))
 
 
@@ -49,8 +51,7 @@ class Job:
 
     def __init__(self, run: Run, recipe: Recipe, context: WorkerContext):
         self.run, self.recipe, self.context = run, recipe, context
-        self.started = self.clock = time.monotonic()
-        self.samples = self.steps = 0
+        self.started = time.monotonic()
         self.model: MultiTaskModel = build_model(recipe).to(context.device)
         self.feed = Feed(recipe, context)
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every or recipe.best else {}
@@ -62,19 +63,23 @@ class Job:
         if context.rank == 0:
             run.cut(self.total)
         self.listed = {(r["source"], r["key"]) for r in run.lines("skipped.jsonl")}
-        if self.restored is None and recipe.weights is not None:
-            self._start_from_weights()
-        for text in unseen_classes(recipe, self.feed.readers) if self.restored is None else ():
-            self.warn(text)
-        self.board = Board(run.path / "tensorboard", self.total + 1) if context.rank == 0 else None
+        self.recorder = Recorder(run, recipe.trackers, self.total, context.notify) if context.rank == 0 else None
         parameters = sum(p.numel() for p in self.model.parameters())
         log.info("worker 1 of %d on %s: %d parameters", context.workers, context.device, parameters)
 
+    def start(self) -> None:
+        """Of a new run: load the weights that it starts from, and warn of classes that no clip has."""
+        if self.restored is None:
+            if self.recipe.weights is not None:
+                self._start_from_weights()
+            for text in unseen_classes(self.recipe, self.feed.readers):
+                self.warn(text)
+
     def close(self) -> None:
-        """List what was skipped since the last checkpoint, and flush what is written in the background."""
-        if self.board:
+        """List what was skipped since the last checkpoint, and close the trackers."""
+        if self.recorder:
             self._list_skipped([self.feed.skipped()])
-            self.board.close()
+            self.recorder.close()
             self.run.push()
 
     def run_stage(self, index: int) -> bool:
@@ -92,7 +97,7 @@ class Job:
             for step in fit(train_state, tasks, batches, stage, done=self.step_in_stage, **options):
                 self.step_in_stage, self.total = step.number, self.total + 1
                 last = step.number == stage.steps
-                self.note(step, stage)
+                self.note(step)
                 for text in unlabelled.step(n for n, v in step.losses.items() if v == v):
                     self.warn(text)
                 if step.number == 1 or last:
@@ -147,33 +152,18 @@ class Job:
         model.feature_cache = self.model.feature_cache
         return model
 
-    def note(self, step: Step, stage: Stage) -> None:
-        """Write one step's facts to metrics.jsonl and TensorBoard, and tell whoever watches."""
+    def note(self, step: StepResult) -> None:
+        """Record a step."""
         if self.recipe.record_clips:
             self.recorded.append({"step": self.total, "clips": self.feed.take_record()})
-        if self.context.rank:
-            return
-        if self.steps == 0:  # the pace is that of steps alone, without start-up
-            self.clock, self.samples = time.monotonic(), 0
-        self.steps += 1
-        seconds = max(time.monotonic() - self.clock, 1e-6)
-        self.samples += step.samples if self.steps > 1 else 0
-        losses = {f"loss/{n}": v for n, v in step.losses.items() if v == v}
-        record = {"step": self.total, "stage": self.stage_index, "loss": step.total, **losses}
-        record |= {"grad_norm": step.norm, "lr": step.lr, "clips_per_s": round(self.samples / seconds, 2)}
-        self.run.append("metrics.jsonl", record)
-        for name, value in record.items():
-            if self.board and name not in ("step", "stage"):
-                self.board.add_scalar(name, value, self.total)
-        left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
-        self.context.notify(record | {"left": left, "steps_per_s": (self.steps - 1) / seconds})
+        if self.recorder:
+            left = sum(s.steps for s in self.recipe.stages[self.stage_index :]) - step.number
+            self.recorder.note(step, self.total, self.stage_index, left)
 
     def warn(self, text: str) -> None:
-        """Tell a person of what training went on in spite of: in the log, the run's warnings.jsonl, and now."""
-        if self.context.rank == 0:
-            log.warning("step %d: %s", self.total, text)
-            self.run.append("warnings.jsonl", {"step": self.total, "text": text})
-            self.context.notify({"step": self.total, "told": text})
+        """Tell a person of what training goes on in spite of."""
+        if self.recorder:
+            self.recorder.warn(text)
 
     def _evaluate(self, train_state: TrainState) -> float | None:
         """Measure the held-out sources; the score of `best`, if the recipe asks for one."""
@@ -189,12 +179,8 @@ class Job:
         best = self.recipe.best
         if best and best.metric not in flat:
             raise TaskPromptError(f"best.metric: nothing is called {best.metric!r}. Measured: {', '.join(flat)}.")
-        if self.context.rank == 0:
-            self.run.append("held_out.jsonl", {"step": self.total, **flat})
-            for name, value in flat.items():
-                if self.board:
-                    self.board.add_scalar(f"held_out/{name}", value, self.total)
-            self.context.notify({"step": self.total, "held_out": flat})
+        if self.recorder:
+            self.recorder(Evaluated(self.total, flat))
         return flat[best.metric] if best else None
 
     def _save(self, train_state: TrainState, stage_done: bool, score: float | None) -> None:
@@ -212,7 +198,7 @@ class Job:
         sources = self.feed.state()
         everyone = collective.gather((self.feed.skipped(), self.recorded))
         self.recorded = []
-        if self.context.rank:
+        if self.recorder is None:
             return
         self._list_skipped([skipped for skipped, _ in everyone])
         for parts in zip(*(recorded for _, recorded in everyone), strict=True):
@@ -222,10 +208,7 @@ class Job:
         state = {"total": self.total, "sources": sources, "score": score, "metric": best.metric if best else ""}
         saved = checkpoint.save(self.run.checkpoints, self.total, tensors, state, self.recipe.keep, best)
         log.info("step %d: saved %s", self.total, saved.name)
-        if self.board:
-            self.board.flush()
-        self.run.push()
-        self.context.notify({"step": self.total, "saved": saved.name})
+        self.recorder(Saved(self.total, saved.name))
 
     def _list_skipped(self, everyone: list[dict[str, dict[str, str]]]) -> None:
         for skipped in everyone:
@@ -242,9 +225,9 @@ class Job:
         tensors, report = starting_weights(self.recipe, self.model, place)
         self.model.load_state_dict(tensors, strict=False)
         log.info("weights: %s", report.text())
-        if self.context.rank == 0:
+        if self.recorder:
             self.run.write("weights.json", asdict(report))
-            self.context.notify({"weights": report.text()})
+            self.recorder(WeightsLoaded(report.text()))
 
     def _restore(self, path: Path) -> None:
         self.restored = path

@@ -23,7 +23,7 @@ from taskprompt.train.not_finite import check_finite
 from taskprompt.train.optim import learning_rate, training_mode
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What one optimizer step did. `number` counts from 1 within the stage."""
 
     number: int
@@ -56,7 +56,7 @@ def fit(
     seed: int = 0,
     done: int = 0,
     before: int = 0,
-) -> Iterator[Step]:
+) -> Iterator[StepResult]:
     """Train from step `done` to the stage's last; errors count steps from `before` on, those of earlier stages.
 
     Raises TaskError where a task's code fails, and NotFinite, on all workers, where a number is not finite."""
@@ -94,7 +94,7 @@ def fit(
                 train_state.ema.update()
         seen = [float("nan") if c == 0 else v for v, c in zip(sums.tolist(), counts.tolist(), strict=False)]
         samples = int(collective.total(torch.tensor(sum(len(b.keys) for b in group)), device))
-        yield Step(step + 1, dict(zip(names, seen, strict=True)), float(sums[-1]), norm, rate, samples)
+        yield StepResult(step + 1, dict(zip(names, seen, strict=True)), float(sums[-1]), norm, rate, samples)
 
 
 def take(batches: Iterator[Batch], count: int) -> Iterable[Batch]:

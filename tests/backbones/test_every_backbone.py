@@ -12,7 +12,6 @@ from taskprompt.testing.backbone import check_backbone
 
 def test_every_kind_has_a_case():
     assert kinds(Backbone) == sorted(CASES)
-    assert len(CASES) == 9
 
 
 @pytest.mark.parametrize(("kind", "case"), [(k, i) for k, cases in CASES.items() for i in range(len(cases))])

@@ -105,7 +105,6 @@ def test_kinds_lists_them_all(taskprompt):
     lines = [line.split(maxsplit=2) for line in out.splitlines()[1:]]
     assert status == 0
     assert [(a, b) for a, b, _ in lines] == [(i.__name__.lower(), k) for i in interfaces() for k in kinds(i)]
-    assert len(lines) == 25
 
 
 def test_schema_holds_every_kind(taskprompt, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import ErrorRecord, SourceError
 from taskprompt.data.order import locate, sample_rng, source_seed
 from taskprompt.data.stream import Stream
 
@@ -26,7 +26,7 @@ def chunks(sizes, bad=(), stride=1):
     at = 0
     for size in sizes:
         positions = np.arange(at, at + size) * stride
-        error = np.array(["broken" if p in bad else "" for p in positions])
+        error = np.array([ErrorRecord("SampleError", "broken", f"k{p}").dumps() if p in bad else "" for p in positions])
         yield {"index": positions, "key": np.array([f"k{p}" for p in positions]), "error": error}
         at += size
 

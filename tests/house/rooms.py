@@ -24,7 +24,7 @@ MAY_IMPORT = {  # a room -> other rooms, each of them above it in this list
     "runs": ("core", "distributed", "recipe"),
     "weights": ("core", "recipe", "runs"),
     "evaluation": ("core", "nn", "video", "distributed", "recipe", "data", "runs"),
-    "train": ("core", "nn", "trackers", "distributed", "recipe", "data", "runs", "weights", "evaluation"),
+    "train": ("core", "nn", "distributed", "recipe", "data", "runs", "weights", "evaluation"),
     "checks": ("core", "labels", "recipe", "data", "weights", "train"),
     "sweeps": ("core", "recipe", "runs", "weights", "checks"),
     "reporting": ("core", "nn", "labels", "distributed", "recipe", "data", "runs", "evaluation", "sweeps"),

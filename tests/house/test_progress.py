@@ -8,12 +8,17 @@ import threading
 import pytest
 from rich.console import Console
 
-from taskprompt import progress
+from taskprompt import events, progress
 from taskprompt.notebook import MOST_LINES, Notebook
 from taskprompt.recipe.files import dump, validate
 from taskprompt.recipe.recipe import Recipe
 
 LOST = "RuntimeError: [/pytorch/gloo/pair.cc:553] Connection closed by peer [red]"
+
+
+def step(left: int, steps_per_s: float) -> events.Step:
+    pace = {"clips_per_s": 2.0, "steps_per_s": steps_per_s}
+    return events.Step(step=1, stage=0, loss=0.5, losses={"a": 0.5}, grad_norm=1.0, lr=0.1, left=left, **pace)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -27,10 +32,10 @@ def test_brackets_in_a_message_are_letters(monkeypatch, terminal):
 
     monkeypatch.setattr(progress, "Console", console)
     with progress.progress(None) as watch:
-        watch({"step": 1, "left": 1, "loss": 0.5, "clips_per_s": 2.0, "steps_per_s": 0.0})
-        watch({"lost": LOST, "left_to_try": 2})
-        watch({"waiting": "room [/b] is short"})
-        watch({"weights": "a.pyth: layout [b]\n  matched    2 of 2"})
+        watch(step(left=1, steps_per_s=0.0))
+        watch(events.WorkerLost(LOST, 2))
+        watch(events.Waiting("room [/b] is short"))
+        watch(events.WeightsLoaded("a.pyth: layout [b]\n  matched    2 of 2"))
     assert LOST in said.getvalue()
     assert "times left: 2" in said.getvalue()
     assert "room [/b] is short" in said.getvalue()
@@ -44,11 +49,11 @@ def test_a_notebook_shows_bars_and_lines(monkeypatch):
     monkeypatch.setattr(progress, "displayed", lambda: outputs.append)
 
     def job(watch):
-        watch({"step": 1, "left": 3, "loss": 0.5, "clips_per_s": 2.0, "steps_per_s": 0.5})
-        watch({"step": 2, "held_out": {"real/action/top1": 0.25}})
-        watch({"evaluated": 4, "source": "<b>real", "of": 4})
-        watch({"evaluated": 3, "source": "<b>real", "of": 4})  # measured again
-        watch({"lost": f"{LOST} <script>\x1b", "left_to_try": 2})
+        watch(step(left=3, steps_per_s=0.5))
+        watch(events.Evaluated(2, {"real/action/top1": 0.25}))
+        watch(events.Evaluating("<b>real", clips=4, total=4))
+        watch(events.Evaluating("<b>real", clips=3, total=4))  # measured again
+        watch(events.WorkerLost(f"{LOST} <script>\x1b", 2))
 
     with progress.progress(None) as watch:
         thread = threading.Thread(target=job, args=(watch,))

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from moody import Moody, serving
 
-from taskprompt.core.errors import RecipeError, SpecError
+from taskprompt.core.errors import ErrorRecord, RecipeError, SpecError
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip, Sample
 from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip
 from taskprompt.labels import table as label_table
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.labeling.actor import LabelActor, stopped
+from taskprompt.runtime.labeling.actor import LabelActor
 from taskprompt.testing import check_labeler
 
 SAMPLES = [Sample(str(i), Clip(np.full((2, 24, 32, 3), 40 * i, np.uint8), np.arange(2.0))) for i in range(3)]
@@ -216,7 +216,7 @@ def test_each_answer_is_written_when_it_is_there(url, tmp_path):
     ]
     columns = {name: np.array([*(row[name] for row in batch), None], object)[:-1] for name in batch[0]}
     ended = LabelActor(spec, spec.questions())(columns)
-    assert "no connection, 1 times" in str(stopped(str(ended["stop"][0])))
+    assert "no connection, 1 times" in str(ErrorRecord.loads(str(ended["stop"][0])).raised())
     rows = label_table.read(tmp_path).to_pylist()
     assert [(row["key"], row["label"]) for row in rows if not row["error"]] == [("0", "said"), ("0", "seen")]
     assert len(label_table.files(tmp_path)) == 1

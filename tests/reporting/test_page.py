@@ -77,7 +77,10 @@ def test_a_run_is_measured_drawn_and_told(squares, tmp_path):
 def test_a_task_that_no_stage_trains_is_neither_measured_nor_shown(squares, tmp_path):
     squares["stages"] = [{"steps": 2, "sources": ["labelled"]}]
     run = tp.fit(
-        validate(squares | {"evaluate_every": 1}, "r", tp.Recipe), tmp_path / "run", cluster=None, watch=lambda r: None
+        validate(squares | {"evaluate_every": 1}, "r", tp.Recipe),
+        tmp_path / "run",
+        cluster=None,
+        watch=lambda event: None,
     )
     assert {key.split("/")[1] for line in run.lines("held_out.jsonl") for key in line if "/" in key} == {"action"}
     found = page(run)

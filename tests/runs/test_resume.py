@@ -23,8 +23,8 @@ def run(data, out, watch=lambda record: None, **options):
 
 
 def cut_at(step):
-    def stop(record):
-        if record.get("step") == step and "loss" in record:
+    def stop(event):
+        if isinstance(event, tp.events.Step) and event.step == step:
             raise KeyboardInterrupt
 
     return stop
@@ -142,14 +142,16 @@ def test_a_run_that_has_ended_says_so_and_stays_as_it_is(squares, tmp_path):
     assert again.done
     assert not done.done
     assert tp.evaluate(again, watch=lambda r: None)["checkpoint"] == "step-00000006"
-    assert ["Nothing is left to train: 6 of 6 steps are made" in r.get("told", "") for r in told] == [True]
+    assert [
+        "Nothing is left to train: 6 of 6 steps are made" in e.text for e in told if isinstance(e, tp.events.Warned)
+    ] == [True]
     assert files(done.path / "checkpoints") == before
 
 
 def test_a_folder_without_a_run_is_told(squares, tmp_path):
     told = []
     run(squares, tmp_path / "typo", told.append, resume=True)
-    assert [r["told"] for r in told if "told" in r] == [
+    assert [e.text for e in told if isinstance(e, tp.events.Warned)] == [
         f"{tmp_path}/typo holds no run to go on with: a new one begins."
     ]
 

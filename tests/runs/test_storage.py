@@ -59,8 +59,8 @@ def test_a_run_in_s3_is_killed_and_goes_on(squares, tmp_path, bucket):
     squares |= {"stages": [{"steps": 9, "ema": 0.5}], "save_every": 2, "keep": 2}
     here = run(squares, tmp_path / "here")
 
-    def stop(record):
-        if record.get("step") == 7:
+    def stop(event):
+        if isinstance(event, tp.events.Step) and event.step == 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

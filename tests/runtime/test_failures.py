@@ -39,11 +39,11 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(cluster, squares, tmp_p
     task = {"kind": "mortal:Mortal", "label": "depth", "after": 6, "grave": str(tmp_path / "grave")}
     squares["tasks"]["depth"] |= task
     lost = []
-    watch = lambda record: lost.append(record) if "lost" in record else None  # noqa: E731
+    watch = lambda event: lost.append(event) if isinstance(event, tp.events.WorkerLost) else None  # noqa: E731
     killed = tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "killed", cluster="local", watch=watch)
     assert (tmp_path / "grave").exists()
     assert len(lost) == 1
-    assert lost[0]["left_to_try"] == 3
+    assert lost[0].left == 3
     assert "a worker or its node was lost" in (killed.path / "log.txt").read_text()
     whole = tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "whole", cluster="local", watch=lambda r: None)
     assert same(killed, whole)

@@ -49,7 +49,7 @@ def listening() -> dict[str, str]:
 def test_a_training_listens_on_loopback_only(cluster, squares, tmp_path):
     elsewhere, names = {}, set()
 
-    def look(record):
+    def look(event):
         found = listening()
         names.update(name.split(" ", 1)[1] for name in found.values())
         elsewhere.update({a: who for a, who in found.items() if a.rpartition(":")[0] not in LOOPBACK})

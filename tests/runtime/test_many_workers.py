@@ -117,13 +117,13 @@ def test_workers_are_added_where_there_is_room(cluster, hog, still, tmp_path, mo
     held = hog(4)  # of 8; one worker needs 3, two need 6
     seen = []
 
-    def watch(record):
-        seen.append(record)
-        if record.get("step") == 5:
+    def watch(event):
+        seen.append(event)
+        if isinstance(event, tp.events.Step) and event.step == 5:
             cluster.kill(held)
 
     run = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=watch)
-    assert [r["grows"] for r in seen if "grows" in r] == [1]
+    assert [e.workers for e in seen if isinstance(e, tp.events.ScalingUp)] == [1]
     log = (run.path / "log.txt").read_text()
     assert "worker 1 of 1" in log
     assert "worker 1 of 2" in log

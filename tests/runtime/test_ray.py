@@ -57,7 +57,7 @@ def test_one_worker_on_ray_is_this_process(cluster, squares, tmp_path):
     there = tp.fit(recipe, tmp_path / "there", cluster="local", watch=seen.append)
     a, b = (checkpoint.read_tensors(r.checkpoint(), "model") for r in (here, there))
     assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a)
-    assert [r["step"] for r in seen if "left" in r] == [1, 2, 3, 4, 5, 6]
+    assert [e.step for e in seen if isinstance(e, tp.events.Step)] == [1, 2, 3, 4, 5, 6]
     both = [tp.evaluate(r, cluster=c, watch=silent) for r, c in ((here, None), (there, "local"))]
     assert both[0]["sources"] == both[1]["sources"]
 

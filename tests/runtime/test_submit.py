@@ -173,10 +173,12 @@ def test_no_longer_followed_then_stopped_then_gone_on_with(open_head, recipe, tm
     steps = int(run.checkpoint().name.partition("-")[2])
     assert steps <= done < 50000
     with pytest.raises(tp.CheckpointError, match=r"stages.0.steps: found 60, expected 50000"):
-        tp.fit(tp.Recipe.load(recipe, ["stages.0.steps=60"]), place, cluster=None, resume=True, watch=lambda r: None)
+        tp.fit(
+            tp.Recipe.load(recipe, ["stages.0.steps=60"]), place, cluster=None, resume=True, watch=lambda event: None
+        )
 
-    def three_more(record):
-        if record.get("step") == steps + 3:
+    def three_more(event):
+        if isinstance(event, tp.events.Step) and event.step == steps + 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

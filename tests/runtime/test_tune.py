@@ -94,7 +94,7 @@ def test_a_grid_with_broken_trials_on_a_full_cluster(cluster, squares, sweep, tm
     assert "sample 'squares/3': ZeroDivisionError: a mistake" in rows[2].error
     assert [r.steps for r in rows[:2]] == [[2, 4, 6], [2, 4, 6]]
     assert rows[0].measured == [r["test/depth/RMSE_m"] for r in run.run(rows[0]).lines("held_out.jsonl")]
-    assert {r["what"] for r in seen} == {"begun", "measured", "done", "failed"}
+    assert {event.change for event in seen} == {"begun", "measured", "done", "failed"}
     table = list(csv.DictReader((run.path / "results.csv").open()))
     assert [t["state"] for t in table] == ["done", "done", "failed", "failed"]
     assert [t["best_step"] for t in table[2:]] == ["", ""]

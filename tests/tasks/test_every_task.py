@@ -74,8 +74,7 @@ CASES = [(kind, options) for kind, (_, variants) in LABELS.items() for options i
 
 def test_every_task_is_here():
     assert kinds(Task) == sorted(LABELS)
-    assert len(LABELS) == 7
-    assert len(CASES) == 17
+    assert len(CASES) >= 2 * len(LABELS)
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=[f"{k}-{i}" for i, (k, _) in enumerate(CASES)])

@@ -41,8 +41,8 @@ def test_a_resumed_run_ends_with_the_same_weights(squares, tmp_path):
     squares["save_every"] = 2
     whole = run(squares, tmp_path / "whole")
 
-    def stop(record):
-        if record.get("step") == 7:
+    def stop(event):
+        if isinstance(event, tp.events.Step) and event.step == 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -56,10 +56,11 @@ def test_a_task_without_labels_is_told_in_log_report_and_at_the_end(squares, tmp
     squares["sources"] = {"labelled": squares["sources"]["labelled"]}
     squares["stages"] = [{"steps": 8}, {"steps": 2, "tasks": ["depth"]}]
     told = []
-    done = run(squares, tmp_path / "run", watch=lambda r: told.append(r["told"]) if "told" in r else None)
+    warned = lambda e: told.append(e.text) if isinstance(e, tp.events.Warned) else None  # noqa: E731
+    done = run(squares, tmp_path / "run", watch=warned)
     assert told == []  # one label an epoch of three steps is enough
     squares["sources"]["labelled"]["nobody"] = True
-    done = run(squares, tmp_path / "none", watch=lambda r: told.append(r["told"]) if "told" in r else None)
+    done = run(squares, tmp_path / "none", watch=warned)
     line = "task 'action' learned nothing: no clip had its label in 3 steps, an epoch of the sources that give it"
     assert len(told) == 1
     assert told[0].startswith(line)

@@ -179,13 +179,13 @@ def test_another_architecture_is_refused_with_what_it_is(theirs, recipe, caplog)
 
 
 def test_it_trains_resumes_without_the_file_and_says_what_it_loaded(theirs, recipe):
-    told: list[dict] = []
+    told: list[tp.events.Event] = []
     start = {"stages": [{"steps": 2, "freeze": ["encoder"]}, {"steps": 2}], "save_every": 1}
     r = recipe({"path": "k400.pyth"}, ["left", "right"], **start)
 
-    def stop(record):
-        told.append(record)
-        if record.get("step") == 2 and "saved" in record:
+    def stop(event):
+        told.append(event)
+        if isinstance(event, tp.events.Saved) and event.step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -199,7 +199,7 @@ def test_it_trains_resumes_without_the_file_and_says_what_it_loaded(theirs, reci
     assert 0 < (trained - theirs.conv_proj.weight).abs().max() < 0.01
     report = resumed.read("weights.json")
     assert (report["layout"], len(report["matched"]), report["head"]) == ("slowfast", 129, "400 classes, left behind")
-    assert [r["weights"] for r in told if "weights" in r] == [check_weights_text(r, "elsewhere.pyth")]
+    assert [e.text for e in told if isinstance(e, tp.events.WeightsLoaded)] == [check_weights_text(r, "elsewhere.pyth")]
     assert "layout slowfast, for mvit" in (resumed.path / "log.txt").read_text()
     with pytest.raises(tp.CheckpointError, match=r"another recipe:\n  weights: found null"):
         tp.fit(r.model_copy(update={"weights": None}), "run", cluster=None, resume=True)
@@ -223,6 +223,7 @@ def test_every_worker_starts_from_the_same(theirs, recipe, tmp_path):
     for rank in (0, 1):
         with tp.Run.start(tmp_path / f"run{rank}", r) as run:
             job = Job(run, r, WorkerContext(plain_chunks, rank=rank, workers=2))
+            job.start()
             states.append(job.model_state())
             assert (run.path / "weights.json").exists() == (rank == 0)
             job.close()

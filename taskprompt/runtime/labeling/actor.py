@@ -2,15 +2,14 @@
 
 import json
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from taskprompt.core import errors
-from taskprompt.core.errors import TaskPromptError
+from taskprompt.core.errors import ErrorRecord
 from taskprompt.core.labeler import Answer, Ask, Given, Labeler, Question, as_they_come
+from taskprompt.core.text import one_line
 from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.labels import table as label_table
 
@@ -27,7 +26,7 @@ class LabelActor:
         try:
             found = self._answer(batch) if not stop else {}
         except Exception as error:
-            found, stop = {}, stop_of(error)
+            found, stop = {}, ErrorRecord.of(error).dumps()
         nothing = np.zeros(len(batch["key"]), np.int64)
         counts = {name: found.get(name, nothing) for name in ("made", "failed", "there", "tokens")}
         return counts | {"stop": np.asarray([stop] * len(nothing)), "ended": nothing + time.time()}
@@ -51,7 +50,8 @@ class LabelActor:
 
     def _given(self, rows: list[Row], wanted: list[dict[str, str]]) -> Iterator[list[Given]]:
         """Answers as they come; first those of clips that could not be read."""
-        yield [(i, n, Answer(error=str(row["error"]))) for i, row in enumerate(rows) if row["error"] for n in wanted[i]]
+        errors = {i: one_line(ErrorRecord.loads(str(row["error"])).text) for i, row in enumerate(rows) if row["error"]}
+        yield [(i, n, Answer(error=error)) for i, error in errors.items() for n in wanted[i]]
         todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]
         if todo:
             self.ask = self.ask or self.labeler.build()
@@ -97,20 +97,3 @@ def _sample(row: Row) -> Sample:
     shape = tuple(int(n) for n in row["shape"])
     video = np.frombuffer(row["frames"], np.uint8).reshape(shape) if row["frames"] else np.zeros((0, 1, 1, 3), np.uint8)
     return Sample(str(row["key"]), Clip(video, np.asarray(row["times"], np.float64)), json.loads(str(row["labels"])))
-
-
-def stop_of(error: Exception) -> str:
-    """An error that ends the job, as data: Ray Data keeps its traceback's text alone."""
-    if isinstance(error, TaskPromptError):
-        return json.dumps([type(error).__name__, str(error)])
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = (
-        f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno}). Fix the labeler's or source's code."
-    )
-    return json.dumps(["TaskError", text])
-
-
-def stopped(stop: str) -> TaskPromptError:
-    """The error in it."""
-    name, text = json.loads(stop)
-    return getattr(errors, name, TaskPromptError)(text)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from taskprompt.core.errors import SampleError, SourceError, SpecError
+from taskprompt.core.errors import ErrorRecord, SampleError, SourceError, SpecError
+from taskprompt.core.events import Labeling, Watch
 from taskprompt.core.labeler import Labeler, Question
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row, plain
@@ -22,7 +23,7 @@ from taskprompt.labels import table as label_table
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.failures import plain_error
-from taskprompt.runtime.labeling.actor import LabelActor, stop_of, stopped
+from taskprompt.runtime.labeling.actor import LabelActor
 
 READ = 16  # clips that a reading task decodes at once
 Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on
@@ -32,7 +33,7 @@ def label(
     recipe: Recipe,
     names: tuple[str, ...] = (),
     address: str = "local",
-    watch: Callable[[dict[str, Any]], None] = lambda r: None,
+    watch: Watch = lambda event: None,
     limit: int | None = None,
 ) -> dict[str, Counter[str]]:
     """Run a recipe's labelers in their order, those of `names` if any are given: name -> how many labels were there,
@@ -58,7 +59,7 @@ def label(
             raise plain_error(error) from None
 
 
-def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch, limit: int | None) -> Counter:
+def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch: Watch, limit: int | None) -> Counter:
     questions = labeler.questions()
     rows = listed(recipe, name, labeler)
     counts: Counter = Counter(clips=len(rows))
@@ -69,7 +70,8 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch, limit: int | N
             counts[key] += int(batch[key].sum())
         counts["seen"] += len(batch["made"])
         seconds = time.monotonic() - begun
-        watch({"labeled": len(batch["made"]), "source": name, "of": of, "seconds": seconds, **counts})
+        done = {key: counts[key] for key in ("seen", "there", "made", "failed", "tokens")}
+        watch(Labeling(labeler=name, clips=len(batch["made"]), total=of, seconds=seconds, **done))
     flagged = label_table.open_table(labeler.table).counts() if label_table.files(labeler.table) else {}
     for question in questions:
         counts.update({f"{question.label}: {flag}": n for flag, n in flagged.get(question.label, {}).items()})
@@ -115,7 +117,7 @@ def answers(
         if not len(batch.get("stop", ())):
             continue  # all of a part were there already
         if stops := [str(stop) for stop in batch["stop"] if stop]:
-            raise stopped(stops[0])
+            raise ErrorRecord.loads(stops[0]).raised()
         yield batch
 
 
@@ -179,9 +181,12 @@ def _read(source: Source, row: Row, clip, labeler: Labeler, questions: tuple[Que
     try:
         sample = load(source, row, clip if seen is None else seen, None)
     except SampleError as error:
-        return flat | {"error": " ".join(str(error).split()), "asked": json.dumps({q.label: "" for q in questions})}
+        return flat | {
+            "error": ErrorRecord.of(error, row["key"]).dumps(),
+            "asked": json.dumps({q.label: "" for q in questions}),
+        }
     except Exception as error:
-        return flat | {"stop": stop_of(error)}
+        return flat | {"stop": ErrorRecord.of(error, row["key"]).dumps()}
     read = {n: _json(plain(v)) for n, v in sample.labels.items() if n in labeler.reads()}
     video = None if seen is None else sample.clip.video
     wanted = {q.label: label_table.address(video, read, q.asked) for q in questions}

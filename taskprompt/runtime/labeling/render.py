@@ -1,11 +1,11 @@
 """Draw what a recipe will need before it trains: every clip of sources that keep what they draw."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from taskprompt.core.errors import SpecError
+from taskprompt.core.events import Rendering, Watch
 from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
@@ -13,7 +13,7 @@ from taskprompt.runtime.cluster.connect import connected
 BLOCK = 8  # clips a task: drawing takes long, so small blocks keep all cores busy to the end
 
 
-def render(recipe: Recipe, address: str = "local", watch: Callable[[dict[str, Any]], None] = lambda r: None) -> dict:
+def render(recipe: Recipe, address: str = "local", watch: Watch = lambda event: None) -> dict:
     """'sources.name' -> (clips drawn now, clips found drawn, folder), through Ray on all cores of the cluster.
 
     Raises SpecError where no source of the recipe draws into a folder."""
@@ -25,7 +25,7 @@ def render(recipe: Recipe, address: str = "local", watch: Callable[[dict[str, An
         return {name: _draw(ray, name, source, recipe.clip, watch) for name, source in found.items()}
 
 
-def _draw(ray, name: str, source: Any, clip: ClipSpec, watch) -> tuple[int, int, str]:
+def _draw(ray, name: str, source: Any, clip: ClipSpec, watch: Watch) -> tuple[int, int, str]:
     rows = list(source.rows())
     shared = ray.put(rows)
 
@@ -38,5 +38,5 @@ def _draw(ray, name: str, source: Any, clip: ClipSpec, watch) -> tuple[int, int,
     drawn = done = 0
     for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
         drawn, done = drawn + int(batch["drawn"].sum()), done + len(batch["drawn"])
-        watch({"drawn": len(batch["drawn"]), "source": name, "of": len(rows)})
+        watch(Rendering(name, len(batch["drawn"]), len(rows)))
     return drawn, done - drawn, str(source.cache)

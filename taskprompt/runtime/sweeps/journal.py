@@ -8,7 +8,7 @@ it stands where it stood, and so does ASHA."""
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
@@ -16,6 +16,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from taskprompt.checks.model import check_fits
 from taskprompt.core.errors import CheckpointError, RecipeError
+from taskprompt.core.events import Change
 from taskprompt.runs.run import Run
 from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
@@ -23,7 +24,8 @@ from taskprompt.sweeps.trials import TrialRow, best, follow
 
 STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen
 
-Tell = Callable[[TrialRow, str, TrialRow | None], None]  # trial, what happened to it, the best so far
+Ended = Literal["done", "stopped", "failed"]
+Tell = Callable[[TrialRow, Change, TrialRow | None], None]  # trial, what happened to it, the best so far
 
 
 class Journal:
@@ -46,7 +48,7 @@ class Journal:
         self.unfinished = deque(row for row in self.rows if row.state == "running")
 
     def _replay(self) -> None:
-        verdicts: dict[int, str] = {}
+        verdicts: dict[int, Ended | Literal[""]] = {}
         for event in self.run.journal():
             number = event["trial"]
             if event["event"] == "begin" and self._ask(event["values"]) != event["values"]:
@@ -60,8 +62,8 @@ class Journal:
             elif event["event"] == "end":
                 self._close(self.rows[number])
         for row in self.rows:  # killed between a report and what follows from it
-            if row.state == "running" and verdicts.get(row.number):
-                self.end(row, verdicts[row.number])
+            if row.state == "running" and (verdict := verdicts.get(row.number)):
+                self.end(row, verdict)
 
     @property
     def left(self) -> int:
@@ -106,7 +108,7 @@ class Journal:
             self._publish(row, "measured")
         return bool(verdict)
 
-    def end(self, row: TrialRow, state: str, error: str = "") -> None:
+    def end(self, row: TrialRow, state: Ended, error: str = "") -> None:
         """A trial is done, stopped or failed."""
         self._note({"event": "end", "trial": row.number, "state": state, "error": error})
         self._close(row)
@@ -116,9 +118,9 @@ class Journal:
         self.run.note(event)
         follow(self.rows, event)
 
-    def _publish(self, row: TrialRow, what: str) -> None:
+    def _publish(self, row: TrialRow, change: Change) -> None:
         self.run.write_results(self.rows, self.sweep)
-        self.tell(row, what, best(self.rows, self.sweep))
+        self.tell(row, change, best(self.rows, self.sweep))
 
     def _ask(self, begun: dict[str, Any] | None = None) -> dict[str, Any]:
         """Field -> value of the next trial. `begun`: what they were, where it has begun before."""
@@ -132,7 +134,7 @@ class Journal:
         self.asked.append(self.study.ask(self.space))
         return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.axes.items()}
 
-    def _judge(self, row: TrialRow, last: bool) -> str:
+    def _judge(self, row: TrialRow, last: bool) -> Ended | Literal[""]:
         """'done' or 'stopped' where the newest report is a trial's last one; or nothing."""
         step, value = row.steps[-1], row.measured[-1]
         asked = self.asked[row.number]

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +17,7 @@ from ray.tune import Trainable
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from taskprompt.core.errors import TaskPromptError, nearest
+from taskprompt.core.events import Evaluated, Event, Saved
 from taskprompt.distributed.context import WorkerContext
 from taskprompt.runs import checkpoint
 from taskprompt.runs.run import Run
@@ -78,7 +80,7 @@ class Job:
         self.go = threading.Semaphore(0)
         self.ending = False
         self.thread: threading.Thread | None = None
-        self.found: dict[str, Any] = {}  # an evaluation whose checkpoint is not yet written
+        self.found: Evaluated | None = None  # an evaluation whose checkpoint is not yet written
         self.clock = time.monotonic()
         # Data tasks take the CPUs that the trial holds: a full cluster has no others.
         group: Any = ray.util.get_current_placement_group()
@@ -102,9 +104,9 @@ class Job:
             if lost(found):
                 raise found
             return {"error": " ".join(str(plain_error(found)).split())}
-        return self._facts(found["step"], found["held_out"], time.monotonic() - self.clock)
+        return self._facts(found.step, found.metrics, time.monotonic() - self.clock)
 
-    def _facts(self, step: int, held_out: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def _facts(self, step: int, held_out: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         if self.metric not in held_out:
             known = [name for name in held_out if name != "step"]
             what = f"metric: {self.metric!r} is not measured{nearest(self.metric, known)}"
@@ -137,12 +139,13 @@ class Job:
             log.exception("the trial failed")
             self.ready.put(error)
 
-    def _notify(self, record: dict[str, Any]) -> None:
-        if "held_out" in record:
-            self.found = record
-        elif "saved" in record and self.found:
-            found, self.found = self.found, {}
-            self.ready.put(found)
-            self.go.acquire()
+    def _notify(self, event: Event) -> None:
+        match event:
+            case Evaluated():
+                self.found = event
+            case Saved() if self.found is not None:
+                found, self.found = self.found, None
+                self.ready.put(found)
+                self.go.acquire()
         if self.ending:
             raise Ended

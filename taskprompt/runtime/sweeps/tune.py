@@ -6,12 +6,11 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from taskprompt.core.errors import SpecError, TaskPromptError
+from taskprompt.core.events import Change, TrialChanged, Watch
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import owned
 from taskprompt.runtime.cluster.connect import connected
@@ -34,7 +33,7 @@ def tune(
     run: SweepRun,
     recipes: list[Recipe],
     address: str,
-    watch: Callable[[dict[str, Any]], None],
+    watch: Watch,
     retry: bool = False,
 ) -> None:
     """Train the trials of a sweep's folder that have not ended yet; with retry, those that failed, too.
@@ -52,18 +51,17 @@ def tune(
         with connected(largest, address, side_by_side(run, largest, address)) as ray:
             from taskprompt.runtime.sweeps.journal import Journal
 
-            def tell(row: TrialRow, what: str, best: TrialRow | None) -> None:
-                watch(
-                    {
-                        "trial": row.name,
-                        "what": what,
-                        "values": row.values,
-                        "at": row.steps[-1] if row.steps else 0,
-                        "value": row.last,
-                        "error": row.error,
-                        "best": None if best is None else (best.name, best.last),
-                    }
+            def tell(row: TrialRow, change: Change, best: TrialRow | None) -> None:
+                event = TrialChanged(
+                    trial=row.name,
+                    change=change,
+                    values=row.values,
+                    step=row.steps[-1] if row.steps else 0,
+                    value=row.last,
+                    error=row.error,
+                    best=None if best is None or best.last is None else (best.name, best.last),
                 )
+                watch(event)
 
             journal = Journal(run, max(sum(s.steps for s in r.stages) for r in recipes), tell, retry)
             begin = time.monotonic()

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from pyarrow.fs import LocalFileSystem
 
+from taskprompt.core.errors import ErrorRecord
+from taskprompt.core.events import ScalingUp, Waiting, Watch, WorkerLost
 from taskprompt.distributed.context import WorkerContext
 from taskprompt.distributed.sharding import shard
 from taskprompt.recipe.recipe import Recipe
@@ -23,7 +25,6 @@ from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.failures import lost, own_error, plain_error
 from taskprompt.runtime.cluster.resources import has_room_for_more, wait_for_room, worker_counts
 
-Watch = Callable[[dict[str, Any]], None]
 SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by
 GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
 
@@ -31,7 +32,7 @@ GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
 def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> Any:
     """Run 'module:function', called with (run, context), on every worker that the recipe asks for; what it returned.
 
-    Facts that it notifies of reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
+    Its events reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
     processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
     anew, `runtime.max_failures` times at most, and by itself goes on from what it has saved; so does one that stopped
     because there is room for more workers now.
@@ -41,19 +42,19 @@ def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> An
     with connected(recipe, address) as ray:
         left, tried, settle = recipe.runtime.max_failures, set(), 0.0
         while True:
-            workers = wait_for_room(ray, recipe, settle, lambda text: watch({"waiting": text}))
+            workers = wait_for_room(ray, recipe, settle, lambda text: watch(Waiting(text)))
             settle = SETTLE_SECONDS
             more = {n for n in counts if n > workers} - tried  # asked for once each, in case they then do not fit
             try:
                 if (result := _run(ray, job, run, recipe, workers, more, watch)) is not False:
                     return result
                 tried |= more
-                watch({"grows": workers})
+                watch(ScalingUp(workers))
             except Exception as error:
                 plain = plain_error(error)
                 if not left or not lost(error):
                     raise plain from error
-                watch({"lost": str(plain), "left_to_try": left})
+                watch(WorkerLost(str(plain), left))
                 with logged(run.path, 0) as log:
                     log.warning("%s. Started anew; times left: %d", str(plain).rstrip("."), left)
                 left, tried = left - 1, set()
@@ -121,20 +122,24 @@ def release(group: str) -> None:
 
 
 def event_actor(ray):
-    """An actor that holds what rank 0 notified of until the driver fetches it, and whether the driver asked to stop."""
+    """An actor that holds the events of rank 0 until the driver fetches them, and whether the driver asked to stop."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    class EventActor:  # in here, so that it travels by value: its process needs no taskprompt and no torch, 0.4 GB
+    class EventActor:  # in here, so that it travels by value: its process imports core.events alone, not torch, 0.4 GB
         def __init__(self):
-            self.records: list[dict[str, Any]] = []
+            self.events: list[Any] = []
+            self.group = ""  # the id of the workers' placement group
             self.stop = False
 
-        def put(self, record: dict[str, Any]) -> None:
-            self.records.append(record)
+        def put(self, event: Any) -> None:
+            self.events.append(event)
 
-        def fetch(self) -> list[dict[str, Any]]:
-            records, self.records = self.records, []
-            return records
+        def set_group(self, group: str) -> None:
+            self.group = group
+
+        def fetch(self) -> tuple[str, list[Any]]:
+            events, self.events = self.events, []
+            return self.group, events
 
         def ask_to_stop(self) -> None:
             self.stop = True
@@ -147,7 +152,7 @@ def event_actor(ray):
 
 
 class watching:
-    """Fetch records in a thread while the job runs, and once more at its end; ask it to stop where it may grow."""
+    """Fetch events in a thread while the job runs, and once more at its end; ask it to stop where it may grow."""
 
     def __init__(self, ray, events, watch: Watch, may_grow: Callable[[], bool]):
         self.ray, self.events, self.watch, self.may_grow = ray, events, watch, may_grow
@@ -167,11 +172,9 @@ class watching:
         while True:
             last = self.ended.is_set()
             try:
-                for record in self.ray.get(self.events.fetch.remote(), timeout=10):
-                    if "group" in record:
-                        self.group = record["group"]
-                    elif record:
-                        self.watch(record)
+                self.group, events = self.ray.get(self.events.fetch.remote(), timeout=10)
+                for event in events:
+                    self.watch(event)
             except self.ray.exceptions.GetTimeoutError:
                 continue  # its process is still starting, or the machine is busy
             except self.ray.exceptions.RayError:
@@ -209,17 +212,17 @@ def worker(config: dict[str, Any]) -> Any:
         device=device,
         chunks=partial(ray_chunks, runtime=r),
         wrap=wrap,
-        notify=lambda record: events.put.remote(record) if ours.get_world_rank() == 0 else None,
+        notify=lambda event: events.put.remote(event) if ours.get_world_rank() == 0 else None,
         stop=lambda: ray.get(events.asked_to_stop.remote()),
     )
     if context.rank == 0:
-        events.put.remote({"group": ray.get_runtime_context().get_placement_group_id()})
+        events.set_group.remote(ray.get_runtime_context().get_placement_group_id())
     module, name = config["job"].split(":")
     try:
         result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), context)
     except Exception as error:
         if (found := own_error(error)) is not None:
-            raise found from None  # here, for what an error was raised from does not travel
+            raise ErrorRecord.of(found).raised() from None  # a class that every process knows, with text alone
         raise
-    ray.get(events.put.remote({}))  # calls keep their order, so every record has arrived
+    ray.get(events.asked_to_stop.remote())  # calls keep their order, so every event has arrived
     return result

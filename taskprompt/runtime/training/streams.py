@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayTaskError
 
+from taskprompt.core.errors import ErrorRecord, TaskPromptError
 from taskprompt.core.types import Columns
 from taskprompt.data.batch import blank
 from taskprompt.data.reader import Reader
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster.connect import BLOCK_BYTES
-from taskprompt.runtime.cluster.failures import own_error
 
 FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
 
@@ -44,12 +43,10 @@ def ray_chunks(
     ahead = Ahead(blocks, tasks)
     try:
         for block in ahead:
-            try:
-                yield ray.get(block)
-            except RayTaskError as error:
-                if (found := own_error(error)) is not None:
-                    raise found from None
-                raise
+            columns = ray.get(block)
+            if isinstance(columns, ErrorRecord):
+                raise columns.raised()
+            yield columns
     finally:
         ahead.cancel()
 
@@ -66,9 +63,12 @@ def index_blocks(reader: Reader, start: int, stride: int, count: int | None, blo
 
 
 @ray.remote
-def read(reader: Reader, table: Any, indices: np.ndarray) -> Columns:
-    """One block, on a data worker."""
-    return politely(dataclasses.replace(reader, table=table), indices)
+def read(reader: Reader, table: Any, indices: np.ndarray) -> Columns | ErrorRecord:
+    """One block, on a data worker; the record of what reading raised."""
+    try:
+        return politely(dataclasses.replace(reader, table=table), indices)
+    except TaskPromptError as error:
+        return ErrorRecord.of(error)
 
 
 def politely(work: Callable[[np.ndarray], Columns], indices: np.ndarray) -> Columns:
