@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
     from taskprompt.checks.check import Checked
     from taskprompt.core.augment import Augment
-    from taskprompt.core.balancer import Balance, Balancer
+    from taskprompt.core.balancer import Balance, Balancer, JoinedGradients, LossWeights, TaskGradients
     from taskprompt.core.labeler import Answer, Labeler, Question
     from taskprompt.core.layout import Layout
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
@@ -82,12 +82,14 @@ __all__ = [
     "Features",
     "Job",
     "JobError",
+    "JoinedGradients",
     "Joints",
     "Labeler",
     "Labelling",
     "Layout",
     "LayoutError",
     "LoadReport",
+    "LossWeights",
     "Map",
     "MultiTaskModel",
     "Points",
@@ -112,6 +114,7 @@ __all__ = [
     "SweepRun",
     "Task",
     "TaskError",
+    "TaskGradients",
     "TaskPromptError",
     "Vectors",
     "Weights",
@@ -135,7 +138,7 @@ __all__ = [
 _NAMES = {  # module -> the public names in it
     "taskprompt.api": "check compare convert evaluate fetch fit label predict profile report tune",
     "taskprompt.core.augment": "Augment",
-    "taskprompt.core.balancer": "Balance Balancer",
+    "taskprompt.core.balancer": "Balance Balancer JoinedGradients LossWeights TaskGradients",
     "taskprompt.core.labeler": "Answer Labeler Question",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
     "taskprompt.recipe.recipe": "Best Recipe Stage",

@@ -26,6 +26,7 @@ from taskprompt.sweeps.check import check_sweep
 COUNTS = {
     "README.md": (2, 1, 0),
     "docs/add_a_backbone.md": (3, 1, 1),
+    "docs/add_a_balancer.md": (3, 2, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (2, 1, 1),
     "docs/captions.md": (2, 6, 1),
@@ -188,7 +189,7 @@ def test_the_systems_of_the_paper_train(path, folder, drawn):
 
 def test_how_many_recipes():
     assert len(SYSTEMS) == 12
-    assert len(RECIPES) == 9
+    assert len(RECIPES) == 11
     assert sum(b.title == "fragment" for p in COUNTS for b in blocks(p, "yaml")) == 10
 
 

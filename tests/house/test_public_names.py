@@ -32,7 +32,7 @@ VERBS = [
 
 
 def test_how_many():
-    assert len(taskprompt.__all__) == 72
+    assert len(taskprompt.__all__) == 75
     assert sorted(taskprompt.__all__) == list(taskprompt.__all__)
 
 
@@ -72,7 +72,14 @@ def test_public_methods_and_verbs_have_types(name):
 
 def test_the_checks_for_users():
     found = {n for n in vars(taskprompt.testing) if n.startswith("check_")}
-    assert found == {"check_task", "check_source", "check_backbone", "check_prompter", "check_labeler"}
+    assert found == {
+        "check_task",
+        "check_source",
+        "check_backbone",
+        "check_prompter",
+        "check_labeler",
+        "check_balancer",
+    }
     assert all(getattr(taskprompt.testing, n).__doc__ for n in found)
 
 
