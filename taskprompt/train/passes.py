@@ -77,6 +77,11 @@ class Passes:
                 f"balancer: the gradients of {part!r} by task are not available where FSDP shards the weights. Set "
                 "runtime.parallel: ddp, or use a balancer that weighs losses."
             )
+        if any(m._compiled_call_impl is not None for m in self.model.modules()):  # its graph allows one backward pass
+            raise SpecError(
+                f"balancer: the gradients of {part!r} by task are not available from a compiled encoder. Set "
+                "runtime.compile: false, or use a balancer that weighs losses."
+            )
         parameters = self.parts.get(part) or trained(self.model, part)
         rows = {n: torch.zeros(sum(p.numel() for p in parameters), device=self.device) for n in self.present}
 

@@ -33,11 +33,11 @@ class Learning(Balancer):
 class Learned(Balance):
     def __init__(self, tasks):
         super().__init__(tasks)
-        self.weight = nn.Parameter(torch.ones(len(self.tasks)))
+        self.scale = nn.Parameter(torch.zeros(len(self.tasks)))
 
     def step(self, step):
-        weights = {n: self.weight[self.tasks.index(n)] for n in step.counts}
-        return LossWeights(weights, loss=3 * self.weight.sum())
+        weights = {n: self.scale[self.tasks.index(n)].exp() for n in step.counts}
+        return LossWeights(weights, loss=3 * (1 + self.scale).sum())
 
 
 class Looking(Balancer):
