@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
     from taskprompt.checks.check import Checked
     from taskprompt.core.augment import Augment
-    from taskprompt.core.balancer import Balance, Balancer
+    from taskprompt.core.balancer import Balance, Balancer, JoinedGradients, LossWeights, TaskGradients
     from taskprompt.core.labeler import Answer, Labeler, Question
     from taskprompt.core.layout import Layout
     from taskprompt.core.metrics import Metric
@@ -85,12 +85,14 @@ __all__ = [
     "Features",
     "Job",
     "JobError",
+    "JoinedGradients",
     "Joints",
     "Labeler",
     "Labelling",
     "Layout",
     "LayoutError",
     "LoadReport",
+    "LossWeights",
     "Map",
     "Metric",
     "MultiTaskModel",
@@ -116,6 +118,7 @@ __all__ = [
     "SweepRun",
     "Task",
     "TaskError",
+    "TaskGradients",
     "TaskPromptError",
     "Tracker",
     "Tracking",
@@ -142,7 +145,7 @@ __all__ = [
 _NAMES = {  # module -> the public names in it
     "taskprompt.api": "check compare convert evaluate fetch fit label predict profile report tune",
     "taskprompt.core.augment": "Augment",
-    "taskprompt.core.balancer": "Balance Balancer",
+    "taskprompt.core.balancer": "Balance Balancer JoinedGradients LossWeights TaskGradients",
     "taskprompt.core.labeler": "Answer Labeler Question",
     "taskprompt.core.metrics": "Metric",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",

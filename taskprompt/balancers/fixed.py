@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-import torch
 from pydantic import field_validator
-from torch import Tensor
 
-from taskprompt.core.balancer import Balance, Balancer
+from taskprompt.core.balancer import Balance, Balancer, LossWeights, TaskGradients
 from taskprompt.core.errors import SpecError, nearest
 
 
@@ -37,18 +35,16 @@ class Fixed(Balancer):
                     f"balancer.weights: {name!r} is not a task{nearest(name, known)} "
                     f"Known: {', '.join(known) or 'none'}. Rename or remove the weight."
                 )
-        return WeightedSum(self.weights)
+        return Constant(known, self.weights)
 
 
-class WeightedSum(Balance):
-    """sum_t weight_t x loss_t."""
+class Constant(Balance):
+    """The same weights in every step."""
 
-    def __init__(self, weights: Mapping[str, float]):
-        super().__init__()
+    def __init__(self, tasks: Iterable[str], weights: Mapping[str, float]):
+        super().__init__(tasks)
         self.weights = dict(weights)
 
-    def backward(self, losses: Mapping[str, Tensor], shared: Iterable[Tensor]) -> Tensor:
-        """Add the gradients of the weighted sum; `shared` is not needed for it."""
-        total = torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
-        total.backward()
-        return total.detach()
+    def step(self, step: TaskGradients) -> LossWeights:
+        """The weight of every task that has labels."""
+        return LossWeights({name: self.weights.get(name, 1.0) for name in step.counts})

@@ -58,7 +58,6 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
     tasks, batch = _one_batch(recipe)
     stage, device = recipe.stages[0], recipe.runtime.device()
     model = build_model(recipe).to(device).train()
-    balance = recipe.balancer.build(recipe.tasks).to(device)
     optimizer = make_optimizer(model.named_parameters(), stage)
     counts = {n: float(len(r)) for n, r in batch.rows.items()}
     seconds = []
@@ -70,7 +69,9 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
         with autocast(device, recipe.runtime.precision):
             outputs = model(on.video, on.rows, on.inputs)
         losses = task_losses(tasks, {n: o.float() for n, o in outputs.items()}, on, counts)
-        float(balance.backward({n: loss.share for n, loss in losses.items()}, ()))
+        total = torch.stack([loss.share for loss in losses.values()]).sum()
+        total.backward()
+        float(total)
         torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

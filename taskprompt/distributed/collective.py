@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def world() -> tuple[int, int]:
@@ -19,6 +19,12 @@ def total(value: Tensor, device: torch.device) -> Tensor:
     moved = value.to(device)
     dist.all_reduce(moved)
     return moved.cpu()
+
+
+def sum_in_place(value: Tensor) -> None:
+    """The sum over all workers, where it is. The same on every worker."""
+    if world()[1] > 1:
+        dist.all_reduce(value)
 
 
 def gather(value: Any) -> list[Any]:
@@ -62,14 +68,3 @@ class _Pool(torch.autograd.Function):
         everyone = gradients[0].contiguous().clone()
         dist.all_reduce(everyone)
         return everyone[ctx.start : ctx.start + ctx.length], None, None
-
-
-def average_gradients(module: nn.Module) -> None:
-    """Average over workers the gradients of a module that no wrapper does this for."""
-    workers = world()[1]
-    for parameter in module.parameters():
-        if workers > 1 and parameter.requires_grad:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= workers

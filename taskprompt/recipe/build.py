@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from taskprompt.core.balancer import Balance
 from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.recipe.recipe import Recipe, Stage
@@ -16,6 +17,13 @@ def build_model(recipe: Recipe) -> MultiTaskModel:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         return MultiTaskModel(recipe.backbone, recipe.prompter, recipe.tasks, recipe.clip)
+
+
+def build_balance(recipe: Recipe) -> Balance:
+    """The recipe's balance, initialised from its seed; the caller's random state is put back."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        return recipe.balancer.build(recipe.tasks)
 
 
 def meta_model(recipe: Recipe) -> MultiTaskModel:

@@ -1,6 +1,7 @@
 """Checks for kinds, your own too: each raises AssertionError with one line that says what is wrong."""
 
 from taskprompt.testing.backbone import check_backbone as check_backbone
+from taskprompt.testing.balancer import check_balancer as check_balancer
 from taskprompt.testing.labeler import check_labeler as check_labeler
 from taskprompt.testing.prompter import check_prompter as check_prompter
 from taskprompt.testing.source import check_source as check_source

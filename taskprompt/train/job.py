@@ -18,7 +18,7 @@ from taskprompt.distributed.context import WorkerContext
 from taskprompt.distributed.sharding import is_sharded, whole
 from taskprompt.evaluation.evaluate import held_out_readers, measure
 from taskprompt.nn.compiled import compiler_told
-from taskprompt.recipe.build import build_model, freeze
+from taskprompt.recipe.build import build_balance, build_model, freeze
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs import checkpoint
 from taskprompt.runs.lock import logged, owned
@@ -53,6 +53,7 @@ class Job:
         self.run, self.recipe, self.context = run, recipe, context
         self.started = time.monotonic()
         self.model: MultiTaskModel = build_model(recipe).to(context.device)
+        self.balance = build_balance(recipe).to(context.device)
         self.feed = Feed(recipe, context)
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every or recipe.best else {}
         self.recorded: list[dict] = []  # this worker's clips of the steps since the last checkpoint
@@ -129,18 +130,19 @@ class Job:
         if recipe.runtime.compile:
             encoder.compile()
         wrapped = context.wrap(self.model)
-        balance = recipe.balancer.build(recipe.tasks).to(context.device)
-        named = [*self.model.named_parameters(), *((f"balance.{n}", p) for n, p in balance.named_parameters())]
+        named = self._named_parameters()
         optimizer = make_optimizer(named, stage)
         ema = Ema(self.model, stage.ema) if stage.ema else None
         if self.step_in_stage and self.restored is not None:
             names = {p: n for n, p in named}
             checkpoint.load_optimizer(optimizer, names, checkpoint.read_tensors(self.restored, "optimizer"))
-            checkpoint.load_weights(balance, checkpoint.read_tensors(self.restored, "balance"), str(self.restored))
             if ema is not None:
                 ema.load(checkpoint.read_tensors(self.restored, "ema"))
-        shared = tuple(p for p in encoder.parameters() if p.requires_grad)
-        return TrainState(wrapped, balance, optimizer, shared, ema)
+        return TrainState(wrapped, self.balance, optimizer, ema)
+
+    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        own = ((f"balance.{n}", p) for n, p in self.balance.named_parameters())
+        return [*self.model.named_parameters(), *own]
 
     def model_state(self) -> dict[str, Tensor]:
         """The model's weights, whole. All workers take part."""
@@ -185,16 +187,14 @@ class Job:
 
     def _save(self, train_state: TrainState, stage_done: bool, score: float | None) -> None:
         """All workers take part; the first one writes."""
-        named = [
-            *self.model.named_parameters(),
-            *((f"balance.{n}", p) for n, p in train_state.balance.named_parameters()),
-        ]
-        tensors = {"model": self.model_state(), "balance": train_state.balance.state_dict()}
+        tensors = {"model": self.model_state(), "balance": self.balance.state_dict()}
         if train_state.ema is not None:
             tensors["ema"] = train_state.ema.state(self.model)
         # A stage that has ended needs its optimizer no more, unless it is the last, which may be given more steps.
         if not stage_done or self.stage_index + 1 == len(self.recipe.stages):
-            tensors["optimizer"] = checkpoint.optimizer_tensors(train_state.optimizer, {p: n for n, p in named})
+            tensors["optimizer"] = checkpoint.optimizer_tensors(
+                train_state.optimizer, {p: n for n, p in self._named_parameters()}
+            )
         sources = self.feed.state()
         everyone = collective.gather((self.feed.skipped(), self.recorded))
         self.recorded = []
@@ -234,6 +234,7 @@ class Job:
         checkpoint.check(path, self.recipe)
         state = checkpoint.read_state(path)
         checkpoint.load_weights(self.model, checkpoint.read_tensors(path, "model"), str(path))
+        checkpoint.load_weights(self.balance, checkpoint.read_tensors(path, "balance"), str(path))
         self.total = state["total"]
         self.stage_index, self.step_in_stage = position(self.recipe.stages, self.total)
         self.feed.restore(state["sources"])

@@ -1,26 +1,26 @@
 """The loop: a generator of steps. The caller evaluates, saves and reports between them; its `if`s are the callbacks."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from taskprompt.core.balancer import Balance
-from taskprompt.core.errors import LayoutError, SourceError, TaskError, shown
+from taskprompt.core.balancer import Balance, LossWeights
+from taskprompt.core.errors import LayoutError, SourceError, TaskError
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
 from taskprompt.distributed.sharding import clip_gradients
-from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Stage
 from taskprompt.train.ema import Ema
-from taskprompt.train.losses import Loss, label_counts, task_losses
-from taskprompt.train.mixup import mixup
+from taskprompt.train.losses import label_counts
 from taskprompt.train.not_finite import check_finite
 from taskprompt.train.optim import learning_rate, training_mode
+from taskprompt.train.passes import Passes
 
 
 class StepResult(NamedTuple):
@@ -41,7 +41,6 @@ class TrainState:
     model: nn.Module  # b t h w c, rows, inputs -> outputs
     balance: Balance
     optimizer: torch.optim.Optimizer
-    shared: tuple[Tensor, ...] = ()  # the encoder's parameters, under all tasks
     ema: Ema | None = None
 
 
@@ -61,7 +60,7 @@ def fit(
 
     Raises TaskError where a task's code fails, and NotFinite, on all workers, where a number is not finite."""
     names = list(tasks)
-    rank, workers = collective.world()
+    rank, _ = collective.world()
     training_mode(train_state.model)
     for step in range(done, stage.steps):
         with at_step(before + step + 1):
@@ -71,23 +70,24 @@ def fit(
             rate = learning_rate(stage, step)
             for parameters in train_state.optimizer.param_groups:
                 parameters["lr"] = rate
-            sums = torch.zeros(len(names) + 1, dtype=torch.float64)
-            found: list[dict[str, Loss]] = []
-            with seeded(seed, step, rank, device):
-                for i, batch in enumerate(group):
-                    with hold_gradients(train_state.model, i + 1 < len(group)):
-                        losses = _losses(train_state.model, tasks, batch, each, precision, stage.mixup)
-                        # Workers average their gradients, while our losses are shares of one sum over all of them.
-                        scaled = {n: loss.share * workers for n, loss in losses.items()}
-                        whole = train_state.balance.backward(scaled, train_state.shared)
-                    shares = [losses[n].share.detach() for n in names]
-                    sums += torch.stack([*shares, whole / workers]).double().cpu()
-                    found.append(losses)
-            sums = collective.total(sums, device)
-            collective.average_gradients(train_state.balance)
+            passes = Passes(
+                train_state.model,
+                tasks,
+                group,
+                each,
+                precision=precision,
+                mixup=stage.mixup,
+                seeded=partial(seeded, seed, step, rank, device),
+            )
+            answer = passes.answer(train_state.balance, generator(seed, step))
+            sums, found = passes.backward(answer)
+            known = {n: v for n, v in zip(names, sums.tolist(), strict=False) if each[n]}
+            if isinstance(answer, LossWeights):
+                sums[-1] += learn(answer, known)
             trained = [p for g in train_state.optimizer.param_groups for p in g["params"]]
             norm = clip_gradients(trained, stage.clip_norm or float("inf"))
             check_finite([*sums.tolist(), norm], group, found)
+            train_state.balance.record(known)
             train_state.optimizer.step()
             train_state.optimizer.zero_grad(set_to_none=True)
             if train_state.ema is not None:
@@ -115,30 +115,26 @@ def at_step(number: int) -> Iterator[None]:
 @contextmanager
 def seeded(seed: int, step: int, rank: int, device: torch.device):
     """Dropout draws from (seed, step, rank), so a resumed run draws the same; the caller's state is put back."""
-    mixed = torch.tensor([seed, step, rank], dtype=torch.int64)
-    mixed = int((mixed * torch.tensor([1_000_003, 8_191, 1])).sum()) & (2**63 - 1)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(mixed)
+        torch.manual_seed(mixed(seed, step, rank))
         yield
 
 
-@contextmanager
-def hold_gradients(model: nn.Module, hold: bool) -> Iterator[None]:
-    """Workers exchange gradients once an optimizer step, not once a batch."""
-    if hasattr(model, "set_requires_gradient_sync"):  # sharded
-        model.set_requires_gradient_sync(not hold)  # type: ignore[operator]
-        yield
-    else:
-        with model.no_sync() if hold and hasattr(model, "no_sync") else nullcontext():  # type: ignore[operator]
-            yield
+def mixed(seed: int, step: int, rank: int) -> int:
+    """One seed out of three numbers."""
+    numbers = torch.tensor([seed, step, rank], dtype=torch.int64) * torch.tensor([1_000_003, 8_191, 1])
+    return int(numbers.sum()) & (2**63 - 1)
 
 
-def _losses(model, tasks, batch: Batch, counts: dict[str, float], precision: str, alpha: float) -> dict[str, Loss]:
-    batch, mix = mixup(batch, tasks, alpha) if alpha else (batch, None)
-    with autocast(batch.video.device, precision):
-        try:
-            outputs = model(batch.video, {n: batch.rows[n] for n in tasks}, batch.inputs)
-        except TaskError as error:  # a head does not know whose features it reads
-            error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
-            raise
-    return task_losses(tasks, {n: o.float() for n, o in outputs.items()}, batch, counts, collective.pool, mix)
+def generator(seed: int, step: int) -> torch.Generator:
+    """What a balance draws from: from (seed, step), the same on every worker."""
+    return torch.Generator().manual_seed(mixed(seed, step, -1))
+
+
+def learn(answer: LossWeights, losses: Mapping[str, float]) -> float:
+    """Add the gradients of the balance's own parameters, the same on every worker; returns what its own loss adds to
+    the total."""
+    own = answer.own_loss(losses)
+    if own is not None:
+        own.backward()
+    return 0.0 if answer.loss is None else float(answer.loss.detach())

@@ -26,6 +26,7 @@ from taskprompt.sweeps.check import check_sweep
 COUNTS = {
     "README.md": (2, 1, 0),
     "docs/add_a_backbone.md": (3, 1, 1),
+    "docs/add_a_balancer.md": (3, 2, 1),
     "docs/add_a_source.md": (2, 1, 1),
     "docs/add_a_task.md": (4, 2, 2),
     "docs/add_a_tracker.md": (2, 1, 1),

@@ -69,7 +69,8 @@ def test_public_methods_and_verbs_have_types(name):
 
 def test_the_checks_for_users():
     found = {n for n in vars(taskprompt.testing) if n.startswith("check_")}
-    assert found == {"check_task", "check_source", "check_backbone", "check_prompter", "check_labeler", "check_tracker"}
+    interfaces = ("task", "source", "backbone", "prompter", "labeler", "balancer", "tracker")
+    assert found == {f"check_{name}" for name in interfaces}
     assert all(getattr(taskprompt.testing, n).__doc__ for n in found)
 
 

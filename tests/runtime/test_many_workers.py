@@ -68,6 +68,30 @@ def test_two_workers_are_one(cluster, still, tmp_path, parallel):
     assert [r["step"] for r in two.lines("held_out.jsonl")] == [4, 8]
 
 
+@pytest.mark.parametrize(
+    ("balancer", "accumulate"),
+    [({"kind": "balances:Learning"}, 1), ({"kind": "balances:Summing", "parts": ["encoder.blocks.-1", "prompter"]}, 2)],
+)
+def test_a_balance_of_two_workers_is_that_of_one(cluster, still, tmp_path, balancer, accumulate):
+    """Own parameters, and gradients by task, with labels on one of the workers alone."""
+    stage = {"steps": 4, "lr": 1e-2, "optimizer": "sgd", "ema": 0.9, "accumulate": accumulate}
+    still |= {"balancer": balancer, "stages": [stage]}
+    one = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "one", cluster=None, watch=silent)
+    still["runtime"] |= {"workers": 2}
+    two = tp.fit(validate(still, "r", tp.Recipe), tmp_path / "two", cluster="local", watch=silent)
+    assert len(equal_curves(one, two, ("loss", "loss/action", "loss/depth", "loss/sides", "grad_norm"))) == 4
+    equal_weights(one, two)
+    a, b = (checkpoint.read_tensors(r.checkpoint(), "balance") for r in (one, two))
+    assert all(a[k].allclose(b[k], atol=1e-5, equal_nan=True) for k in a)
+
+
+def test_gradients_by_task_of_shards_are_refused(cluster, still, tmp_path):
+    still["balancer"] = {"kind": "balances:Summing"}
+    still["runtime"] |= {"workers": 2, "parallel": "fsdp"}
+    with pytest.raises(tp.SpecError, match="not available where FSDP shards the weights"):
+        tp.fit(validate(still, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
+
+
 def test_shards_are_resumed_as_they_were(cluster, still, tmp_path):
     still["runtime"] |= {"workers": 2, "parallel": "fsdp"}
     still["stages"] = [
