@@ -3,9 +3,9 @@
 It runs before anything is known of that Python, so it keeps to the standard library and to plain words."""
 
 import json
-import os
 import runpy
 import sys
+from pathlib import Path
 
 
 def main():
@@ -33,8 +33,8 @@ def main():
 
 def plugins():
     """kind -> the installed package that announces it, as noted where the job was submitted."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "plugins.json")
-    if not os.path.exists(path):
+    path = Path(__file__).absolute().parent / "plugins.json"
+    if not path.exists():
         return {}
     with open(path, encoding="utf-8") as file:
         return json.load(file)
