@@ -63,6 +63,7 @@ def test_the_report_says_which_weights_were_taken_and_what_is_left(run, squares)
 
 def test_a_checkpoint_and_its_entry_may_be_named(run, squares):
     r = recipe(squares, run.checkpoint(), "prompter")
+    assert r.weights is not None
     r = r.model_copy(update={"weights": r.weights.model_copy(update={"entry": "model"})})
     assert loaded(r)[TOKENS].equal(load_file(run.checkpoint() / "model.safetensors")[TOKENS])
     assert not loaded(r)[TOKENS].equal(load_file(run.checkpoint() / "ema.safetensors")[TOKENS])
