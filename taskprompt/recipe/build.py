@@ -1,5 +1,6 @@
 """A recipe's model, and the part of it that a stage trains."""
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false  # torch leaves types out
+# Torch leaves types out.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from collections.abc import Iterable
 

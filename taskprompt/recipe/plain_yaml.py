@@ -1,5 +1,6 @@
 """Plain yaml: text, numbers, lists and mappings of bounded size. No tags, so that nothing is built but these."""
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false  # PyYAML leaves types out
+# PyYAML leaves types out.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import re
 from collections.abc import Iterator

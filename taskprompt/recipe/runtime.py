@@ -1,6 +1,6 @@
 """Runtime: where and how a recipe runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -103,7 +103,7 @@ class Runtime(Spec):
 
 
 @contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Generator[None]:
     """As many threads of torch meanwhile; None: as they are."""
     import torch
 

@@ -53,7 +53,7 @@ class Looked(Balance):
         self.register_buffer("seen", torch.zeros(len(self.tasks), dtype=torch.float64))
 
     def step(self, step):
-        self.seen.copy_(torch.tensor([step.losses.get(n, -1.0) for n in self.tasks]))
+        self.get_buffer("seen").copy_(torch.tensor([step.losses.get(n, -1.0) for n in self.tasks]))
         return LossWeights(dict.fromkeys(step.counts, 1.0))
 
 

@@ -1,5 +1,7 @@
 """What a balance is told, what becomes of its answer, and that its state lives as long as the run."""
 
+from typing import Any
+
 import pytest
 import torch
 from balances import Counting, Learning, Wrong
@@ -141,7 +143,7 @@ def test_gradients_that_cannot_be_had(squares, tmp_path, part, change, message):
 
 def test_parts_by_their_path(squares):
     model = build_model(validate(squares, "r", tp.Recipe))
-    blocks = model.encoder.blocks
+    blocks: Any = model.encoder.blocks
     for path, module in (("encoder", model.encoder), ("encoder.blocks.-1", blocks[1]), ("encoder.blocks.0", blocks[0])):
         assert [id(p) for p in trained(model, path)] == [id(p) for p in module.parameters()]
     blocks[1].requires_grad_(False)
