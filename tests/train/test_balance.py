@@ -141,7 +141,8 @@ def test_gradients_that_cannot_be_had(squares, tmp_path, part, change, message):
 
 def test_parts_by_their_path(squares):
     model = build_model(validate(squares, "r", tp.Recipe))
-    blocks = model.encoder.blocks
+    blocks = model.get_submodule("encoder.blocks")
+    assert isinstance(blocks, torch.nn.ModuleList)
     for path, module in (("encoder", model.encoder), ("encoder.blocks.-1", blocks[1]), ("encoder.blocks.0", blocks[0])):
         assert [id(p) for p in trained(model, path)] == [id(p) for p in module.parameters()]
     blocks[1].requires_grad_(False)
