@@ -17,7 +17,7 @@ PLAIN = {"optimizer": "sgd", "betas": [0.0, 0.0], "weight_decay": 0.0, "clip_nor
 
 
 def fit(data, out, **options):
-    watch = options.pop("watch", lambda record: None)
+    watch = options.pop("watch", lambda event: None)
     return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=watch, **options)
 
 
@@ -84,8 +84,8 @@ def test_its_state_lives_over_stages_and_is_resumed(squares, tmp_path):
     assert state["_extra_state"].tolist() == known
     for cut, saved in ((7, "step-00000006"), (4, "step-00000003")):  # within a stage, and at the border of two
 
-        def stop(record, cut=cut):
-            if record.get("step") == cut:
+        def stop(event, cut=cut):
+            if isinstance(event, tp.events.Step) and event.step == cut:
                 raise KeyboardInterrupt
 
         out = tmp_path / f"cut-{cut}"
@@ -143,7 +143,8 @@ def test_gradients_that_cannot_be_had(squares, tmp_path, part, change, message):
 
 def test_parts_by_their_path(squares):
     model = build_model(validate(squares, "r", tp.Recipe))
-    blocks: Any = model.encoder.blocks
+    blocks = model.get_submodule("encoder.blocks")
+    assert isinstance(blocks, torch.nn.ModuleList)
     for path, module in (("encoder", model.encoder), ("encoder.blocks.-1", blocks[1]), ("encoder.blocks.0", blocks[0])):
         assert [id(p) for p in trained(model, path)] == [id(p) for p in module.parameters()]
     blocks[1].requires_grad_(False)
