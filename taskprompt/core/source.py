@@ -83,7 +83,8 @@ class Source(Spec):
         """One row as a Sample: the part of its video that `moment` says, see `video.sampling.sample_times`.
 
         Pure: the same row, clip and moment give the same sample. The frames keep their own size, or are scaled down
-        whole where they are much larger than the clip, labels with them. Raises SampleError where the row cannot be read."""
+        whole where they are much larger than the clip, labels with them. Raises SampleError where the row cannot be
+        read."""
 
     def values(self, table: "pa.Table") -> Mapping[str, Counter[str]]:
         """label -> how many rows have each of its values, for labels that rows tell without being loaded."""

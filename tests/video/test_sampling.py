@@ -46,7 +46,7 @@ def test_the_draws_are_those_of_the_generator(fps):
         sample_times(ClipSpec(frames=3, fps=fps), 0, 9, Random(np.random.default_rng(4))),
         np.random.default_rng(4),
     )
-    expected = rng.random() * 8 + np.arange(3) / 3 if fps else (np.arange(3) + rng.random(3)) * 3
+    expected = rng.random() * 8 + np.arange(3) / 3.0 if fps else (np.arange(3) + rng.random(3)) * 9 / 3
     np.testing.assert_array_equal(times, expected)
 
 
