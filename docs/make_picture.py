@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from taskprompt import ClipSpec, Dims, Sample, Source, Task
+from taskprompt import ClipSpec, Dims, Middle, Sample, Source, Task
 from taskprompt.evaluation.predict import enlarged
 
 OUT = Path(__file__).with_name("picture.png")
@@ -43,7 +43,7 @@ def load(action: str, look: str) -> Sample:
     source = Source.model_validate(
         {"kind": "scenes", "clips": 1, "seed": ACTIONS.index(action), "size": SIZE, "look": look, "actions": [action]}
     )
-    return source.load(next(iter(source.rows())), CLIP, None)
+    return source.load(next(iter(source.rows())), CLIP, Middle())
 
 
 def label_picture(task: Task, name: str, sample: Sample) -> np.ndarray:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.core.layout import Layout
     from taskprompt.core.metrics import Metric
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
+    from taskprompt.core.moment import Middle, Moment, Part, Random
     from taskprompt.core.source import ClipSpec, Source
     from taskprompt.core.spec import Spec
     from taskprompt.core.task import Array, Task
@@ -95,12 +96,16 @@ __all__ = [
     "LossWeights",
     "Map",
     "Metric",
+    "Middle",
+    "Moment",
     "MultiTaskModel",
+    "Part",
     "Points",
     "Prediction",
     "PromptHead",
     "Prompter",
     "Question",
+    "Random",
     "Range",
     "Recipe",
     "RecipeError",
@@ -148,6 +153,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.balancer": "Balance Balancer JoinedGradients LossWeights TaskGradients",
     "taskprompt.core.labeler": "Answer Labeler Question",
     "taskprompt.core.metrics": "Metric",
+    "taskprompt.core.moment": "Middle Moment Part Random",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
     "taskprompt.recipe.recipe": "Best Recipe Stage",
     "taskprompt.recipe.runtime": "Runtime",

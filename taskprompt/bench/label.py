@@ -9,6 +9,7 @@ from statistics import median
 
 from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.labeler import Labeler
+from taskprompt.core.moment import Middle
 from taskprompt.core.types import Row, Sample
 from taskprompt.data.reader import load
 from taskprompt.recipe.recipe import Recipe
@@ -67,7 +68,7 @@ def _samples(recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> I
     sources = covered(recipe, labeler)
     for group, row in rows:
         with suppress(SampleError):
-            sample = load(sources[group], row, labeler.clip(recipe.clip) or recipe.clip, None)
+            sample = load(sources[group], row, labeler.clip(recipe.clip) or recipe.clip, Middle())
             labels = {n: v for n, v in sample.labels.items() if n in labeler.reads()}
             yield replace(sample, labels=labels)
 

@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 from statistics import median
 
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import resolve
 
@@ -20,13 +21,13 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> dict[str, float]:
     rates: dict[str, list[float]] = {look: [] for look in LOOKS}
     with one_core():
         for source in sources.values():  # libraries loaded, textures made
-            source.load(next(source.rows()), clip, None)
+            source.load(next(source.rows()), clip, Middle())
         for _ in range(rounds):
             for look, source in sources.items():
                 rows = list(source.rows())
                 begin = time.perf_counter()
                 for row in rows:
-                    source.load(row, clip, None)
+                    source.load(row, clip, Middle())
                 rates[look].append(len(rows) * FRAMES / (time.perf_counter() - begin))
     return {look: median(found) for look, found in rates.items()}
 

@@ -9,7 +9,7 @@ from taskprompt.core.spec import Spec
 class Augment(Spec):
     """What is done to training clips; labels move with the pixels. Held-out clips are resized and centre-cropped."""
 
-    jitter: bool = True  # moments of a video are drawn anew each time; false: the same ones, as of held-out clips
+    jitter: bool = True  # the part of a video is drawn anew each time; false: its middle, as of held-out clips
     scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
     brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below

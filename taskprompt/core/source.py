@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.errors import SpecError
+from taskprompt.core.moment import Moment
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
@@ -79,11 +79,12 @@ class Source(Spec):
         """List the samples without reading them, in a stable order; each row has a unique `key`."""
 
     @abstractmethod
-    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
-        """One row as a Sample; pure: same row and rng, same sample. rng None: the middle of the video.
+    def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
+        """One row as a Sample: the part of its video that `moment` says, see `video.sampling.sample_times`.
 
-        The frames keep their own size, or are scaled down whole where they are much larger than the clip, labels
-        with them. Raises SampleError where the row cannot be read."""
+        Pure: the same row, clip and moment give the same sample. The frames keep their own size, or are scaled down
+        whole where they are much larger than the clip, labels with them. Raises SampleError where the row cannot be
+        read."""
 
     def values(self, table: "pa.Table") -> Mapping[str, Counter[str]]:
         """label -> how many rows have each of its values, for labels that rows tell without being loaded."""

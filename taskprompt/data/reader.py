@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.errors import ErrorRecord, SampleError, SourceError, TaskPromptError
+from taskprompt.core.moment import Middle, Moment, Random
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Columns, Dims, Row, Sample
@@ -75,16 +76,14 @@ class Reader:
         # Here, since torchvision takes seconds to load, and the training process leaves reading to others.
         from taskprompt.video.augment import augment
 
-        rng = sample_rng(self.seed, epoch, row["key"], copy) if self.augment else None
-        sample = load(self.source, row, self.clip, rng if self._jitter else None)
+        rng = sample_rng(self.seed, epoch, row["key"], copy)
+        sample = load(self.source, row, self.clip, self._moment(rng))
         if self.source.permute_labels is not None:
             sample = self._exchanged(sample, index, epoch, self.source.permute_labels)
         return augment(sample, self.clip, self.augment, rng, self.source.allow_flip)
 
-    @property
-    def _jitter(self) -> bool:
-        """Are a clip's moments drawn at random?"""
-        return self.augment is not None and self.augment.jitter
+    def _moment(self, rng: np.random.Generator) -> Moment:
+        return Random(rng) if self.augment is not None and self.augment.jitter else Middle()
 
     def _row(self, index: int) -> Row:
         return self.table.slice(index, 1).to_pylist()[0]
@@ -92,16 +91,16 @@ class Reader:
     def _exchanged(self, sample: Sample, index: int, epoch: int, seed: int) -> Sample:
         """The sample with all labels of another row, the same one in every epoch, scaled to this one's frames."""
         row = self._row(int(epoch_order(len(self), seed, 0)[index]))
-        other = load(self.source, row, self.clip, sample_rng(self.seed, epoch, row["key"]) if self._jitter else None)
+        other = load(self.source, row, self.clip, self._moment(sample_rng(self.seed, epoch, row["key"])))
         (height, width), (h, w) = sample.clip.video.shape[1:3], other.clip.video.shape[1:3]
         check_labels(other)
         labels = move_labels(other.labels, View(0, 0, w, h, width, height))
         return dataclasses.replace(sample, labels=labels, flip_sensitive=sample.flip_sensitive or other.flip_sensitive)
 
 
-def load(source: Source, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+def load(source: Source, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
     """A row as a Sample with all labels that `only` keeps, those of the source's tables too."""
-    sample, wanted = source.load(row, clip, rng), labels_of(source)
+    sample, wanted = source.load(row, clip, moment), labels_of(source)
     labels = {n: v for n, v in sample.labels.items() if n in wanted}
     return dataclasses.replace(sample, labels=labels | labels_in_tables(source, sample.key, wanted))
 

@@ -13,6 +13,7 @@ from PIL import Image
 from taskprompt.core.errors import SampleError, SourceError, SpecError
 from taskprompt.core.files import ELSEWHERE, check_writable, write
 from taskprompt.core.labeler import Labeler
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row
 from taskprompt.data.reader import load
@@ -115,7 +116,7 @@ def strip(source: Source, row: Row, labeler: Labeler, recipe: Recipe) -> Image.I
     """The frames that the labeler saw, or the recipe's clip where it sees none; None where they cannot be read."""
     bare = source.model_copy(update={"tables": ()})
     try:
-        video = load(bare, row, labeler.clip(recipe.clip) or recipe.clip, None).clip.video
+        video = load(bare, row, labeler.clip(recipe.clip) or recipe.clip, Middle()).clip.video
     except SampleError:
         return None
     return Image.fromarray(np.concatenate([np.asarray(tile(frame)) for frame in video], 1))

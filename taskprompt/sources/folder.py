@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from taskprompt.core.errors import SampleError, SourceError, SpecError, nearest
+from taskprompt.core.moment import Moment
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.sources._folder.label_file import LabelFile
@@ -147,24 +148,24 @@ class Folder(Source):
         """Is a clip whose name falls there one of its own?"""
         return _within(at, self.share) and not (self.leave and _within(at, self.leave))
 
-    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+    def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
         """One clip of a row; frames outside the row's span are never shown."""
         try:
-            return self._load(row, clip, rng)
+            return self._load(row, clip, moment)
         except OSError as error:  # a locked folder, a disk that fails
             raise SampleError(
                 f"{row['name']}: cannot be read: {error.strerror or error}. Unlock or remove it."
             ) from None
 
-    def _load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
+    def _load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
         video = real_path(row["clip"])
         end = None if math.isnan(row["end"]) else row["end"]
         if is_stored(video):
-            sample = self._load_stored(row, video, clip, rng, end)
+            sample = self._load_stored(row, video, clip, moment, end)
         else:
             fixed = any(spec.in_pixels for name, spec in self.labels.items() if self._wants(name))
             small = None if fixed else 2 * max(clip.height, clip.width)
-            sample = Sample(row["key"], read_clip(video, clip, rng, row["start"], end, small, stored=fixed))
+            sample = Sample(row["key"], read_clip(video, clip, moment, row["start"], end, small, stored=fixed))
         labels = self._row_labels(row)
         # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
         labels = sample.labels | labels if self.csv else labels | sample.labels
@@ -193,13 +194,13 @@ class Folder(Source):
         labels |= {n: row[f"value {n}"] for n in self.numbers if not math.isnan(row[f"value {n}"])}
         return {n: v for n, v in labels.items() if self._wants(n)}
 
-    def _load_stored(self, row: Row, video: Path, clip: ClipSpec, rng, end: float | None) -> Sample:
+    def _load_stored(self, row: Row, video: Path, clip: ClipSpec, moment: Moment, end: float | None) -> Sample:
         path = video.with_suffix("")
         meta = read_meta(path)
         times = np.asarray(meta.times)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         stop = times[-1] + step if end is None else min(end, times[-1] + step)
-        wanted = sample_times(clip, max(row["start"], times[0]), stop, rng)
+        wanted = sample_times(clip, max(row["start"], times[0]), stop, moment)
         at = np.clip(np.searchsorted(times, wanted + SLACK, side="right") - 1, 0, None)
         shown = Clip(read_frames(path, meta, at), times[at])
         return Sample(row["key"], shown, read_labels(path, meta, at, self.only), meta.flip_sensitive)

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from taskprompt.core.errors import SpecError, nearest
+from taskprompt.core.moment import Middle, Moment
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Row, Sample
 from taskprompt.sources._scenes.draw import draw
@@ -79,8 +80,8 @@ class Scenes(Source):
         """The actions."""
         return {"action": Counter(table["action"].to_pylist())}
 
-    def load(self, row: Row, clip: ClipSpec, rng: np.random.Generator | None) -> Sample:
-        """The clip of one row, drawn or read from the cache; `rng` plays no part, for a scene is its seed's alone."""
+    def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
+        """The clip of one row, drawn or read from the cache. It shows the whole scene, whatever `moment` says."""
         name = self.stored_name(row, clip)
         if self.cache is not None and Path(self.cache, f"{name}.mov").exists():
             sample = read_sample(self.cache, name, self.kept_labels())
@@ -94,7 +95,7 @@ class Scenes(Source):
         """Draw a row into the cache unless it is there; True where it was drawn now."""
         if self.cache is None or Path(self.cache, f"{self.stored_name(row, clip)}.mov").exists():
             return False
-        self.load(row, clip, None)
+        self.load(row, clip, Middle())
         return True
 
     def stored_name(self, row: Row, clip: ClipSpec) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from taskprompt.core.errors import SampleError
+from taskprompt.core.moment import Middle, Moment, Part, Random
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Form, Sample
 from taskprompt.video.geometry import check_labels
@@ -37,11 +38,23 @@ def check_source(source: Source, clip: ClipSpec | None = None, samples: int = 3)
 
 def _check_loading(source: Source, row: dict[str, Any], clip: ClipSpec, name: str) -> None:
     where, before = f"{name}.load({row['key']!r})", dict(row)
-    for seed in (None, 0, 1):
-        first, again = (source.load(row, clip, None if seed is None else np.random.default_rng(seed)) for _ in "ab")
-        assert _same(first, again), f"{where}: rng {seed} gave two different samples"
+    found = {}
+    for which, moment in _moments().items():
+        first, again = source.load(row, clip, moment), source.load(row, clip, _moments()[which])
+        assert _same(first, again), f"{where}: {which} gave two different samples"
         _check_sample(source, first, row, clip, where)
+        found[which] = first
     assert _same(row, before), f"{where}: the row was changed"
+    assert _same(found["Middle()"], found["Part(0, 1)"]), f"{where}: Part(0, 1) is not the middle of the video"
+    starts = [found[f"Part({i}, 3)"].clip.times[0] for i in range(3)]
+    assert (np.diff(starts) >= 0).all(), f"{where}: the three parts of the video begin at {starts}, out of order"
+
+
+def _moments() -> dict[str, Moment]:
+    """name -> moment; the generators are new ones at each call."""
+    drawn = {f"Random, seed {seed}": Random(np.random.default_rng(seed)) for seed in range(2)}
+    parts = {f"Part({i}, {of})": Part(i, of) for i, of in ((0, 1), (0, 3), (1, 3), (2, 3))}
+    return {"Middle()": Middle(), **drawn, **parts}
 
 
 def _check_sample(source: Source, sample: Sample, row: dict[str, Any], clip: ClipSpec, where: str) -> None:

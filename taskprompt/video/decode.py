@@ -12,6 +12,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from taskprompt.core.errors import LayoutError, SampleError
+from taskprompt.core.moment import Middle, Moment
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip
 from taskprompt.video._open import base, opened, pixel_aspect, zero
@@ -19,6 +20,7 @@ from taskprompt.video._pick import Unreliable, pick
 from taskprompt.video.container import frames_in_order, span, square, timeline, trusted
 from taskprompt.video.sampling import sample_times
 
+MIDDLE = Middle()
 SLACK = 1e-3  # seconds; containers round the time of a frame to as much as half a millisecond
 
 
@@ -42,7 +44,7 @@ def read_times(path: str | Path, times, short_side: int | None = None, formats: 
 def read_clip(
     path: str | Path,
     clip: ClipSpec,
-    rng: np.random.Generator | None = None,
+    moment: Moment = MIDDLE,
     start: float = 0.0,
     end: float | None = None,
     short_side: int | None = None,
@@ -61,13 +63,13 @@ def read_clip(
         if stop <= begin:
             asked = f"{start:g} to {last if end is None else end:.4g} s"
             raise SampleError(f"{path}: shows pictures from {first:.2f} to {last:.2f} s; the span {asked} has none.")
-        got, missing, there = reader.read(container, stream, sample_times(clip, begin, stop, rng), trust)
+        got, missing, there = reader.read(container, stream, sample_times(clip, begin, stop, moment), trust)
         if not missing:
             return got
         enough = min((stop - begin) / 2, clip.frames / clip.fps if clip.fps else np.inf)
         if there - begin < enough:
             raise SampleError(f"{path}: is cut off at {there:.2f} s of {last:.2f} s. Fetch it again, or remove it.")
-        return reader.read(container, stream, sample_times(clip, begin, there, rng), trust)[0]
+        return reader.read(container, stream, sample_times(clip, begin, there, moment), trust)[0]
 
 
 class _Reader:

@@ -7,6 +7,7 @@ import pytest
 from squares import Squares
 
 from taskprompt.core.errors import SourceError, TaskError
+from taskprompt.core.moment import Random
 from taskprompt.core.types import Boxes, Clip, Dims, Map, Sample
 from taskprompt.data.batch import prepare
 from taskprompt.data.reader import make_reader
@@ -31,10 +32,10 @@ def test_a_source_may_have_an_augmentation_of_its_own(squares, own, training, gr
 class Moments(Squares):
     """Squares, one grey a moment: as a video of which each clip shows another part."""
 
-    def load(self, row, clip, rng):
-        sample = super().load(row, clip, rng)
-        moment = 0 if rng is None else int(rng.integers(1, 200))
-        return replace(sample, clip=replace(sample.clip, video=np.full_like(sample.clip.video, moment)))
+    def load(self, row, clip, moment):
+        sample = super().load(row, clip, moment)
+        grey = int(moment.rng.integers(1, 200)) if isinstance(moment, Random) else 0
+        return replace(sample, clip=replace(sample.clip, video=np.full_like(sample.clip.video, grey)))
 
 
 @pytest.mark.parametrize("permute_labels", [None, 3])
@@ -75,8 +76,8 @@ def test_a_target_cannot_change_what_other_tasks_see(changes):
 class Misshapen(Squares):
     """Squares of which one has boxes of another shape, and one has them of another order."""
 
-    def load(self, row, clip, rng):
-        sample = super().load(row, clip, rng)
+    def load(self, row, clip, moment):
+        sample = super().load(row, clip, moment)
         boxes = {0: np.zeros((3, 4)), 1: np.tile([20.0, 9, 3, 14], (clip.frames, 1, 1))}
         found = boxes.get(row["index"], np.zeros((clip.frames, 0, 4)))
         return replace(sample, labels={**sample.labels, "boxes": Boxes(found)})

@@ -17,8 +17,8 @@ class Sized(drawn.Squares):
     def own_labels(self):
         return ("depth", "boxes")
 
-    def load(self, row, clip, rng):
-        sample, side = super().load(row, clip, rng), 32 + 32 * (row["index"] % 2)
+    def load(self, row, clip, moment):
+        sample, side = super().load(row, clip, moment), 32 + 32 * (row["index"] % 2)
         video = np.full((clip.frames, side, side, 3), row["index"], np.uint8)
         half = np.tile(np.array([0, 0, side / 2, side], np.float32), (clip.frames, 1, 1))
         depth = np.full(video.shape[:3], row["index"] + 1, np.float32)

@@ -12,6 +12,7 @@ from pages import blocks
 
 import taskprompt as tp
 from taskprompt.cli.main import main
+from taskprompt.core.moment import Middle
 from taskprompt.data.batch import blank, collate, prepare
 from taskprompt.data.reader import make_reader, stack
 from taskprompt.evaluation.predict import write_picture
@@ -45,7 +46,7 @@ class Pairs(tp.Source):
     def rows(self):
         return ({"key": f"pairs/{i}", "index": i} for i in range(self.clips))
 
-    def load(self, row, clip, rng):
+    def load(self, row, clip, moment):
         i = row["index"]
         order = [0, 1] if i % 2 else [1, 0]
         boxes = np.tile(np.array([SQUARE, WALL], np.float32)[order], (clip.frames, 1, 1))
@@ -240,7 +241,7 @@ def test_a_source_has_to_give_the_label_and_the_inputs(data):
 
 def test_inputs_of_another_shape_are_a_mistake_in_the_code(data, monkeypatch):
     recipe = recipe_of(data)
-    sample = Pairs().load({"key": "k", "index": 0}, recipe.clip, None)
+    sample = Pairs().load({"key": "k", "index": 0}, recipe.clip, Middle())
     monkeypatch.setattr(type(recipe.tasks["regions"]), "read_inputs", lambda self, sample: {"boxes": np.zeros((2, 4))})
     with pytest.raises(tp.LayoutError, match=r"read_inputs 'boxes' has shape \(2, 4\), its inputs .* is \(4, 2, 4\)"):
         prepare(sample, recipe.tasks, recipe.dims())

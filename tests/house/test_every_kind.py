@@ -7,6 +7,7 @@ from moody import serving
 from taskprompt.core.balancer import Balancer
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.core.task import Task
@@ -53,7 +54,7 @@ def make(interface, kind, **options):
 def samples():
     """Two drawn clips, with all labels."""
     source = Source.model_validate(SCENES)
-    return [source.load(row, CLIP, None) for row in source.rows()]
+    return [source.load(row, CLIP, Middle()) for row in source.rows()]
 
 
 def test_every_interface_has_kinds_and_is_tested_here():

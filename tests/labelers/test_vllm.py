@@ -19,6 +19,7 @@ from ports import free_port
 
 import taskprompt as tp
 from taskprompt.core.errors import SampleError
+from taskprompt.core.moment import Middle
 from taskprompt.labelers._answers import line
 from taskprompt.labelers.vlm_caption import strip
 from taskprompt.labels import table as label_table
@@ -144,7 +145,7 @@ def test_answers_are_those_of_transformers(answered, model):
     agreed = 0
     for row in source.rows():
         try:
-            video = source.load(row, clip, None).clip.video
+            video = source.load(row, clip, Middle()).clip.video
         except SampleError:
             continue
         content = [{"type": "image"}, {"type": "text", "text": PROMPTS["said"]["text"]}]

@@ -9,6 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from taskprompt.core.errors import SourceError, WriteError
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec, Table
 from taskprompt.core.types import Boxes, Joints, Map
 from taskprompt.data.reader import load
@@ -116,7 +117,7 @@ def test_a_source_joins_a_table(tmp_path):
     rows = list(source.rows())
     append(tmp_path, [record(rows[1]["key"], "said", "hello", address="1"), record("x", "more", 3, address="2")])
     assert labels_of(source) == ("action", "said")
-    labels = [load(source, row, CLIP, None).labels for row in rows]
+    labels = [load(source, row, CLIP, Middle()).labels for row in rows]
     assert [sorted(found) for found in labels] == [["action"], ["action", "said"], ["action"]]
     assert labels[1]["said"] == "hello"
     assert json.loads(json.dumps(source.model_dump(mode="json")))["tables"] == [{"path": str(tmp_path), "drop": []}]

@@ -15,6 +15,7 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.bench.label import bench_label
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec
 from taskprompt.labels import table as label_table
 from taskprompt.labels.join import labels_of
@@ -59,7 +60,7 @@ def test_the_labeler_of_these_tests_is_one(tmp_path):
 
     source = Squares(clips=2)
     clip = ClipSpec(frames=4, height=32, width=32)
-    samples = [source.load(row, clip, None) for row in source.rows()]
+    samples = [source.load(row, clip, Middle()) for row in source.rows()]
     check_labeler(Asked(table="t", log=str(tmp_path / "log")), samples)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from taskprompt.core.errors import SampleError, SourceError
+from taskprompt.core.moment import Middle, Moment, Random
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Sample, Vectors
 from taskprompt.sources.folder import Folder
@@ -27,8 +28,8 @@ def shown(sample: Sample) -> list[int]:
     return [round(float(f.mean()) / 12) for f in sample.clip.video]
 
 
-def load(source: Source, at: int = 0, rng=None) -> Sample:
-    return source.load(list(source.rows())[at], CLIP, rng)
+def load(source: Source, at: int = 0, moment: Moment | None = None) -> Sample:
+    return source.load(list(source.rows())[at], CLIP, moment or Middle())
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_csv_with_spans_classes_and_plain_labels(classes):
     assert [r["key"] for r in train.rows()] == ["walk/a.avi@0.2-0.9", "walk/a.avi@1-", "wave/deep/c.mkv"]
     assert load(train).labels == {"action": "go"}
     for seed in range(20):
-        assert set(shown(load(source, 0, np.random.default_rng(seed)))) <= set(range(2, 9))
+        assert set(shown(load(source, 0, Random(np.random.default_rng(seed))))) <= set(range(2, 9))
 
 
 def test_csv_with_names_of_its_own(classes):
@@ -184,7 +185,7 @@ def test_clips_that_cannot_be_used(tmp_path):
     assert len(rows) == 3
     for row, words in zip(rows, ("is empty", "cannot be opened as a video", "does not exist"), strict=True):
         with pytest.raises(SampleError, match=words):
-            source.load(row, CLIP, None)
+            source.load(row, CLIP, Middle())
 
 
 def test_label_files(tmp_path):
@@ -337,7 +338,7 @@ def test_stored_samples_need_no_declaration(tmp_path):
     np.testing.assert_array_equal(sample.labels["depth"].values, depth[MIDDLE])
     assert (sample.labels["action"], sample.labels["caption"], sample.flip_sensitive) == ("push", "It moves.", True)
     assert set(load(Folder(path=str(tmp_path), only=("depth",))).labels) == {"depth"}
-    exact = Folder(path=str(tmp_path)).load(next(source.rows()), ClipSpec(frames=FRAMES, fps=10), None)
+    exact = Folder(path=str(tmp_path)).load(next(source.rows()), ClipSpec(frames=FRAMES, fps=10), Middle())
     np.testing.assert_array_equal(exact.clip.video, frames)
     np.testing.assert_array_equal(exact.clip.times, stored.clip.times)
     (tmp_path / "train/000.labels.npz").unlink()
@@ -361,7 +362,7 @@ def test_genuine_clips(folder, count, names):
         }
     clip = ClipSpec(frames=8, height=64, width=64, fps=4)
     for row in list(by_name.rows())[:: count // 6]:
-        sample = by_name.load(row, clip, np.random.default_rng(0))
+        sample = by_name.load(row, clip, Random(np.random.default_rng(0)))
         assert np.diff(sample.clip.times).min() > 0.1 or sample.clip.times[-1] > 1.5  # long enough, or its end repeats
         assert min(sample.clip.video.shape[1:3]) == 128
         assert augment(sample, clip).clip.video.shape == (8, 64, 64, 3)

@@ -9,6 +9,7 @@ from greys import CLIP, FRAMES, video
 from pydantic import ValidationError
 
 from taskprompt.core.errors import SourceError
+from taskprompt.core.moment import Middle
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
 from taskprompt.data.reader import Reader, table_of
@@ -90,7 +91,7 @@ def test_names_that_are_no_utf8(tmp_path):
     assert [r["key"] for r in rows] == [r"caf\xe9/\xe9.mp4", r"caf\xe9/na\xefve.mp4"]
     assert {r["class"] for r in rows} == {r"caf\xe9"}
     for row in rows:
-        assert source.load(row, CLIP, None).key == row["key"]
+        assert source.load(row, CLIP, Middle()).key == row["key"]
     (tmp_path / "caf\udce9/na\udcefve.mp4").write_text("no video")
     reader = Reader("s", source, {}, CLIP, None, Dims(4, 32, 48, (2, 2, 3), 32), 0, table_of(source.rows()))
     assert r"na\udcefve.mp4" in str(reader.read(1)["error"])

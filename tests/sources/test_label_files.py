@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from taskprompt.core.errors import SampleError
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.data.batch import prepare
@@ -44,7 +45,7 @@ def read(tmp_path, film):
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         spec = {"file": "{stem}.x" + suffix} | options
         source = Folder.model_validate({"path": str(tmp_path), "labels": {"x": spec}})
-        return source.load(next(source.rows()), CLIP, None)
+        return source.load(next(source.rows()), CLIP, Middle())
 
     return read
 
@@ -332,7 +333,7 @@ def test_any_name_of_folder_and_clip(tmp_path, film, name):
     source = Folder.model_validate({"path": str(tmp_path), "labels": {"v": label}})
     (row,) = source.rows()
     row["key"].encode()
-    assert source.load(row, CLIP, None).labels["v"] == MIDDLE
+    assert source.load(row, CLIP, Middle()).labels["v"] == MIDDLE
 
 
 @pytest.mark.parametrize(
@@ -357,6 +358,6 @@ def test_frames_are_scaled_where_no_label_is_of_the_picture(tmp_path):
     for form, height in (("value", 32), ("joints", 32), ("boxes", 96)):
         labels = {"x": {"form": form, "file": "{stem}.none.json"}}
         source = Folder.model_validate({"path": str(tmp_path), "labels": labels})
-        assert source.load(next(source.rows()), small, None).clip.video.shape[1] == height
+        assert source.load(next(source.rows()), small, Middle()).clip.video.shape[1] == height
         without = source.model_copy(update={"only": ("other",)})
-        assert without.load(next(source.rows()), small, None).clip.video.shape[1] == 32
+        assert without.load(next(source.rows()), small, Middle()).clip.video.shape[1] == 32

@@ -7,6 +7,7 @@ import pytest
 from numbered import numbers, remux, write
 from PIL import Image
 
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import ClipSpec
 from taskprompt.sources.folder import Folder
 from taskprompt.video.container import frame_times
@@ -17,7 +18,7 @@ CLIP = ClipSpec(frames=4, height=32, width=48, fps=None)
 
 def read(folder, clip=CLIP, **labels):
     source = Folder.model_validate({"path": str(folder), "labels": labels})
-    return source.load(next(source.rows()), clip, None)
+    return source.load(next(source.rows()), clip, Middle())
 
 
 def test_labels_are_stretched_with_pixels_that_are_not_square(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from taskprompt.core.moment import Middle, Random
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.types import Sample, plain
@@ -85,12 +86,12 @@ def test_load_gives_every_label_and_is_pure():
     source = scenes(clips=2, size=32)
     assert source.own_labels() == LABELS
     row = next(iter(source.rows()))
-    sample = source.load(row, CLIP, np.random.default_rng(0))
+    sample = source.load(row, CLIP, Random(np.random.default_rng(0)))
     assert tuple(sample.labels) == LABELS
     assert sample.labels["action"] == row["action"]
     assert sample.clip.video.shape == (3, 32, 32, 3)
     assert np.all(np.diff(sample.clip.times) > 0)
-    assert equal(sample, source.load(row, CLIP, None))
+    assert equal(sample, source.load(row, CLIP, Middle()))
     assert len(SEGMENTS) == 10
 
 
@@ -100,13 +101,13 @@ def test_it_keeps_the_promises_of_a_source():
 
 def test_only_drops_the_other_labels():
     source = scenes(clips=1, size=32, only=("depth", "action"))
-    assert set(source.load(next(iter(source.rows())), CLIP, None).labels) == {"depth", "action"}
+    assert set(source.load(next(iter(source.rows())), CLIP, Middle()).labels) == {"depth", "action"}
 
 
 def test_one_frame_is_the_middle():
     source = scenes(clips=1, size=32, only=("depth",))
     row = next(iter(source.rows()))
-    one, three = (source.load(row, shape(frames=n), None) for n in (1, 3))
+    one, three = (source.load(row, shape(frames=n), Middle()) for n in (1, 3))
     np.testing.assert_array_equal(plain(one.labels["depth"])[0], plain(three.labels["depth"])[1])
 
 
@@ -114,10 +115,10 @@ def test_a_cached_clip_is_the_drawn_one(tmp_path):
     plain_source = scenes(clips=2, size=32)
     source = scenes(clips=2, size=32, cache=str(tmp_path))
     for row in source.rows():
-        drawn = plain_source.load(row, CLIP, None)
-        assert equal(drawn, source.load(row, CLIP, None))
+        drawn = plain_source.load(row, CLIP, Middle())
+        assert equal(drawn, source.load(row, CLIP, Middle()))
         files = sorted(tmp_path.rglob("*.mov"))
-        assert equal(drawn, source.load(row, CLIP, None))
+        assert equal(drawn, source.load(row, CLIP, Middle()))
         assert sorted(tmp_path.rglob("*.mov")) == files
     assert len(list(tmp_path.rglob("*.mov"))) == 2
 
@@ -125,12 +126,12 @@ def test_a_cached_clip_is_the_drawn_one(tmp_path):
 def test_a_cached_clip_is_read_and_not_drawn(tmp_path):
     source = scenes(clips=2, size=32, cache=str(tmp_path), only=("action",))
     first, second = source.rows()
-    source.load(first, CLIP, None)
+    source.load(first, CLIP, Middle())
     for file in list(tmp_path.rglob("*")):
         if source.stored_name(first, CLIP).split("/")[1] in file.name:
             name = file.name.replace(*(source.stored_name(r, CLIP).split("/")[1] for r in (first, second)))
             file.rename(file.with_name(name))
-    swapped = source.load(second, CLIP, None)
+    swapped = source.load(second, CLIP, Middle())
     assert swapped.key == second["key"]
     assert swapped.labels == {"action": first["action"]}
 

@@ -42,7 +42,7 @@ class Squares(Source):
     def rows(self) -> Iterator[Row]:
         return ({"key": f"squares/{i}", "index": i} for i in range(self.clips))
 
-    def load(self, row: Row, clip, rng) -> Sample:
+    def load(self, row: Row, clip, moment) -> Sample:
         if row["index"] in self.broken:
             raise SampleError(f"{row['key']}: the file is empty. Record it again.")
         if row["index"] in self.wrong and (self.wrong_while is None or Path(self.wrong_while).exists()):

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from taskprompt.core.moment import Part, Random
 from taskprompt.core.source import ClipSpec, Source
 from taskprompt.core.types import Boxes, Clip, Map, Sample
 from taskprompt.testing import check_source
@@ -27,8 +28,8 @@ class Grey(Source):
             key = "same" if self.fault == "keys" else f"{i}-{self.listings}" if self.fault == "listing" else str(i)
             yield {"key": key, "level": [i] if self.fault == "flat" else i}
 
-    def load(self, row, clip, rng):
-        level = row["level"] if rng is None else int(rng.integers(255))
+    def load(self, row, clip, moment):
+        level = int(moment.rng.integers(255)) if isinstance(moment, Random) else row["level"]
         if self.fault == "pure":
             level = int(np.random.default_rng().integers(2**31)) % 251
         shape = (clip.frames + (self.fault == "frames"), 10, 12, 3)
@@ -36,6 +37,8 @@ class Grey(Source):
         times = np.arange(clip.frames) / 4
         if self.fault == "times":
             times = times[::-1]
+        if self.fault in ("middle", "parts") and isinstance(moment, Part):
+            times = times + {"middle": 5, "parts": moment.of - moment.index - 1}[self.fault]
         if self.fault == "row":
             row["seen"] = True
         boxes = Boxes(np.zeros((clip.frames, 2, 4)))
@@ -59,6 +62,8 @@ def test_a_good_source_passes():
         ("dtype", "the video is float32, expected uint8"),
         ("times", "times do not ascend"),
         ("row", "the row was changed"),
+        ("middle", r"Part\(0, 1\) is not the middle of the video"),
+        ("parts", "the three parts of the video begin at .*, out of order"),
         ("key", "the sample's key is 'other'"),
         ("size", r"label 'boxes' is 3 x 8 x 8, expected 3 x 10 x 12"),
     ],

@@ -7,6 +7,7 @@ from numbered import numbers, picture, write
 from PIL import Image
 
 from taskprompt.core.errors import LayoutError, SampleError
+from taskprompt.core.moment import Random
 from taskprompt.core.source import ClipSpec
 from taskprompt.video._open import base, opened, origin
 from taskprompt.video._pick import Unreliable, _from, _Plan
@@ -97,7 +98,7 @@ def test_windows_and_spans(clips):
     spread = ClipSpec(frames=4, fps=None)
     assert numbers(read_clip(path, spread).video) == [7, 22, 37, 52]
     for seed in range(5):
-        first, again = (read_clip(path, ten, np.random.default_rng(seed)) for _ in range(2))
+        first, again = (read_clip(path, ten, Random(np.random.default_rng(seed))) for _ in range(2))
         np.testing.assert_array_equal(first.video, again.video)
         assert set(np.diff(numbers(first.video))) == {3}
 
@@ -204,7 +205,7 @@ def test_any_damage_gives_a_clip_or_one_line(tmp_path, clips):
         path = tmp_path / f"damaged{source.suffix}"
         path.write_bytes(data)
         try:
-            clip_frames.append(len(read_clip(path, ClipSpec(frames=4, fps=(5, None)[i % 2]), rng).video))
+            clip_frames.append(len(read_clip(path, ClipSpec(frames=4, fps=(5, None)[i % 2]), Random(rng)).video))
         except SampleError as error:
             lines.append(str(error))
     assert set(clip_frames) == {4}

@@ -16,6 +16,7 @@ import numpy as np
 from taskprompt.core.errors import ErrorRecord, SampleError, SourceError, SpecError
 from taskprompt.core.events import Labeling, Watch
 from taskprompt.core.labeler import Labeler, Question
+from taskprompt.core.moment import Middle
 from taskprompt.core.source import Source
 from taskprompt.core.types import Row, plain
 from taskprompt.data.reader import load, table_of
@@ -179,7 +180,7 @@ def _read(source: Source, row: Row, clip, labeler: Labeler, questions: tuple[Que
         "stop": "",
     }
     try:
-        sample = load(source, row, clip if seen is None else seen, None)
+        sample = load(source, row, clip if seen is None else seen, Middle())
     except SampleError as error:
         return flat | {
             "error": ErrorRecord.of(error, row["key"]).dumps(),
