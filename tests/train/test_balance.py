@@ -1,6 +1,5 @@
 """What a balance is told, what becomes of its answer, and that its state lives as long as the run."""
 
-from typing import Any
 
 import pytest
 import torch
