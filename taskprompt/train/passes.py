@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from taskprompt.core.balancer import Balance, JoinedGradients, LossWeights, TaskGradients, check_answer
-from taskprompt.core.errors import SpecError, TaskError, TaskPromptError, shown
+from taskprompt.core.errors import LayoutError, SpecError, TaskError, TaskPromptError, shown
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.distributed import collective
@@ -59,6 +59,13 @@ class Passes:
             raise TaskError(f"balancer: {type(error).__name__}: {text}. Correct {where}.") from error
         sizes = {part: sum(p.numel() for p in parameters) for part, parameters in self.parts.items()}
         check_answer(answer, balance, self.present, sizes)
+        parts = answer.parts if isinstance(answer, JoinedGradients) else ()
+        joined = [p for part in parts for p in self.parts[part]]
+        if len(joined) != len(set(joined)):
+            raise LayoutError(
+                f"{type(balance).__name__}.step returned gradients for {', '.join(self.parts)}, which have parameters "
+                "in common: one would replace the other. Return parts that do not overlap."
+            )
         return answer
 
     def losses(self) -> dict[str, float]:

@@ -48,6 +48,8 @@ class Looking(Balancer):
 
 
 class Looked(Balance):
+    seen: torch.Tensor
+
     def __init__(self, tasks):
         super().__init__(tasks)
         self.register_buffer("seen", torch.zeros(len(self.tasks), dtype=torch.float64))

@@ -140,6 +140,14 @@ def test_gradients_that_cannot_be_had(squares, tmp_path, part, change, message):
         fit(squares | change, tmp_path / "run")
 
 
+def test_parts_that_overlap_are_refused(squares, tmp_path):
+    squares["balancer"] = {"kind": "balances:Summing", "parts": ["encoder", "encoder.blocks.-1"]}
+    with pytest.raises(
+        tp.LayoutError, match=r"gradients for encoder, encoder\.blocks\.-1, which have parameters in common"
+    ):
+        fit(squares, tmp_path / "run")
+
+
 def test_parts_by_their_path(squares):
     model = build_model(validate(squares, "r", tp.Recipe))
     blocks = model.get_submodule("encoder.blocks")
