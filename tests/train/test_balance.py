@@ -1,6 +1,5 @@
 """What a balance is told, what becomes of its answer, and that its state lives as long as the run."""
 
-
 import pytest
 import torch
 from balances import Counting, Learning, Wrong
