@@ -8,7 +8,7 @@ import pytest
 from greys import CLIP, FRAMES, video
 from pydantic import ValidationError
 
-from taskprompt.core.errors import SourceError
+from taskprompt.core.errors import ErrorRecord, SourceError
 from taskprompt.core.moment import Middle
 from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Dims, Map, Sample
@@ -94,8 +94,9 @@ def test_names_that_are_no_utf8(tmp_path):
         assert source.load(row, CLIP, Middle()).key == row["key"]
     (tmp_path / "caf\udce9/na\udcefve.mp4").write_text("no video")
     reader = Reader("s", source, {}, CLIP, None, Dims(4, 32, 48, (2, 2, 3), 32), 0, table_of(source.rows()))
-    assert r"na\udcefve.mp4" in str(reader.read(1)["error"])
-    str(reader.read(1)["error"]).encode()
+    record = str(reader.read(1)["error"])
+    assert r"na\udcefve.mp4" in ErrorRecord.loads(record).text
+    record.encode()
 
 
 def test_what_predict_wrote_is_no_video(tmp_path):
