@@ -71,7 +71,7 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
         losses = task_losses(tasks, {n: o.float() for n, o in outputs.items()}, on, counts)
         total = torch.stack([loss.share for loss in losses.values()]).sum()
         total.backward()
-        float(total)
+        float(total.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
