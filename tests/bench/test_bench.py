@@ -11,6 +11,8 @@ from taskprompt.bench.ray_cost import bench_ray
 from taskprompt.bench.scenes import bench_scenes
 from taskprompt.bench.step import bench_step
 
+pytestmark = pytest.mark.timeout(900)  # they start whole programs, several of each
+
 
 def test_scenes_of_both_looks():
     found = bench_scenes(size=32, rounds=1)
