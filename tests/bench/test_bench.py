@@ -3,6 +3,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
+import pytest
 import torch
 
 from taskprompt.bench.data import bench_data, data_recipe
