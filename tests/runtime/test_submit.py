@@ -160,7 +160,7 @@ def test_no_longer_followed_then_stopped_then_gone_on_with(open_head, recipe, tm
         assert time.monotonic() < end
         time.sleep(0.1)
     following.send_signal(signal.SIGINT)
-    said = following.communicate(timeout=30)[0]
+    said = following.communicate(timeout=120)[0]
     assert following.returncode == 130
     (job,) = [j for j in tp.jobs(address) if j.place == str(place)]
     assert f"follow: taskprompt job follow {job.id} --address {address}\nstop:   taskprompt job stop {job.id}" in said
