@@ -63,13 +63,13 @@ test: setup
 	@$(MAKE) --no-print-directory -j3 test-clusters test-engines test-others
 
 test-clusters:
-	$(VENV)/bin/pytest tests/runtime --ignore=$(BENCH)
+	$(VENV)/bin/pytest tests/runtime
 
 test-engines:
 	$(call at-its-end,$(ENGINES) $(BENCH))
 
 test-others:
-	$(call at-its-end,$(patsubst %,--ignore=%,tests/runtime $(ENGINES)))
+	$(call at-its-end,$(patsubst %,--ignore=%,tests/runtime $(ENGINES) $(BENCH)))
 
 # What pytest prints is shown in one piece when it is done, since another prints meanwhile.
 at-its-end = @log=$$(mktemp); nice -n 15 $(VENV)/bin/pytest $(1) > $$log 2>&1; code=$$?; cat $$log; rm $$log; exit $$code
