@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.source import ClipSpec, Table
+from taskprompt.core.clip import ClipSpec
+from taskprompt.core.source import Table
 from taskprompt.core.spec import Spec, builtin_kinds, resolve
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.recipe.runtime import Runtime

@@ -25,12 +25,13 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
     from taskprompt.checks.check import Checked
     from taskprompt.core.augment import Augment
     from taskprompt.core.balancer import Balance, Balancer, JoinedGradients, LossWeights, TaskGradients
+    from taskprompt.core.clip import ClipSpec, ClipView
     from taskprompt.core.labeler import Answer, Labeler, Question
     from taskprompt.core.layout import Layout
     from taskprompt.core.metrics import Metric
     from taskprompt.core.model import Backbone, Encoder, MultiTaskModel, Prompter
     from taskprompt.core.moment import Middle, Moment, Part, Random
-    from taskprompt.core.source import ClipSpec, Source
+    from taskprompt.core.source import Source
     from taskprompt.core.spec import Spec
     from taskprompt.core.task import Array, Task
     from taskprompt.core.tracker import Tracker, Tracking
@@ -77,6 +78,7 @@ __all__ = [
     "CheckpointError",
     "Clip",
     "ClipSpec",
+    "ClipView",
     "ClusterError",
     "Comparison",
     "DenseHead",
@@ -157,7 +159,8 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
     "taskprompt.recipe.recipe": "Best Recipe Stage",
     "taskprompt.recipe.runtime": "Runtime",
-    "taskprompt.core.source": "ClipSpec Source",
+    "taskprompt.core.clip": "ClipSpec ClipView",
+    "taskprompt.core.source": "Source",
     "taskprompt.core.spec": "Spec",
     "taskprompt.sweeps.sweep": "Asha Range Sweep",
     "taskprompt.core.task": "Array Task",

@@ -8,9 +8,9 @@ from typing import Any
 
 from taskprompt.checks.check import Checked
 from taskprompt.checks.model import check_fits
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.events import Warned, Watch
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.files import read, validate
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.weights import Inflate

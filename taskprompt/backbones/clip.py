@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import placed
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.layout import Layout
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.normalization import Normalization, in_folder
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.blocks import level_blocks
 from taskprompt.nn.frames import FrameEncoder

@@ -11,11 +11,11 @@ from einops import rearrange, reduce
 from pydantic import Field
 from torch import Tensor, nn
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SpecError, nearest
 from taskprompt.core.layout import Layout, Tensors
 from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.normalization import RGB, Normalization, in_folder
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import level_blocks, require_clip
 from taskprompt.nn.vit import Size, patch_dims

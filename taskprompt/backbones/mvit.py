@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from taskprompt.backbones._mvit.block import MultiscaleBlock
 from taskprompt.backbones._mvit.layouts import LAYOUTS
 from taskprompt.backbones._mvit.sizes import SIZES, BlockPlan, Widen, block_plans, strided
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.prompts import through

@@ -8,8 +8,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import OF_TIMESFORMER
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.attention import Attention
 from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, level_blocks

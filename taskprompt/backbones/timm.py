@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.layout import Layout, Tensors, grid_of
 from taskprompt.core.model import Backbone, Encoder
 from taskprompt.core.normalization import Normalization, of_mapping
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.blocks import level_blocks
 from taskprompt.nn.frames import FrameEncoder

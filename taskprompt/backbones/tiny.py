@@ -3,9 +3,9 @@
 from pydantic import Field, model_validator
 from torch import nn
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.nn.blocks import Block, drop_path_rates, level_blocks
 from taskprompt.nn.vit import ClsEncoder, Size, patch_dims

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from taskprompt.backbones._uniformerv2.blocks import FrameBlock, Global
 from taskprompt.backbones._uniformerv2.layouts import LAYOUTS
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import call, drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.prompts import by_block, renewed

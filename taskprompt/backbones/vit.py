@@ -8,8 +8,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from taskprompt.backbones._vit.layouts import OF_VIT
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone, Encoder, Prompts
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import Block, drop_path_rates, level_blocks, require_clip
 from taskprompt.nn.prompts import through

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.nn.compiled import compiler_told
 
 WAYS = ("torchvision", "taskprompt", "five prompts")

@@ -5,8 +5,9 @@ import time
 from contextlib import contextmanager
 from statistics import median
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.spec import resolve
 
 LOOKS = ("clean", "worn")

@@ -12,7 +12,7 @@ from taskprompt.core.text import one_line
 from taskprompt.core.types import Clip, Sample
 from taskprompt.data.batch import has
 from taskprompt.data.reader import Reader, table_of
-from taskprompt.labels.join import labels_of, opened
+from taskprompt.labels.join import opened
 from taskprompt.recipe.recipe import Recipe
 
 READ = 8  # clips of a source that are read
@@ -67,11 +67,10 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
             table = table_of(source.rows())
             if not len(table):
                 continue  # told by `listing_problems`
-            known = labels_of(source)
+            tasks = recipe.tasks_of(where.partition(".")[2], source)
         except Exception as error:
             problems.append(f"{where}: {told(error)}")
             continue
-        tasks = {n: t for n, t in recipe.tasks.items() if set(known).issuperset(t.required_labels(n))}
         problems += _mistakes(recipe, where, source, table)
         carried, unknown = _joined(where, source, tasks, table)
         problems += unknown
@@ -81,7 +80,8 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
 
 def _mistakes(recipe: Recipe, where: str, source: Source, rows: pa.Table) -> list[str]:
     """What a source's rows tell to be wrong for the tasks that read it: classes that none lists, misspelt names."""
-    tasks = recipe.tasks_of(source) if where.startswith("sources.") else recipe.measured(source)
+    group, _, name = where.partition(".")
+    tasks = recipe.tasks_of(name, source) if group == "sources" else recipe.measured(name, source)
     return [f"{where}: {line}" for line in source.mistakes(rows, tasks)]
 
 

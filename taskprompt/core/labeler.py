@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Sample
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError, TaskError, mistakes_of
 from taskprompt.core.layout import Layout
 from taskprompt.core.normalization import Normalization
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec, kind_of
 from taskprompt.core.task import Task
 from taskprompt.core.types import Dims, Features

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import SpecError
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Moment
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
@@ -19,25 +19,6 @@ if TYPE_CHECKING:
     from taskprompt.core.task import Task
 
 Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]  # of an answer in a label table
-MOST_BYTES = 1 << 32  # of a clip's pixels
-
-
-class ClipSpec(Spec):
-    """How a clip is cut from a video, and what the model sees of it."""
-
-    frames: int = Field(default=16, ge=1, le=10_000)  # frames of a clip
-    height: int = Field(default=224, ge=8, le=16_384)  # pixels
-    width: int = Field(default=224, ge=8, le=16_384)  # pixels
-    fps: float | None = Field(
-        default=7.5, ge=1e-3, le=10_000
-    )  # frames a second of the clip; null: spread over the whole video
-    formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
-
-    @model_validator(mode="after")
-    def _fits_memory(self) -> "ClipSpec":
-        if (size := 3 * self.frames * self.height * self.width) > MOST_BYTES:
-            raise SpecError(f"a clip of {size / 2**30:.0f} GiB, expected {MOST_BYTES >> 30} at most. Show less of it.")
-        return self
 
 
 class Table(Spec):

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
-from taskprompt.core.errors import LayoutError, SampleError, mistakes_of
+from taskprompt.core.clip import ClipSpec, ClipView
+from taskprompt.core.errors import LayoutError, SampleError, SpecError, mistakes_of
 from taskprompt.core.metrics import Metric, declared, undeclared
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Dims, Sample, plain
@@ -27,7 +28,9 @@ class Task(Spec):
     home: ClassVar[str] = "taskprompt.tasks"
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     inputs: ClassVar[dict[str, Array]] = {}  # the arrays that `read_inputs` returns: what the head reads of a sample
+    labelled: ClassVar[bool] = True  # False: it makes its targets itself, of every clip of its sources
     label: str = ""  # the label it reads; default: its name in the recipe
+    sources: tuple[str, ...] | None = None  # sources and held-out sources it reads; null: all that it can use
     needs_global_batch: ClassVar[bool] = (
         False  # does the loss compare samples? Then it gets those of all workers at once
     )
@@ -36,7 +39,16 @@ class Task(Spec):
 
     @abstractmethod
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
-        """The arrays of `layout` for one sample; raises SampleError for a label that cannot be used."""
+        """The arrays of `layout` for one sample; raises SampleError for a label that cannot be used.
+
+        A task that is not `labelled` gets None, or the label of one of its views and the sample which that shows."""
+
+    def views(self, clip: ClipSpec, rng: np.random.Generator) -> tuple[ClipView, ...]:
+        """A label-free task's own cuts of a clip, always as many; none, the default: its target is of the clip itself.
+
+        Each is one more row of the batch, which carries this task alone; the views of a clip lie one behind the other.
+        rng: of this clip and this task in this epoch; in evaluation the same each time."""
+        return ()
 
     def input_labels(self) -> tuple[str, ...]:
         """The labels that `read_inputs` reads; default: one for each of `inputs`, under the same name.
@@ -110,12 +122,12 @@ class Task(Spec):
         return ()
 
     def label_name(self, name: str) -> str:
-        """The label that the task called `name` in a recipe reads."""
-        return self.label or name
+        """The label that the task called `name` in a recipe reads; empty for a label-free task."""
+        return (self.label or name) if self.labelled else ""
 
     def required_labels(self, name: str) -> tuple[str, ...]:
         """All labels that a sample needs to train or measure the task called `name`."""
-        return (self.label_name(name), *self.input_labels())
+        return (*([self.label_name(name)] if self.labelled else []), *self.input_labels())
 
     def shape(self, array: Array, dims: Dims) -> tuple[int, ...]:
         """The sizes behind an array's axis names."""
@@ -142,10 +154,30 @@ class Task(Spec):
 
     def checked_target(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
         """The target in its layout's shapes and types, or None where the sample lacks the label."""
-        label = sample.labels.get(self.label_name(name))
-        if label is None:
+        label = sample.labels.get(self.label_name(name)) if self.labelled else None
+        if self.labelled and label is None:
             return None
+        return self.target_of(name, label, sample, dims)
+
+    def target_of(self, name: str, label: Any, sample: Sample, dims: Dims) -> dict[str, np.ndarray]:
+        """The target for this label, in its layout's shapes and types."""
         return self._checked(name, "layout", lambda: self.target(plain(label), sample), sample.key, dims)
+
+    def checked_views(self, name: str, clip: ClipSpec, rng: np.random.Generator, key: str = "") -> list[ClipView]:
+        """What `views` returns. Raises LayoutError for what is no tuple of views that go with the clip."""
+        where = f"{type(self).__name__}.views"
+        with mistakes_of(name, where, lambda: [key] if key else []):
+            found = self.views(clip, rng)
+        if not isinstance(found, tuple | list) or not all(isinstance(view, ClipView) for view in found):
+            raise LayoutError(f"task {name!r}: views returned {found!r}, expected a tuple of ClipView. Fix {where}.")
+        if found and self.inputs:
+            raise LayoutError(f"task {name!r}: has `inputs`, and views, which have no labels. Remove one of them.")
+        try:
+            for view in found:
+                view.spec(clip)
+        except SpecError as error:
+            raise LayoutError(f"task {name!r}: {error} Fix {where}, or the recipe.") from None
+        return list(found)
 
     def checked_inputs(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
         """The inputs in their declared shapes and types, or None where the sample lacks one of `input_labels`."""

@@ -1,6 +1,6 @@
 """Sample -> flat row of arrays (what Ray and Arrow carry) -> Batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,20 +22,56 @@ def input_column(task: str, array: str) -> str:
     return f"input {task} {array}"
 
 
+def views_column(task: str) -> str:
+    """The column of the frames that a task's views of a clip show, v t h w c; no array of a layout has this name."""
+    return f"views {task}"
+
+
 def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
     """One flat row of fixed-shape arrays.
 
     A sample without a task's label, or without the inputs of its head, has zeros in their place and False in the
     task's `has` column, so that all rows have one schema."""
-    # Several tasks read one sample: what one of them changed would be wrong for the others.
-    clip = replace(sample.clip, video=frozen(sample.clip.video))
-    sample = replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
+    sample = read_only(sample)
     row: Columns = {"key": np.asarray(sample.key), "video": sample.clip.video}
     for name, task in tasks.items():
         target = task.checked_target(name, sample, dims)
         inputs = task.checked_inputs(name, sample, dims)
         row |= _columns(name, target, inputs) or _blank(name, task, dims)
     return row
+
+
+def prepare_views(name: str, task: Task, shown: Sequence[tuple[Any, Sample]], views: int, dims: Dims) -> Columns:
+    """The columns of one task for its views of a clip: the label and the sample of each; none where there are none.
+
+    Every array has a leading axis more than in `prepare`: v, the views."""
+    rows = []
+    for label, sample in shown:
+        sample = read_only(sample)
+        target = task.target_of(name, label, sample, dims)
+        rows.append({f"{name}/{k}": v for k, v in target.items()} | {views_column(name): sample.clip.video})
+    if not rows:
+        return blank_views(name, task, views, dims)
+    return {k: np.stack([row[k] for row in rows]) for k in rows[0]} | {has(name): np.asarray(True)}
+
+
+def blank_views(name: str, task: Task, views: int, dims: Dims) -> Columns:
+    """What stands where a task has no views of a clip."""
+    row = {f"{name}/{k}": v for k, v in task.blank(dims).items()} | {views_column(name): _no_frames(dims)}
+    whole = {k: np.zeros((views, *v.shape), v.dtype) for k, v in row.items()}
+    return whole | {has(name): np.asarray(False)}
+
+
+def read_only(sample: Sample) -> Sample:
+    """The same sample, whose arrays cannot be written to.
+
+    Several tasks read one sample: what one of them changed would be wrong for the others."""
+    clip = replace(sample.clip, video=frozen(sample.clip.video))
+    return replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
+
+
+def _no_frames(dims: Dims) -> np.ndarray:
+    return np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8)
 
 
 def _columns(name: str, target: Columns | None, inputs: Columns | None) -> Columns | None:
@@ -64,32 +100,70 @@ def frozen(label: Any) -> Any:
     return view
 
 
-def blank(tasks: Mapping[str, Task], dims: Dims) -> Columns:
-    """The row that stands where a sample could not be read; never reaches a batch."""
-    empty = np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8)
-    row: Columns = {"key": np.asarray(""), "video": empty}
+def blank(tasks: Mapping[str, Task], dims: Dims, views: Mapping[str, int] | None = None) -> Columns:
+    """The row that stands where a sample could not be read; never reaches a batch. views: task -> how many."""
+    views = views or {}
+    row: Columns = {"key": np.asarray("")}
+    if reads_clip(tasks, views):
+        row["video"] = _no_frames(dims)
     for name, task in tasks.items():
-        row |= _blank(name, task, dims)
+        row |= blank_views(name, task, views[name], dims) if name in views else _blank(name, task, dims)
     return row
 
 
+def reads_clip(tasks: Iterable[str], views: Container[str]) -> bool:
+    """Is the clip itself a row of the batch? Not where all tasks have views of their own."""
+    named = list(tasks)
+    return not named or any(name not in views for name in named)
+
+
+def without_pixels(columns: Columns) -> Columns:
+    """The same rows with clips and views of no frames, where targets alone are wanted."""
+    cut = {k: v[:, :0] for k, v in columns.items() if k == "video"}
+    return columns | cut | {k: v[:, :, :0] for k, v in columns.items() if k.startswith(views_column(""))}
+
+
 def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
-    """Columns of several sources, each with only the tasks that source can label -> one mixed Batch."""
-    sizes = [len(p["key"]) for p in parts]
-    starts = np.cumsum([0, *sizes])
-    keys = [str(k) for p in parts for k in p["key"]]
+    """Columns of several sources, each with only the tasks that source can label -> one mixed Batch.
+
+    First the clips of all sources that a task reads, then the views of each task, those of a clip side by side."""
+    keys: list[str] = []
+    videos: list[np.ndarray] = []
+    starts: list[int] = []
+    for part in parts:
+        starts.append(len(keys))
+        here = [n for n in tasks if has(n) in part]
+        if "video" in part and reads_clip(here, [n for n in here if views_column(n) in part]):
+            keys += map(str, part["key"])
+            videos.append(part["video"])
     targets: dict[str, dict[str, Tensor]] = {}
     rows: dict[str, Tensor] = {}
     inputs: dict[str, dict[str, Tensor]] = {}
     for name, task in tasks.items():
-        having = [(p, s, np.flatnonzero(p[has(name)])) for p, s in zip(parts, starts, strict=False) if has(name) in p]
+        having = [(p, s, np.flatnonzero(p[has(name)])) for p, s in zip(parts, starts, strict=True) if has(name) in p]
         if not having:
             continue
-        rows[name] = torch.from_numpy(np.concatenate([at + start for _, start, at in having]).astype(np.int64))
-        targets[name] = {k: _join([p[f"{name}/{k}"][at] for p, _, at in having]) for k in task.layout}
+        split = views_column(name) in having[0][0]
+        if split:
+            first, shown = len(keys), [(p["key"][at], p[views_column(name)][at]) for p, _, at in having]
+            keys += [str(key) for names, pixels in shown for key in np.repeat(names, pixels.shape[1])]
+            videos += [_by_view(pixels) for _, pixels in shown]
+            rows[name] = torch.arange(first, len(keys))
+        else:
+            rows[name] = torch.from_numpy(np.concatenate([at + s for _, s, at in having]).astype(np.int64))
+        found = {k: [p[f"{name}/{k}"][at] for p, _, at in having] for k in task.layout}
+        targets[name] = {k: _join([*map(_by_view, arrays)] if split else arrays) for k, arrays in found.items()}
         if task.inputs:
             inputs[name] = {k: _join([p[input_column(name, k)][at] for p, _, at in having]) for k in task.inputs}
-    return Batch(keys, _join([p["video"] for p in parts]), targets, rows, inputs)
+    if not keys:  # no clip has a usable view: the model still runs, on black frames that no task reads
+        shape = next(v.shape[2:] for k, v in parts[0].items() if k.startswith(views_column("")))
+        keys, videos = [""], [np.zeros((1, *shape), np.uint8)]
+    return Batch(keys, _join(videos), targets, rows, inputs)
+
+
+def _by_view(array: np.ndarray) -> np.ndarray:
+    """m v ... -> (m v) ..."""
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _join(arrays: list[np.ndarray]) -> Tensor:

@@ -48,6 +48,11 @@ def sample_rng(seed: int, epoch: int, key: str, copy: int = 0) -> np.random.Gene
     return np.random.default_rng([seed, epoch, zlib.crc32(key.encode()), *([copy] if copy else [])])
 
 
+def view_rng(seed: int, epoch: int, key: str, copy: int, task: str) -> np.random.Generator:
+    """The generator of a task's views of one copy of a sample in one epoch."""
+    return np.random.default_rng([seed, epoch, zlib.crc32(key.encode()), copy, zlib.crc32(task.encode())])
+
+
 def source_seed(seed: int, name: str) -> int:
     """A seed for each source, so that two sources of one length are not shuffled alike."""
     return zlib.crc32(f"{seed}/{name}".encode())

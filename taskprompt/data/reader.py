@@ -3,18 +3,21 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from taskprompt.core.augment import Augment
-from taskprompt.core.errors import ErrorRecord, SampleError, SourceError, TaskPromptError
+from taskprompt.core.clip import ClipSpec
+from taskprompt.core.errors import ErrorRecord, LayoutError, SampleError, SourceError, TaskPromptError
 from taskprompt.core.moment import Middle, Moment, Random
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Columns, Dims, Row, Sample
-from taskprompt.data.batch import blank, prepare
-from taskprompt.data.order import FROM_THE_START, IndexSequence, epoch_order, locate, sample_rng, source_seed
+from taskprompt.data.batch import blank, prepare, prepare_views, reads_clip
+from taskprompt.data.order import FROM_THE_START, IndexSequence, epoch_order, locate, sample_rng, source_seed, view_rng
+from taskprompt.data.views import check_span, count_views, ends_early, rearranged
 from taskprompt.labels.join import labels_in_tables, labels_of
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.video.geometry import View, check_labels, move_labels
@@ -35,6 +38,10 @@ class Reader:
     seed: int
     table: pa.Table  # of rows
     sequence: IndexSequence = FROM_THE_START  # what index stands for which position
+    views: Mapping[str, int] = dataclasses.field(init=False)  # task -> how many of each clip
+
+    def __post_init__(self):
+        object.__setattr__(self, "views", count_views(self.tasks, self.clip))
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -58,10 +65,9 @@ class Reader:
             epoch, index = divmod(position, len(self))
         row = self._row(index)
         try:
-            sample = self._sample(row, index, epoch, copy)
-            columns, error = prepare(sample, self.tasks, self.dims), ""
+            columns, error = self._columns(row, index, epoch, copy), ""
         except SampleError as problem:
-            columns, error = blank(self.tasks, self.dims), ErrorRecord.of(problem, row["key"]).dumps()
+            columns, error = self.blank(), ErrorRecord.of(problem, row["key"]).dumps()
         except TaskPromptError:
             raise
         except Exception as problem:
@@ -70,6 +76,45 @@ class Reader:
                 f"{what}. Fix the source's or a task's code, or raise SampleError to skip it."
             ) from problem
         return columns | {"key": np.asarray(row["key"]), "index": np.asarray(place), "error": np.asarray(error)}
+
+    def blank(self) -> Columns:
+        """The row that stands where a sample could not be read."""
+        return blank(self.tasks, self.dims, self.views)
+
+    def _columns(self, row: Row, index: int, epoch: int, copy: int) -> Columns:
+        """One row's clip with the targets of the tasks that read it, and the views of the others."""
+        of_clip = {n: t for n, t in self.tasks.items() if n not in self.views}
+        columns: Columns = {"key": np.asarray(row["key"])}
+        if reads_clip(self.tasks, self.views):
+            columns |= prepare(self._sample(row, index, epoch, copy), of_clip, self.dims)
+        for name, count in self.views.items():
+            task = self.tasks[name]
+            columns |= prepare_views(name, task, self._shown(name, task, row, epoch, copy), count, self.dims)
+        return columns
+
+    def _shown(self, name: str, task: Task, row: Row, epoch: int, copy: int) -> list[tuple[Any, Sample]]:
+        """A task's views of a row: the label and the sample of each; none where its video is too short for one."""
+        from taskprompt.video.augment import augment
+
+        key, rng = row["key"], view_rng(self.seed, epoch, row["key"], copy, name)
+        views = task.checked_views(name, self.clip, rng, key)
+        if len(views) != self.views[name]:
+            raise LayoutError(
+                f"task {name!r}, sample {key!r}: views returned {len(views)} of them, and {self.views[name]} before. "
+                f"Let {type(task).__name__}.views always return as many."
+            )
+        picture_seed, shown = int(rng.integers(1 << 63)), []
+        source = self.source.model_copy(update={"only": ()})  # the task makes its labels
+        for view in views:
+            spec = view.spec(self.clip)
+            sample = load(source, row, spec, self._moment(rng))
+            check_span(self.name, sample, view, spec)
+            if view.whole and ends_early(sample.clip):
+                return []
+            sample = rearranged(sample, view.frames)
+            same = np.random.default_rng(picture_seed)
+            shown.append((view.label, augment(sample, self.clip, self.augment, same, self.source.allow_flip)))
+        return shown
 
     def _sample(self, row: Row, index: int, epoch: int, copy: int) -> Sample:
         """One row as the model will see it: loaded, cut to the labels kept, augmented; copies of an epoch differ."""
@@ -110,7 +155,7 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
     table = table_of(source.rows())
     if not len(table):
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
-    tasks = recipe.tasks_of(source) if training else recipe.measured(source)
+    tasks = recipe.tasks_of(name, source) if training else recipe.measured(name, source)
     mistakes = [*source.mistakes(table, tasks)]
     if mistakes:
         more = f" (And {len(mistakes) - 3} more like it.)" if len(mistakes) > 3 else ""

@@ -12,7 +12,7 @@ def epoch_steps(recipe: Recipe, stage: Stage, readers: Mapping[str, Reader]) -> 
     found: dict[str, int] = {}
     for name, source in recipe.stage_sources(stage).items():
         clips, a_step = len(readers[name]) * source.repeats, source.quota * stage.accumulate
-        for task in recipe.tasks_of(source).keys() & set(recipe.stage_tasks(stage)):
+        for task in recipe.tasks_of(name, source).keys() & set(recipe.stage_tasks(stage)):
             found[task] = max(found.get(task, 1), -(-clips // a_step))
     return found
 
@@ -37,7 +37,7 @@ class Unlabelled:
         """before: the lines of metrics.jsonl of the steps of this stage that are made."""
         self.stage, self.steps = index, recipe.stages[index].steps
         self.epochs = epoch_steps(recipe, recipe.stages[index], readers)
-        self.required = {n: recipe.tasks[n].required_labels(n) for n in self.epochs}
+        self.tasks = {n: recipe.tasks[n] for n in self.epochs}
         self.made = 0
         self.last = dict.fromkeys(self.epochs, 0)  # the step of a task's last label; 0: it had none in this stage
         for line in before:
@@ -61,6 +61,8 @@ class Unlabelled:
         return told
 
     def _line(self, task: str, when: str) -> str:
-        required = self.required[task]
+        required = self.tasks[task].required_labels(task)
+        if not required:
+            return f"task {task!r} learned nothing: no clip was long enough for its views {when}. Check its options."
         what = "its label" if len(required) == 1 else f"all of its labels ({', '.join(required)})"
         return f"task {task!r} learned nothing: no clip had {what} {when}. Check the names of labels, and the labels."

@@ -17,7 +17,7 @@ from taskprompt.core.metrics import Metric
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
-from taskprompt.data.batch import collate
+from taskprompt.data.batch import collate, without_pixels
 from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
@@ -46,10 +46,10 @@ def open_held_out(reader: Reader, context: WorkerContext, max_skipped: float) ->
     return Stream(reader.name, chunks, context.rank, context.workers, len(reader), max_skipped)
 
 
-def held_out_batches(stream: Stream, reader: Reader) -> Iterator[Batch]:
-    """The stream's clips as batches, to its end."""
+def held_out_batches(stream: Stream, reader: Reader) -> Iterator[tuple[int, Batch]]:
+    """The stream's clips as batches, to its end; how many clips each is of, for views are rows too."""
     while (columns := stream.take(BATCH)) is not None:
-        yield collate([columns], reader.tasks)
+        yield len(columns["key"]), collate([columns], reader.tasks)
 
 
 @torch.inference_mode()
@@ -70,15 +70,17 @@ def predictions(
     model: MultiTaskModel, recipe: Recipe, reader: Reader, stream: Stream, context: WorkerContext
 ) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
     """task, output, target of the rows that carry its label, batch by batch; tells how far it is."""
-    for batch in held_out_batches(stream, reader):
+    for clips, batch in held_out_batches(stream, reader):
         for task, output in predict_batch(model, batch.to(context.device), recipe.runtime.precision).items():
             yield task, output, {k: v.to(context.device) for k, v in batch.targets[task].items()}
-        context.notify(Evaluating(reader.name, len(batch.keys), len(reader)))
+        context.notify(Evaluating(reader.name, clips, len(reader)))
 
 
 def predict_batch(model: MultiTaskModel, batch: Batch, precision: str) -> dict[str, Tensor]:
     """task -> output of the rows that carry its label, float32; tasks without such rows are left out."""
     rows = {n: r for n, r in batch.rows.items() if len(r)}
+    if not rows:
+        return {}
     with autocast(batch.video.device, precision), compiler_told():
         outputs = model(batch.video, rows, batch.inputs)
     return {n: o.float() for n, o in outputs.items()}
@@ -188,7 +190,7 @@ def trivial_outputs(recipe: Recipe, context: WorkerContext) -> dict[str, Tensor]
     """task -> the constant output fitted to the first training targets, without augmentation; same on every worker."""
     constants: dict[str, Tensor] = {}
     for name, source in recipe.sources.items():
-        wanted = {n: t for n, t in recipe.measured(source).items() if n not in constants}
+        wanted = {n: t for n, t in recipe.measured(name, source).items() if n not in constants}
         if not wanted:
             continue
         reader = make_reader(recipe, name, source, training=False)
@@ -198,9 +200,7 @@ def trivial_outputs(recipe: Recipe, context: WorkerContext) -> dict[str, Tensor]
         columns = stream.take(count)
         if columns is None:
             continue
-        batch = collate(
-            [{k: v for k, v in columns.items() if k != "video"} | {"video": columns["video"][:, :0]}], wanted
-        )
+        batch = collate([without_pixels(columns)], wanted)
         for task in wanted:
             constant = wanted[task].trivial(batch.targets[task]) if len(batch.rows[task]) else None
             if constant is not None:

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError, WriteError, nearest
 from taskprompt.core.files import parse_json, replacing, write, writing
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.text import printable
 from taskprompt.core.types import Sample
 from taskprompt.evaluation.given_labels import given_labels

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Answer, Ask, Labeler, Question
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
 from taskprompt.labelers import _text_tower
 from taskprompt.labelers._files import MODEL, digest, digests

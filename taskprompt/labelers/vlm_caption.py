@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Answer, Ask, Given, Labeler, Question, Streamed
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Sample
 from taskprompt.labelers._answers import answer_of, check_schema

@@ -9,9 +9,9 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Encoder, Prompts
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import level_blocks, require_clip
 from taskprompt.nn.prompts import through

@@ -4,13 +4,12 @@ A source whose folder or tables cannot be read is one problem; all others are fo
 missing table has those of the labeler that writes it, or any."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from taskprompt.core.errors import SpecError, nearest, told
-from taskprompt.core.labeler import Labeler
-from taskprompt.core.source import Source
-from taskprompt.labels.join import all_labels, opened
+from taskprompt.recipe.source_labels import Labels, source_labels
+from taskprompt.recipe.task_checks import has_views, task_problems
 
 if TYPE_CHECKING:
     from taskprompt.recipe.recipe import Recipe, Stage
@@ -26,70 +25,19 @@ TRAINING = (
 OWN_FOLDERS = ("checkpoints", "not_finite", "ray")  # of a run; a tracker writes into a folder of its name
 
 
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """What a source's clips carry, as far as can be known here."""
-
-    names: tuple[str, ...] = ()
-    complete: bool = True  # False: there may be others
-    only: tuple[str, ...] | None = None
-    planned: tuple[str, ...] = ()  # those that the recipe's labelers write to its tables, there or not yet
-
-    def may_have(self, label: str) -> bool:
-        """Could a clip of the source carry this label, before `only`?"""
-        return label in self.names or not self.complete
-
-    def may_give(self, label: str) -> bool:
-        """The same, behind `only`."""
-        return self.may_have(label) and (self.only is None or label in self.only)
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The known labels that `only` keeps."""
-        return tuple(n for n in self.names if self.only is None or n in self.only)
-
-
-def _made_by(labeler: Labeler | None) -> tuple[str, ...]:
-    try:
-        return labeler.labels() if labeler else ()
-    except Exception:
-        return ()
-
-
 class Checks:
     """The problems of one recipe. check_sources=False: its data may lie on other machines, so missing data is none."""
 
     def __init__(self, recipe: "Recipe", check_sources: bool):
         self.recipe = recipe
         self.unread: list[str] = []
+        self.labels: dict[str, dict[str, Labels]] = {"sources": {}, "held_out": {}}
         writers = {spec.table: spec for spec in recipe.labelers.values()}
-        self.labels: dict[str, dict[str, Labels]] = {
-            group: {name: self._labels(f"{group}.{name}", s, writers) for name, s in getattr(recipe, group).items()}
-            for group in ("sources", "held_out")
-        }
-        if not check_sources:
-            self.unread = []
-
-    def _labels(self, where: str, source: Source, writers: Mapping[str, Labeler]) -> Labels:
-        planned = {t.path: _made_by(writers.get(t.path)) for t in source.tables}
-        every = tuple(n for names in planned.values() for n in names)
-        try:
-            return Labels(all_labels(source), True, source.only, every)
-        except Exception as error:
-            self.unread.append(f"{where}: {told(error)}")
-        names: list[str] = []
-        complete = True
-        try:
-            names += source.own_labels()
-        except Exception:
-            complete = False
-        for table in source.tables:
-            try:
-                names += opened(table).labels
-            except Exception:
-                names += planned[table.path]
-                complete = complete and bool(planned[table.path])
-        return Labels(tuple(dict.fromkeys(names)), complete, source.only, every)
+        for group, labels in self.labels.items():
+            for name, source in getattr(recipe, group).items():
+                labels[name], unread = source_labels(name, source, writers)
+                if unread is not None and check_sources:
+                    self.unread.append(f"{group}.{name}: {unread}")
 
     def problems(self) -> list[str]:
         """All of them, one line each."""
@@ -99,7 +47,6 @@ class Checks:
             *self._held_out(),
             *self._stages(),
             *self._tasks(),
-            *self._measures(),
             *self._only(),
             *self._labelers(),
             *self._names(),
@@ -107,8 +54,9 @@ class Checks:
         ]
 
     def tasks_of(self, labels: Labels) -> list[str]:
-        """The tasks for which a source may give all required labels."""
-        return [n for n, t in self.recipe.tasks.items() if all(map(labels.may_give, t.required_labels(n)))]
+        """The tasks that may be able to read a source: see Recipe.tasks_of."""
+        usable = {n: t for n, t in self.recipe.tasks.items() if t.sources is None or labels.source in t.sources}
+        return [n for n, t in usable.items() if all(map(labels.may_give, t.required_labels(n)))]
 
     def stage_labels(self, stage: "Stage") -> list[Labels]:
         """Of the sources of a stage."""
@@ -171,6 +119,8 @@ class Checks:
             recipe.prompter.check(dataclasses.replace(recipe.dims(), accepts_prompts=False))
         except SpecError:
             yield "this prompter puts prompts into the encoder, whose features change with them. Remove feature_cache."
+        for name in (n for n in self.stage_tasks(stage) if has_views(n, recipe.tasks[n], recipe.clip)):
+            yield f"the views of {name!r} are drawn anew each time, so none comes again. Remove feature_cache."
         if stage.mixup:
             yield "clips that mixup blends never come again. Remove mixup or feature_cache."
         if recipe.runtime.parallel == "fsdp":
@@ -181,32 +131,10 @@ class Checks:
                 yield f"{what}. Give it `augment: {{jitter: false, scale: [1, 1], flip: 0}}`, or remove feature_cache."
 
     def _tasks(self) -> Iterator[str]:
-        found = self.labels["sources"]
-        offered = sorted({n for labels in found.values() for n in labels.given})
-        for name, task in self.recipe.tasks.items():
-            if any(name in self.tasks_of(labels) for labels in found.values()):
-                continue
-            required = task.required_labels(name)
-            missing = [label for label in required if not any(v.may_give(label) for v in found.values())]
-            for label in missing:
-                reasons = "".join(f" sources.{n}: {why}." for n in found if (why := self._why_missing(n, label)))
-                own = "Set `label`, or let" if label == task.label_name(name) else "Its head needs it: let"
-                yield (
-                    f"tasks.{name}: reads the label {label!r}, which no source gives{nearest(label, offered)} "
-                    f"Given: {', '.join(offered) or 'none'}.{reasons} {own} a source give it (`only`)."
-                )
-            if not missing:
-                yield (
-                    f"tasks.{name}: reads the labels {', '.join(map(repr, required))}, which no source gives together. "
-                    "Let one source give them all (`only`, `tables`)."
-                )
-
-    def _measures(self) -> Iterator[str]:
-        for name, task in self.recipe.tasks.items():
-            try:
-                task.declared()
-            except Exception as error:  # of a task's own code
-                yield f"tasks.{name}: {told(error)}"
+        recipe = self.recipe
+        yield from task_problems(
+            recipe.tasks, recipe.clip, self.labels["sources"], self.labels["held_out"], self._why_missing
+        )
 
     def _why_missing(self, source: str, label: str) -> str:
         try:
@@ -256,5 +184,12 @@ class Checks:
         elif task not in (measured := self.measured(source)):
             known = ", ".join(measured) or "none"
             yield f"{what}: {task!r} is not measured on {source!r}{nearest(task, measured)} Measured there: {known}."
-        elif best.mode and not [*self._measures()] and self.recipe.metric(best.metric).better not in (None, best.mode):
+        elif best.mode and self._better(best.metric) not in (None, best.mode):
             yield f"best.mode: found {best.mode!r}, but {rest!r} is better the other way. Remove mode."
+
+    def _better(self, metric: str) -> str | None:
+        """Which way a metric is better; None where its task does not say, or its code fails, which is told already."""
+        try:
+            return self.recipe.metric(metric).better
+        except Exception:
+            return None

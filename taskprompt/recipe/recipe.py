@@ -8,12 +8,13 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from taskprompt.core.augment import Augment
 from taskprompt.core.balancer import Balancer
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.metrics import Metric, undeclared
 from taskprompt.core.model import Backbone, Prompter, model_dims
 from taskprompt.core.normalization import Normalization, beside
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.spec import Spec
 from taskprompt.core.task import Task
 from taskprompt.core.tracker import Tracker
@@ -29,7 +30,7 @@ class Stage(Spec):
     """Which tasks, what is frozen, how long, which rate."""
 
     steps: int = Field(ge=1)  # optimizer steps
-    tasks: tuple[str, ...] | None = None  # null: all whose label its sources give
+    tasks: tuple[str, ...] | None = None  # null: all that can read one of its sources
     sources: tuple[str, ...] | None = None  # null: all of the recipe
     freeze: tuple[str, ...] = ()  # parts kept as they are, in eval mode: encoder, heads.depth, encoder.blocks.0
     feature_cache: str | None = None  # folder that keeps the output of a frozen encoder; null: computed every time
@@ -95,7 +96,7 @@ class Recipe(Spec):
     clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them
     augment: Augment = Augment()  # what is done to training clips; a source may have an `augment` of its own
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
-    held_out: dict[Name, Source] = {}  # sources to evaluate on; learned tasks are measured where their label is given
+    held_out: dict[Name, Source] = {}  # sources to evaluate on; learned tasks are measured where their labels are given
     backbone: Backbone  # what turns pixels into features
     weights: Weights | None = None  # the checkpoint that the model, or parts of it, start from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be
@@ -146,10 +147,11 @@ class Recipe(Spec):
         """The sizes of this recipe's model."""
         return model_dims(self.backbone, self.tasks, self.clip)
 
-    def tasks_of(self, source: Source) -> dict[str, Task]:
-        """The tasks for which a source gives the label, and those that their inputs are read from."""
+    def tasks_of(self, name: str, source: Source) -> dict[str, Task]:
+        """The tasks that can read the source of this name: it gives all labels that they need, and is one of theirs."""
         known = set(labels_of(source))
-        return {n: t for n, t in self.tasks.items() if known.issuperset(t.required_labels(n))}
+        usable = {n: t for n, t in self.tasks.items() if t.sources is None or name in t.sources}
+        return {n: t for n, t in usable.items() if known.issuperset(t.required_labels(n))}
 
     def learned(self) -> dict[str, Task]:
         """The tasks that the model knows in the end: a stage trains them, or their head comes with the weights."""
@@ -157,10 +159,10 @@ class Recipe(Spec):
         names |= self.weights.heads(self.tasks) if self.weights else set()
         return {n: t for n, t in self.tasks.items() if n in names}
 
-    def measured(self, source: Source) -> dict[str, Task]:
-        """The tasks that a source can test: learned, and labelled there."""
-        labelled = self.tasks_of(source)
-        return {n: t for n, t in self.learned().items() if n in labelled}
+    def measured(self, name: str, source: Source) -> dict[str, Task]:
+        """The tasks that the source of this name can test: learned, and with all that they need there."""
+        usable = self.tasks_of(name, source)
+        return {n: t for n, t in self.learned().items() if n in usable}
 
     def metric(self, path: str) -> Metric:
         """The metric at source/task/metric, as its task declares it; else one of which only the name is known."""
@@ -177,8 +179,8 @@ class Recipe(Spec):
         """The names of a stage's tasks."""
         if stage.tasks is not None:
             return stage.tasks
-        labelled = {n for s in self.stage_sources(stage).values() for n in self.tasks_of(s)}
-        return tuple(n for n in self.tasks if n in labelled)
+        usable = {n for name, source in self.stage_sources(stage).items() for n in self.tasks_of(name, source)}
+        return tuple(n for n in self.tasks if n in usable)
 
     def stage_sources(self, stage: Stage) -> dict[str, Source]:
         """A stage's sources."""

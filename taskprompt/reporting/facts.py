@@ -63,7 +63,7 @@ def source_facts(recipe: Recipe) -> list[SourceFacts]:
     """The sources that a run trains on, then those that it is measured on."""
 
     def facts(name: str, source: Source, quota: int) -> SourceFacts:
-        return SourceFacts(name, kind_of(type(source)), quota, tuple(recipe.measured(source)))
+        return SourceFacts(name, kind_of(type(source)), quota, tuple(recipe.measured(name, source)))
 
     used = {n for stage in recipe.stages for n in recipe.stage_sources(stage)}
     trained = [facts(n, s, s.quota) for n, s in recipe.sources.items() if n in used]

@@ -51,8 +51,10 @@ def strips(model: MultiTaskModel, recipe: Recipe, device: torch.device, count: i
     for name, reader in held_out_readers(recipe).items():
         for columns in chosen(reader, count):
             rows = picture_rows(model, recipe, reader, columns, device)
+            if not rows:  # no clip is read here but for views, of which nothing is drawn
+                continue
             image = laid_out(rows)
-            tasks = tuple(dict.fromkeys(title.split(":")[0] for title, _ in rows[1:]))
+            tasks = tuple(dict.fromkeys(t.split(":")[0] for t, _ in rows if t != "clip"))
             found.append(Strip(name, str(columns["key"]), data_uri(image), *image.size, tasks))
     return found
 
@@ -91,17 +93,21 @@ def picture_rows(
 ) -> list[tuple[str, np.ndarray]]:
     """One clip -> (title, frames t h w c): the clip, then what each learned task predicts, and its label if known.
 
-    A task whose head reads inputs is shown for clips that have them and its label."""
+    A task whose head reads inputs is shown for clips that have them and its label; a task that cuts views of its own,
+    on the first of these."""
     batch = collate([stack([columns])], reader.tasks).to(device)
-    rows = {n: torch.zeros(1, dtype=torch.long, device=device) for n, t in recipe.learned().items() if not t.inputs}
+    learned = {n: t for n, t in recipe.learned().items() if n in reader.views or "video" in columns}
+    rows = {n: torch.zeros(1, dtype=torch.long, device=device) for n, t in learned.items() if not t.inputs}
     rows |= {n: batch.rows[n] for n in batch.inputs if len(batch.rows[n])}
+    rows |= {n: batch.rows[n][:1] for n in reader.views}
+    rows = {n: at for n, at in rows.items() if len(at)}
     with autocast(device, recipe.runtime.precision), compiler_told():
         outputs = model.eval()(batch.video, rows, batch.inputs)
-    video = enlarged(columns["video"], TILE)
-    pictures = [("clip", video)]
-    for name, task in ((n, t) for n, t in recipe.learned().items() if n in outputs):
+    pictures = [("clip", enlarged(columns["video"], TILE))] if "video" in columns else []
+    for name, task in ((n, t) for n, t in learned.items() if n in outputs):
+        video = enlarged(batch.video[rows[name][0]].cpu().numpy(), TILE)
         known = name in batch.rows and len(batch.rows[name])
-        target = {k: v.cpu() for k, v in batch.targets[name].items()} if known else None
+        target = {k: v[:1].cpu() for k, v in batch.targets[name].items()} if known else None
         pictures += task_rows(name, task, outputs[name].float().cpu(), target, video)
     return pictures
 

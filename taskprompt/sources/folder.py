@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import field_validator, model_validator
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError, SourceError, SpecError, nearest
 from taskprompt.core.moment import Moment
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.types import Clip, Row, Sample
 from taskprompt.sources._folder.label_file import LabelFile
 from taskprompt.sources._folder.labels import read_label

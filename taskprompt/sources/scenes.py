@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError, nearest
 from taskprompt.core.moment import Middle, Moment
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.types import Row, Sample
 from taskprompt.sources._scenes.draw import draw
 from taskprompt.sources._scenes.looks import Look

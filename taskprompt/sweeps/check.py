@@ -50,7 +50,7 @@ def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
     if source not in recipe.held_out:
         known = ", ".join(recipe.held_out)
         return f"metric: {source!r} is not a held-out source{nearest(source, recipe.held_out)} Known: {known}."
-    tasks = recipe.measured(recipe.held_out[source])
+    tasks = recipe.measured(source, recipe.held_out[source])
     if task not in tasks:
         known = ", ".join(tasks) or "none"
         return f"metric: the task {task!r} is not measured on {source!r}{nearest(task, tasks)} Measured: {known}."

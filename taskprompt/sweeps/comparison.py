@@ -52,7 +52,7 @@ def comparison_sweep(
     metric = metric or (loaded[0].best.metric if loaded[0].best else None)
     if metric is None:
         first = loaded[0]
-        known = [f"{name}/{task}/..." for name, s in first.held_out.items() for task in first.measured(s)]
+        known = [f"{name}/{task}/..." for name, s in first.held_out.items() for task in first.measured(name, s)]
         raise SpecError(
             f"metric: none is given. Measured: {', '.join(known) or 'nothing'}. Give --metric real/action/top1."
         )

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone, Encoder
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims, Features
 
 BATCH, PROMPTS = 2, 3

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone, Prompter
-from taskprompt.core.source import ClipSpec
 from taskprompt.testing.backbone import seeded_encoder
 
 BATCH = 2

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError
 from taskprompt.core.moment import Middle, Moment, Part, Random
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.types import Form, Sample
 from taskprompt.video.geometry import check_labels
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch, Clip, Dims, Features, Sample
 from taskprompt.data.batch import collate, prepare
+from taskprompt.testing.label_free import label_free_batch
 
 NAME = "task"  # what the task is called where a name is needed
 Target = dict[str, Tensor]
@@ -21,18 +22,29 @@ Target = dict[str, Tensor]
 def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[str, Any]] = ()) -> None:
     """Check a task on labels of clips with the frames, height and width of `dims`; two that differ see more than one.
 
+    A label-free task takes no labels: it is checked on clips of noise, or on the views that it cuts from them.
     inputs: for a task that declares `inputs`, the labels that they are read from, by name; one mapping a label.
 
     Raises AssertionError with the promise that is broken, or what the task itself raises."""
+    _check_spec(task)
+    if not task.labelled:
+        assert not labels, "the task is not `labelled`, so give check_task no labels"
+        if not task.input_labels():
+            _check_model(task, dims, *label_free_batch(NAME, task, dims))
+            return
+        labels = (None,) * len(inputs)
     assert labels, "give check_task at least one label"
     needed = task.input_labels()
     assert needed or not inputs, "the task names no `input_labels`, so leave `inputs` out"
     others = list(inputs) if needed else [{} for _ in labels]
     assert len(others) == len(labels), f"give check_task `inputs`: {', '.join(needed)} for each of {len(labels)} labels"
-    _check_spec(task)
     pairs = [*zip(labels, others, strict=True), (labels[0], others[0])]
     samples = [_sample(task, dims, i, label, more) for i, (label, more) in enumerate(pairs)]
-    batch = _check_batch(task, dims, samples)
+    _check_model(task, dims, _check_batch(task, dims, samples), samples[0])
+
+
+def _check_model(task: Task, dims: Dims, batch: Batch, sample: Sample) -> None:
+    """Head, loss, metrics and pictures on a batch whose first row shows `sample`."""
     target = batch.targets[NAME]
     output = _check_head(task, dims, batch)
     _check_loss(task, output, target)
@@ -41,7 +53,7 @@ def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[st
     _check_perfect(task, others, target)
     _check_meter(task, output, target)
     _check_measures(task, others, target)
-    _check_shown(task, output, target, samples[0])
+    _check_shown(task, output, target, sample)
 
 
 def random_features(dims: Dims, count: int, seed: int = 0) -> Features:
@@ -61,14 +73,15 @@ def _check_spec(task: Task) -> None:
 def _sample(task: Task, dims: Dims, seed: int, label: Any, more: Mapping[str, Any]) -> Sample:
     shape = (dims.frames, dims.height, dims.width, 3)
     video = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    labels = {task.label_name(NAME): label, **more}
+    labels = {task.label_name(NAME): label, **more} if task.labelled else {**more}
     return Sample(f"sample-{seed}", Clip(video, np.arange(dims.frames) / 8), labels)
 
 
 def _check_batch(task: Task, dims: Dims, samples: list[Sample]) -> Batch:
     """All samples as a batch would hold them, and one without labels, which has no row."""
     bare = Sample("bare", samples[0].clip, {})
-    assert task.checked_target(NAME, bare, dims) is None, "a sample without the label has a target"
+    lacking = None in (task.checked_target(NAME, bare, dims), task.checked_inputs(NAME, bare, dims))
+    assert lacking, "a sample without the label has a target"
     for sample in samples:
         unlabelled = {n: v for n, v in sample.labels.items() if n in task.input_labels()}
         read = task.checked_inputs(NAME, Sample(sample.key, sample.clip, unlabelled), dims)

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Features
 
 EDITION = "features1"  # to be changed with whatever changes what an encoder makes of a clip with the same weights

@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from taskprompt.core.augment import Augment
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Sample
 from taskprompt.video.container import square
 from taskprompt.video.geometry import View, check_labels, move_labels

@@ -11,9 +11,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.moment import Middle, Moment
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip
 from taskprompt.video._open import base, opened, pixel_aspect, zero
 from taskprompt.video._pick import Unreliable, pick

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Moment, positions
-from taskprompt.core.source import ClipSpec
 
 
 def sample_times(clip: ClipSpec, start: float, end: float, moment: Moment) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import Any, cast, get_args
 import torch
 from pydantic import ValidationError
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.layout import Tensors
 from taskprompt.core.model import Backbone, Encoder
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.weights.file import Found
 from taskprompt.weights.match import Match, match

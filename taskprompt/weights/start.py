@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.layout import Tensors
 from taskprompt.core.model import Backbone, MultiTaskModel
 from taskprompt.core.normalization import Normalization, beside, of_mapping
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kind_of
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.recipe.weights import Inflate

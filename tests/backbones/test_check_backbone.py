@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Encoder
-from taskprompt.core.source import ClipSpec
 from taskprompt.nn.blocks import Block
 from taskprompt.nn.vit import ClsEncoder
 from taskprompt.testing.backbone import check_backbone

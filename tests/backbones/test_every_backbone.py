@@ -4,8 +4,8 @@ import pytest
 import torch
 from encoders import CASES
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.testing.backbone import check_backbone
 

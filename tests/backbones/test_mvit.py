@@ -7,8 +7,8 @@ from torchvision.models.video import mvit_v2_s
 
 from taskprompt.backbones._mvit.sizes import SIZES, block_plans
 from taskprompt.backbones.mvit import Mvit
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError
-from taskprompt.core.source import ClipSpec
 from taskprompt.weights.match import match
 
 SMALL = Mvit(size="S")

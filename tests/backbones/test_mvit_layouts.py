@@ -6,7 +6,7 @@ from mvit_public import as_images, as_mmaction2, as_slowfast, as_timm, reference
 
 from taskprompt.backbones._mvit.layouts import LAYOUTS, RULES, TORCHVISION
 from taskprompt.backbones.mvit import Mvit
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 from taskprompt.weights.match import match
 
 TINY, CLIP = Mvit(size="tiny"), (8, 64, 64)

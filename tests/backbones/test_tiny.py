@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SpecError
-from taskprompt.core.source import ClipSpec
 
 
 def test_dims():

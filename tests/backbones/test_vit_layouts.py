@@ -23,8 +23,8 @@ from vit_public import (
 from taskprompt.backbones.motionformer import Motionformer
 from taskprompt.backbones.timesformer import Timesformer
 from taskprompt.backbones.vit import Vit
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Encoder
-from taskprompt.core.source import ClipSpec
 from taskprompt.weights.match import Match, match
 
 CLIP = clip_of(4, 64, 64)

@@ -16,7 +16,7 @@ import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
 from taskprompt.cli.convert import convert
 from taskprompt.cli.main import main
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.recipe.schema import interfaces
 from taskprompt.recipe.weights import Inflate

@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError
 from taskprompt import Backbone, Runtime, Stage, Sweep
 from taskprompt.balancers.fixed import Fixed
 from taskprompt.core.augment import Augment
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import RecipeError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import Spec
 from taskprompt.labelers._engines.base import Sampling
 from taskprompt.recipe.files import validate

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import taskprompt as tp
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 from taskprompt.evaluation.predict import PICTURE, enlarged, frame_rate, predict_clip
 from taskprompt.recipe.files import validate
 from taskprompt.sources.folder import Folder

@@ -5,10 +5,11 @@ import pytest
 from moody import serving
 
 from taskprompt.core.balancer import Balancer
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.labeler import Labeler
 from taskprompt.core.model import Backbone, Prompter
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.spec import kind_of, kinds, resolve
 from taskprompt.core.task import Task
 from taskprompt.core.tracker import Tracker

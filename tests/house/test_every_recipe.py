@@ -110,4 +110,4 @@ def test_every_subset_of_the_tiers_is_a_recipe():
 
 def measured(recipe: Recipe) -> set[str]:
     """The tasks that a held-out source can test."""
-    return {task for source in recipe.held_out.values() for task in recipe.measured(source)}
+    return {task for name, source in recipe.held_out.items() for task in recipe.measured(name, source)}

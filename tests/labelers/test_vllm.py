@@ -129,7 +129,7 @@ def test_answers_are_those_of_transformers(answered, model):
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-    from taskprompt.core.source import ClipSpec
+    from taskprompt.core.clip import ClipSpec
 
     _, whole, rows = answered
     processor = Idefics3Processor(

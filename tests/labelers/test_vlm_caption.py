@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from moody import Moody, serving
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import ErrorRecord, RecipeError, SpecError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Clip, Sample
 from taskprompt.labelers._engines.client import Pace
 from taskprompt.labelers.vlm_caption import VlmCaption, strip

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SourceError, WriteError
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec, Table
+from taskprompt.core.source import Table
 from taskprompt.core.types import Boxes, Joints, Map
 from taskprompt.data.reader import load
 from taskprompt.labels import table as label_table

@@ -2,8 +2,8 @@
 
 import pytest
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone, Prompter
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.spec import kinds
 from taskprompt.testing.prompter import check_prompter
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.prompters.none import NoPrompts
 from taskprompt.prompters.shared import Shared

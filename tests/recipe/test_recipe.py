@@ -118,8 +118,8 @@ def test_a_stage_without_tasks_trains_those_that_its_sources_label(squares):
 def test_what_no_stage_trains_is_not_measured(squares):
     squares["stages"][0]["sources"] = ["labelled"]
     recipe = Recipe.model_validate(squares)
-    assert (list(recipe.learned()), list(recipe.measured(recipe.held_out["test"]))) == (["action"], ["action"])
-    assert list(recipe.tasks_of(recipe.held_out["test"])) == ["action", "depth"]
+    assert (list(recipe.learned()), list(recipe.measured("test", recipe.held_out["test"]))) == (["action"], ["action"])
+    assert list(recipe.tasks_of("test", recipe.held_out["test"])) == ["action", "depth"]
     assert "'depth' is not measured on 'test'" in problems(squares | {"best": {"metric": "test/depth/AbsRel"}})
     squares["weights"] = {"path": "k400.pyth", "head": "depth"}  # its head comes with the weights
     assert list(Recipe.model_validate(squares).learned()) == ["action", "depth"]

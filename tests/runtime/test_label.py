@@ -15,8 +15,8 @@ import yaml
 
 import taskprompt as tp
 from taskprompt.bench.label import bench_label
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec
 from taskprompt.labels import table as label_table
 from taskprompt.labels.join import labels_of
 from taskprompt.recipe.files import validate

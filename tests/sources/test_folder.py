@@ -10,9 +10,10 @@ from greys import CLIP, FRAMES, HEIGHT, MIDDLE, WIDTH, video
 from PIL import Image
 from pydantic import ValidationError
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError, SourceError
 from taskprompt.core.moment import Middle, Moment, Random
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Sample, Vectors
 from taskprompt.sources.folder import Folder
 from taskprompt.testing import check_source

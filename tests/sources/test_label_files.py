@@ -13,9 +13,9 @@ from greys import CLIP, FRAMES, HEIGHT, MIDDLE, WIDTH, announced, npy, npz, vide
 from PIL import Image
 from pydantic import ValidationError
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.data.batch import prepare
 from taskprompt.sources.folder import Folder

@@ -7,8 +7,8 @@ import pytest
 from numbered import numbers, remux, write
 from PIL import Image
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Middle
-from taskprompt.core.source import ClipSpec
 from taskprompt.sources.folder import Folder
 from taskprompt.video.container import frame_times
 from taskprompt.video.decode import read_times

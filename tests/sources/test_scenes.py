@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Middle, Random
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.spec import kinds, resolve
 from taskprompt.core.types import Sample, plain
 from taskprompt.sources.scenes import ACTIONS, LABELS, SEGMENTS, Scenes

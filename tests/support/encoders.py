@@ -2,8 +2,8 @@
 
 import torch
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.testing.backbone import seeded_encoder, tensors
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from typing import Any
 
 from fuzz_seeds import Seed
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import TaskPromptError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Dims
 from taskprompt.labels.join import all_labels
 from taskprompt.recipe.files import validate

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 
 FRAMES, HEIGHT, WIDTH = 20, 32, 48
 CLIP = ClipSpec(frames=4, height=32, width=48, fps=5)  # of 10 frames a second: every second frame

@@ -18,8 +18,8 @@ from transformers import (
     VideoMAEForVideoClassification,
 )
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.model import Backbone
-from taskprompt.core.source import ClipSpec
 from taskprompt.nn.vit import SIZES
 from taskprompt.weights.match import Match, match
 

@@ -5,8 +5,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.moment import Part, Random
-from taskprompt.core.source import ClipSpec, Source
+from taskprompt.core.source import Source
 from taskprompt.core.types import Boxes, Clip, Map, Sample
 from taskprompt.testing import check_source
 

@@ -5,7 +5,7 @@ import torch
 
 import taskprompt as tp
 from taskprompt.backbones.tiny import Tiny
-from taskprompt.core.source import ClipSpec
+from taskprompt.core.clip import ClipSpec
 from taskprompt.recipe.files import validate
 from taskprompt.train.feature_cache import FeatureCache
 

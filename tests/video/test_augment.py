@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from taskprompt.core.augment import Augment
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SampleError
-from taskprompt.core.source import ClipSpec
 from taskprompt.core.types import Boxes, Camera, Clip, Joints, Map, Points, Sample, Vectors
 from taskprompt.video.augment import augment, largest
 from taskprompt.video.geometry import View, check_labels, move, move_labels

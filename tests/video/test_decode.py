@@ -6,9 +6,9 @@ import pytest
 from numbered import numbers, picture, write
 from PIL import Image
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SampleError
 from taskprompt.core.moment import Random
-from taskprompt.core.source import ClipSpec
 from taskprompt.video._open import base, opened, origin
 from taskprompt.video._pick import Unreliable, _from, _Plan
 from taskprompt.video.container import frame_times, probe, timeline, trusted

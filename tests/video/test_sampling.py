@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.moment import Middle, Part, Random
-from taskprompt.core.source import ClipSpec
 from taskprompt.video.sampling import sample_times
 
 

@@ -10,8 +10,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from numbered import numbers, picture, remux, write
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError
-from taskprompt.core.source import ClipSpec
 from taskprompt.video.container import frame_times, probe
 from taskprompt.video.decode import read_clip, read_times
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from taskprompt.backbones.tiny import Tiny
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.layout import Layout, grid_of
-from taskprompt.core.source import ClipSpec
 from taskprompt.weights.file import Found
 from taskprompt.weights.fit import fitting
 from taskprompt.weights.match import inflated, match, resized

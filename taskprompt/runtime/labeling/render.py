@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SpecError
 from taskprompt.core.events import Rendering, Watch
-from taskprompt.core.source import ClipSpec
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
 

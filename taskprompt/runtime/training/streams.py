@@ -21,7 +21,6 @@ import ray
 
 from taskprompt.core.errors import ErrorRecord, TaskPromptError
 from taskprompt.core.types import Columns
-from taskprompt.data.batch import blank
 from taskprompt.data.reader import Reader
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster.connect import BLOCK_BYTES
@@ -53,7 +52,7 @@ def ray_chunks(
 
 def index_blocks(reader: Reader, start: int, stride: int, count: int | None, block: int | None) -> Iterator[np.ndarray]:
     """start, start + stride, ... in blocks that grow to `block` clips, or to BLOCK_BYTES."""
-    bytes_a_clip = sum(array.nbytes for array in blank(reader.tasks, reader.dims).values())
+    bytes_a_clip = sum(array.nbytes for array in reader.blank().values())
     largest = block or min(max(BLOCK_BYTES // bytes_a_clip, 4), 128)
     size, done = block or min(FIRST_BLOCK, largest), 0
     while count is None or done < count:

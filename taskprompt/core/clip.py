@@ -1,0 +1,61 @@
+"""ClipSpec: how a clip is cut from a video. ClipView: a cut of its own that a task asks for."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from taskprompt.core.errors import SpecError
+from taskprompt.core.spec import Spec
+
+MOST_BYTES = 1 << 32  # of a clip's pixels
+
+
+class ClipSpec(Spec):
+    """How a clip is cut from a video, and what the model sees of it."""
+
+    frames: int = Field(default=16, ge=1, le=10_000)  # frames of a clip
+    height: int = Field(default=224, ge=8, le=16_384)  # pixels
+    width: int = Field(default=224, ge=8, le=16_384)  # pixels
+    fps: float | None = Field(
+        default=7.5, ge=1e-3, le=10_000
+    )  # frames a second of the clip; null: spread over the whole video
+    formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "ClipSpec":
+        if (size := 3 * self.frames * self.height * self.width) > MOST_BYTES:
+            raise SpecError(f"a clip of {size / 2**30:.0f} GiB, expected {MOST_BYTES >> 30} at most. Show less of it.")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ClipView:
+    """One cut of a clip that a label-free task asks for: a row of its own in the batch, of the clip's shape.
+
+    It is cut from the same video as the clip, at a moment of its own. The views of a clip for a task have one crop,
+    side and colour, so that these do not tell views apart. Raises SpecError for a span that is no positive number."""
+
+    label: Any = None  # what the task's `target` gets as the label of this view
+    span: float = 1.0  # seconds shown, as a factor of the clip's: 2 is twice as fast. Others than 1 need `fps`
+    frames: tuple[int, ...] | None = None  # the frames shown, by number, in this order; None: all as they come
+    whole: bool = False  # leave the view out where its video ends before it does, so that its last frame is repeated
+
+    def __post_init__(self):
+        if not (math.isfinite(self.span) and self.span > 0):
+            raise SpecError(f"ClipView.span: found {self.span}, expected a number above 0.")
+
+    def spec(self, clip: ClipSpec) -> ClipSpec:
+        """How the view is cut from its video. Raises SpecError for a span or frames that do not go with the clip."""
+        if self.frames is not None and (
+            len(self.frames) != clip.frames or not all(0 <= i < clip.frames for i in self.frames)
+        ):
+            raise SpecError(
+                f"ClipView.frames: found {self.frames}, expected {clip.frames} numbers from 0 to {clip.frames - 1}."
+            )
+        if self.span == 1:
+            return clip
+        if clip.fps is None:
+            raise SpecError("ClipView.span: needs `clip.fps`: a clip that is spread over its video has no speed.")
+        return clip.model_copy(update={"fps": clip.fps / self.span})
