@@ -15,7 +15,7 @@ from taskprompt.core.augment import Augment
 from taskprompt.core.clip import ClipSpec
 from taskprompt.core.source import Table
 from taskprompt.core.spec import Spec, builtin_kinds, resolve
-from taskprompt.recipe.recipe import Recipe, Stage
+from taskprompt.recipe.recipe import Recipe, Stage, Test
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.recipe.schema import interfaces, one_line
 from taskprompt.recipe.weights import Weights
@@ -34,6 +34,7 @@ PARTS: dict[str, type[Spec]] = {
     "`augment`": Augment,
     "`weights`": Weights,
     "`tables` of a source, each": Table,
+    "`test`": Test,
     "`stages`, each": Stage,
     "`runtime`": Runtime,
 }

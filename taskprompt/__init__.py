@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # the names below for type checkers and editors
         Vectors,
     )
     from taskprompt.nn.heads import DenseHead, PromptHead
-    from taskprompt.recipe.recipe import Best, Recipe, Stage
+    from taskprompt.recipe.recipe import Best, Recipe, Stage, Test
     from taskprompt.recipe.runtime import Runtime
     from taskprompt.recipe.weights import Weights
     from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Prediction
@@ -127,6 +127,7 @@ __all__ = [
     "TaskError",
     "TaskGradients",
     "TaskPromptError",
+    "Test",
     "Tracker",
     "Tracking",
     "Vectors",
@@ -157,7 +158,7 @@ _NAMES = {  # module -> the public names in it
     "taskprompt.core.metrics": "Metric",
     "taskprompt.core.moment": "Middle Moment Part Random",
     "taskprompt.core.model": "Backbone Encoder MultiTaskModel Prompter",
-    "taskprompt.recipe.recipe": "Best Recipe Stage",
+    "taskprompt.recipe.recipe": "Best Recipe Stage Test",
     "taskprompt.recipe.runtime": "Runtime",
     "taskprompt.core.clip": "ClipSpec ClipView",
     "taskprompt.core.source": "Source",

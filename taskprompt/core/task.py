@@ -29,6 +29,7 @@ class Task(Spec):
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     inputs: ClassVar[dict[str, Array]] = {}  # the arrays that `read_inputs` returns: what the head reads of a sample
     labelled: ClassVar[bool] = True  # False: it makes its targets itself, of every clip of its sources
+    of_video: ClassVar[bool] = False  # is its label that of the whole video, whatever part of it a clip shows?
     label: str = ""  # the label it reads; default: its name in the recipe
     sources: tuple[str, ...] | None = None  # sources and held-out sources it reads; null: all that it can use
     needs_global_batch: ClassVar[bool] = (
@@ -96,6 +97,12 @@ class Task(Spec):
     def metric(self, name: str) -> Metric:
         """The metric of this name, as it is declared; where it is not, one of which only the name is known."""
         return self.declared().get(name) or undeclared(name)
+
+    def merge(self, outputs: Tensor) -> Tensor:
+        """v m ... -> m ...: the outputs for v test clips of each video as one; default: their mean.
+
+        Called only for tasks that are `of_video`; others are measured on the middle clip alone."""
+        return outputs.mean(0)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor | None:
         """The constant output, 1 ..., that fits m training targets best: majority class, mean depth. None: no such."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from taskprompt.core.augment import Augment
 from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import ErrorRecord, LayoutError, SampleError, SourceError, TaskPromptError
-from taskprompt.core.moment import Middle, Moment, Random
+from taskprompt.core.moment import Middle, Moment, Part, Random
 from taskprompt.core.source import Source
 from taskprompt.core.task import Task
 from taskprompt.core.types import Columns, Dims, Row, Sample
@@ -38,10 +38,11 @@ class Reader:
     seed: int
     table: pa.Table  # of rows
     sequence: IndexSequence = FROM_THE_START  # what index stands for which position
+    test_clips: int = 1  # of a video, for tasks that merge their outputs; held-out sources
     views: Mapping[str, int] = dataclasses.field(init=False)  # task -> how many of each clip
 
     def __post_init__(self):
-        object.__setattr__(self, "views", count_views(self.tasks, self.clip))
+        object.__setattr__(self, "views", count_views(self.tasks, self.clip, self.test_clips))
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -89,8 +90,25 @@ class Reader:
             columns |= prepare(self._sample(row, index, epoch, copy), of_clip, self.dims)
         for name, count in self.views.items():
             task = self.tasks[name]
-            columns |= prepare_views(name, task, self._shown(name, task, row, epoch, copy), count, self.dims)
+            if task.labelled:
+                shown = self._test_clips(name, task, row, count)
+            else:
+                shown = self._shown(name, task, row, epoch, copy)
+            columns |= prepare_views(name, task, shown, count, self.dims)
         return columns
+
+    def _test_clips(self, name: str, task: Task, row: Row, count: int) -> list[tuple[Any, Sample]]:
+        """A task's label of a row, and each of the test clips; none where it has no label."""
+        from taskprompt.video.augment import augment
+
+        label, shown = task.label_name(name), []
+        source = self.source.model_copy(update={"only": (label,)})
+        for part in range(count):
+            sample = augment(load(source, row, self.clip, Part(part, count)), self.clip)
+            if sample.labels.get(label) is None:
+                return []
+            shown.append((sample.labels[label], sample))
+        return shown
 
     def _shown(self, name: str, task: Task, row: Row, epoch: int, copy: int) -> list[tuple[Any, Sample]]:
         """A task's views of a row: the label and the sample of each; none where its video is too short for one."""
@@ -150,8 +168,10 @@ def load(source: Source, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
     return dataclasses.replace(sample, labels=labels | labels_in_tables(source, sample.key, wanted))
 
 
-def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Reader:
-    """List a source's rows and make its reader. Raises SourceError where there is nothing to read."""
+def make_reader(recipe: Recipe, name: str, source: Source, training: bool, test_clips: int = 1) -> Reader:
+    """List a source's rows and make its reader. Raises SourceError where there is nothing to read.
+
+    test_clips: of each held-out video, for tasks that merge their outputs."""
     table = table_of(source.rows())
     if not len(table):
         raise SourceError(f"source {name!r} lists no clips: {source!r}. Check its path, split and filters.")
@@ -162,7 +182,7 @@ def make_reader(recipe: Recipe, name: str, source: Source, training: bool) -> Re
         raise SourceError(f"source {name!r}: {' '.join(mistakes[:3])}{more}")
     seed = source_seed(recipe.seed, name)
     augmentation = (source.augment or recipe.augment) if training else None
-    return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table)
+    return Reader(name, source, tasks, recipe.clip, augmentation, recipe.dims(), seed, table, test_clips=test_clips)
 
 
 def table_of(rows: Iterable[Row]) -> pa.Table:

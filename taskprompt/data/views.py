@@ -11,10 +11,18 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Clip, Sample
 
 
-def count_views(tasks: Mapping[str, Task], clip: ClipSpec) -> dict[str, int]:
-    """task -> how many views it has of every clip, for the tasks that have any. Raises LayoutError."""
+def count_views(tasks: Mapping[str, Task], clip: ClipSpec, test_clips: int = 1) -> dict[str, int]:
+    """task -> how many rows of its own it has of every video: views, or test clips. Others read the clip itself.
+
+    Raises LayoutError."""
     counts = {n: len(t.checked_views(n, clip, np.random.default_rng(0))) for n, t in tasks.items() if not t.labelled}
+    counts |= {n: test_clips for n, t in tasks.items() if test_clips > 1 and has_test_clips(t)}
     return {n: count for n, count in counts.items() if count}
+
+
+def has_test_clips(task: Task) -> bool:
+    """Are its outputs for several test clips of a video merged? Not where its head reads what lies in one of them."""
+    return task.labelled and task.of_video and not task.inputs
 
 
 def ends_early(clip: Clip) -> bool:

@@ -17,7 +17,7 @@ from taskprompt.core.metrics import Metric
 from taskprompt.core.model import MultiTaskModel
 from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
-from taskprompt.data.batch import collate, without_pixels
+from taskprompt.data.batch import collate, reads_clip, without_pixels
 from taskprompt.data.reader import Reader, make_reader
 from taskprompt.data.stream import Stream
 from taskprompt.distributed import collective
@@ -28,15 +28,15 @@ from taskprompt.nn.precision import autocast
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.run import Run
 
-BATCH = 16  # clips at once; changes memory, not results
+BATCH = 16  # rows at once, where a video has no more; changes memory, not results
 TRIVIAL = 256  # training targets that the trivial predictor is fitted to
 
 Table = dict[str, dict[str, dict[str, float]]]  # source -> task -> metric -> value
 
 
-def held_out_readers(recipe: Recipe) -> dict[str, Reader]:
-    """A reader a held-out source: listed order, middle of the video, no augmentation."""
-    return {n: make_reader(recipe, n, s, training=False) for n, s in recipe.held_out.items()}
+def held_out_readers(recipe: Recipe, test_clips: int = 1) -> dict[str, Reader]:
+    """A reader a held-out source: listed order, middle of the video or several test clips of it, no augmentation."""
+    return {n: make_reader(recipe, n, s, False, test_clips) for n, s in recipe.held_out.items()}
 
 
 def open_held_out(reader: Reader, context: WorkerContext, max_skipped: float) -> Stream:
@@ -48,7 +48,8 @@ def open_held_out(reader: Reader, context: WorkerContext, max_skipped: float) ->
 
 def held_out_batches(stream: Stream, reader: Reader) -> Iterator[tuple[int, Batch]]:
     """The stream's clips as batches, to its end; how many clips each is of, for views are rows too."""
-    while (columns := stream.take(BATCH)) is not None:
+    rows_a_video = sum(reader.views.values()) + reads_clip(reader.tasks, reader.views)
+    while (columns := stream.take(max(1, BATCH // rows_a_video))) is not None:
         yield len(columns["key"]), collate([columns], reader.tasks)
 
 
@@ -69,10 +70,16 @@ def measure(model: MultiTaskModel, recipe: Recipe, readers: Mapping[str, Reader]
 def predictions(
     model: MultiTaskModel, recipe: Recipe, reader: Reader, stream: Stream, context: WorkerContext
 ) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-    """task, output, target of the rows that carry its label, batch by batch; tells how far it is."""
+    """task, output, target of the rows that carry its label, batch by batch; tells how far it is.
+
+    The outputs for several test clips of a video are merged."""
     for clips, batch in held_out_batches(stream, reader):
         for task, output in predict_batch(model, batch.to(context.device), recipe.runtime.precision).items():
-            yield task, output, {k: v.to(context.device) for k, v in batch.targets[task].items()}
+            target = {k: v.to(context.device) for k, v in batch.targets[task].items()}
+            if (spec := reader.tasks[task]).labelled and (count := reader.views.get(task)):
+                output = spec.merge(output.unflatten(0, (-1, count)).transpose(0, 1))
+                target = {k: v[::count] for k, v in target.items()}
+            yield task, output, target
         context.notify(Evaluating(reader.name, clips, len(reader)))
 
 
@@ -100,13 +107,15 @@ def compute(meter) -> dict[str, float]:
 def evaluate(run: Run, context: WorkerContext) -> dict[str, Any]:
     """Measure a run's weights on all its held-out sources: what evaluation.json holds, the same on every worker.
 
-    For every source and task: clips, metrics, what each is (Metric, without its name), the 95 % interval of those that
-    are means over clips, and the metrics of the trivial predictor (Task.trivial, fitted to training targets)."""
+    test_clips: of each video, for the tasks that are `of_video`. For every source and task: clips, metrics, what each
+    is (Metric, without its name), the 95 % interval of those that are means over clips, and the metrics of the trivial
+    predictor (Task.trivial, fitted to training targets)."""
     recipe = run.recipe
     model = load_model(run, context.device)
     constants = trivial_outputs(recipe, context)
-    result: dict[str, Any] = {"checkpoint": run.checkpoint().name, "sources": {}}
-    for name, reader in held_out_readers(recipe).items():
+    clips_a_video = recipe.test.clips
+    result: dict[str, Any] = {"checkpoint": run.checkpoint().name, "test_clips": clips_a_video, "sources": {}}
+    for name, reader in held_out_readers(recipe, clips_a_video).items():
         meters = {n: (t.meter().to(context.device), t.meter().to(context.device)) for n, t in reader.tasks.items()}
         values: dict[str, dict[str, list[float]]] = {n: {} for n in reader.tasks}
         clips = dict.fromkeys(reader.tasks, 0)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -62,6 +62,15 @@ class Stage(Spec):
         return self
 
 
+class Test(Spec):
+    """How held-out videos are measured by `evaluate` and `report`. While training, their middle clip is."""
+
+    __test__: ClassVar[bool] = False  # pytest would take it for tests
+    clips: int = Field(
+        default=1, ge=1, le=1000
+    )  # of a video, spread evenly, whose outputs are merged (`of_video` tasks)
+
+
 class Best(Spec):
     """Which checkpoints are the best ones: those are kept beside the last, and named by --checkpoint best."""
 
@@ -97,6 +106,7 @@ class Recipe(Spec):
     augment: Augment = Augment()  # what is done to training clips; a source may have an `augment` of its own
     sources: dict[Name, Source] = Field(min_length=1)  # name -> source to train on
     held_out: dict[Name, Source] = {}  # sources to evaluate on; learned tasks are measured where their labels are given
+    test: Test = Test()  # how `evaluate` and `report` measure the held-out sources
     backbone: Backbone  # what turns pixels into features
     weights: Weights | None = None  # the checkpoint that the model, or parts of it, start from; null: from scratch
     prompter: Prompter  # how the tasks' prompts come to be

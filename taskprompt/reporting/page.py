@@ -60,7 +60,7 @@ def current_evaluation(run: Run, context: WorkerContext, folder: Path) -> dict[s
             found = checked(path.read_bytes(), Evaluation)
         except (OSError, ValueError):
             continue
-        if found["checkpoint"] == run.checkpoint().name:
+        if (found["checkpoint"], found.get("test_clips", 1)) == (run.checkpoint().name, run.recipe.test.clips):
             return found
     found = evaluate(run, context)
     write_evaluation(found, folder)
@@ -102,6 +102,7 @@ def context(
         "sources": sources,
         "quotas": [f"{s.quota} {s.name}" for s in sources if s.quota],
         "checkpoint": evaluation["checkpoint"] if evaluation else "",
+        "test_clips": evaluation.get("test_clips", 1) if evaluation else 1,
         "tables": nested(lines),
         "losses": inline(plots.loss_panels(steps)),
         "rates": inline(plots.rate_panel(steps)),

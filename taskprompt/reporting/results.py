@@ -45,6 +45,7 @@ class Evaluation(Result):
 
     __slots__ = ()
     checkpoint: str  # its name
+    test_clips: int  # of each video, for the tasks whose label is that of the whole video; 1: its middle
     sources: dict[str, SourceResult]  # by the held-out source's name
 
     @classmethod
@@ -56,11 +57,15 @@ class Evaluation(Result):
         }
         return cls({**found, "sources": sources})
 
+    def _title(self) -> str:
+        clips = f", {self.test_clips} test clips a video" if self.test_clips > 1 else ""
+        return f"Evaluation of {self.checkpoint}{clips}"
+
     def __repr__(self) -> str:
-        return text_table(HEAD, evaluation_rows(self), f"Evaluation of {self.checkpoint}")
+        return text_table(HEAD, evaluation_rows(self), self._title())
 
     def _repr_html_(self) -> str:
-        return html_table(HEAD, evaluation_rows(self), f"Evaluation of {self.checkpoint}")
+        return html_table(HEAD, evaluation_rows(self), self._title())
 
 
 class Prediction(Result):

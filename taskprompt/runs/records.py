@@ -149,6 +149,7 @@ class Evaluation(Record):
     """evaluation.json."""
 
     checkpoint: str
+    test_clips: Annotated[int, Field(ge=1)] = 1
     sources: dict[str, SourceResult]
 
 

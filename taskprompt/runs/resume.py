@@ -16,6 +16,7 @@ from taskprompt.runs import checkpoint
 FREE = (
     "runtime",
     "evaluate_every",
+    "test",
     "save_every",
     "keep",
     "best.keep",

@@ -1,5 +1,6 @@
 """Action: which of the classes does the clip show?"""
 
+import math
 import reprlib
 
 import numpy as np
@@ -23,6 +24,7 @@ class Action(Task):
     """One class a clip, by cross-entropy on the summary (PViT eq. 8) or the patches (FTP). Output: m classes."""
 
     layout = {"index": Array("", "int64")}
+    of_video = True
     supports_mixup = True
     prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers
@@ -100,6 +102,10 @@ class Action(Task):
         ranked = output.topk(min(5, len(self.names)), -1).indices == target["index"][:, None]
         found = {"top1": ranked[:, 0].float()}
         return found | {"top5": ranked.any(-1).float()} if len(self.names) > 5 else found
+
+    def merge(self, outputs: Tensor) -> Tensor:
+        """v m classes -> m classes: the log of the mean probability, as SlowFast and mmaction2 average test clips."""
+        return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
 
     def measures(self) -> tuple[Metric, ...]:
         """The shares of clips whose class is the best, and among the best five."""

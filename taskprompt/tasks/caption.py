@@ -27,6 +27,7 @@ class Caption(Task):
     captions are positives of each other. The logits' factor, which is learned, is the length of the output."""
 
     needs_global_batch = True
+    of_video = True
     layout = {"vectors": Array("context width"), "length": Array("", "int64"), "text": Array("", "int64")}
     width: int = Field(default=512, ge=1, le=65_536)  # of the text tower's embeddings
     granularity: Literal["clip", "token"] = "clip"  # one vector a clip; or token by token, the text's in their order

@@ -14,9 +14,9 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Batch, Clip, Dims, Features, Sample
 from taskprompt.data.batch import collate, prepare
 from taskprompt.testing.label_free import label_free_batch
+from taskprompt.testing.measured import Target, check_measures, check_merge, check_meter, close, measured, noise, select
 
 NAME = "task"  # what the task is called where a name is needed
-Target = dict[str, Tensor]
 
 
 def check_task(task: Task, dims: Dims, *labels: Any, inputs: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -48,11 +48,12 @@ def _check_model(task: Task, dims: Dims, batch: Batch, sample: Sample) -> None:
     target = batch.targets[NAME]
     output = _check_head(task, dims, batch)
     _check_loss(task, output, target)
-    others = [output, *_constants(task, output, target), *(_noise(output, seed) for seed in range(3))]
+    others = [output, *_constants(task, output, target), *(noise(output, seed) for seed in range(3))]
     _check_metrics(task, others, target)
     _check_perfect(task, others, target)
-    _check_meter(task, output, target)
-    _check_measures(task, others, target)
+    check_meter(task, output, target)
+    check_merge(task, output, target)
+    check_measures(task, others, target)
     _check_shown(task, output, target, sample)
 
 
@@ -113,7 +114,7 @@ def _check_head(task: Task, dims: Dims, batch: Batch) -> Tensor:
     assert outputs[0].shape == outputs[1].shape, "the output's shape depends on whether there is a prompt"
     assert any(w.grad is not None and w.grad.any() for w in head.parameters()), "no gradient reaches the head at all"
     first = features.select(torch.tensor([0]))
-    alone = head(prompt[:1], first, *(_rows(x, torch.tensor([0])) for x in inputs))
+    alone = head(prompt[:1], first, *(select(x, torch.tensor([0])) for x in inputs))
     assert torch.allclose(alone, outputs[0][:1], atol=1e-4), "a sample's output depends on the other samples"
     if inputs:
         _check_zero_inputs(head, prompt[:1], first, {k: torch.zeros_like(v[:1]) for k, v in inputs[0].items()})
@@ -151,12 +152,12 @@ def _check_apart(
     """Each sample's figures are its own: the same in another order, and, unless they compare samples, alone."""
     whole = figures(output, target)
     turned = torch.arange(len(output) - 1, -1, -1)
-    other = figures(output[turned], _rows(target, turned))
+    other = figures(output[turned], select(target, turned))
     for name, value in whole.items():
-        assert _close(other[name], value[turned]), f"{name} changes with the order of the samples"
-    each = [figures(output[i : i + 1], _rows(target, torch.tensor([i]))) for i in range(len(output))] if alone else []
+        assert close(other[name], value[turned]), f"{name} changes with the order of the samples"
+    each = [figures(output[i : i + 1], select(target, torch.tensor([i]))) for i in range(len(output))] if alone else []
     for name, value in whole.items() if alone else ():
-        assert _close(torch.cat([a[name] for a in each]), value), f"{name} of a sample depends on the other samples"
+        assert close(torch.cat([a[name] for a in each]), value), f"{name} of a sample depends on the other samples"
 
 
 def _constants(task: Task, output: Tensor, target: Target) -> list[Tensor]:
@@ -183,57 +184,14 @@ def _check_perfect(task: Task, others: list[Tensor], target: Target) -> None:
     best = task.loss(perfect, target)
     for other in others:
         assert (task.loss(other, target) >= best - 1e-4).all(), "another output has a lower loss than the perfect one"
-    declared, each, whole = task.declared(), task.metrics(perfect, target), _measured(task, perfect, target)
+    declared, each, whole = task.declared(), task.metrics(perfect, target), measured(task, perfect, target)
     checked = [(task.metrics, n, v) for n, v in each.items() if n not in declared or declared[n].better]
-    checked += [(partial(_measured, task), n, v) for n, v in whole.items() if n in declared and declared[n].better]
+    checked += [(partial(measured, task), n, v) for n, v in whole.items() if n in declared and declared[n].better]
     for figures, name, value in checked:
         gaps = torch.stack([figures(o, target)[name] - value for o in others]).nan_to_num()
         sides = {"min": (gaps >= -1e-4).all(), "max": (gaps <= 1e-4).all()}
         way = task.metric(name).better
         assert sides[way] if way else any(sides.values()), f"{name} of another output is better than the perfect one's"
-
-
-def _measured(task: Task, output: Tensor, target: Target) -> Target:
-    meter = task.meter()
-    meter.update(output, target)
-    return meter.compute()
-
-
-def _check_measures(task: Task, outputs: list[Tensor], target: Target) -> None:
-    """The meter gives what `measures` declares: these names, shares in 0 to 1, and means over clips where it says so.
-
-    A task that declares nothing passes."""
-    declared = task.declared()
-    for output in outputs if declared else ():
-        found, each = _measured(task, output, target), task.metrics(output, target)
-        for name in sorted(declared.keys() ^ found.keys()):
-            lacks = "the meter does not give it" if name in declared else "measures() does not declare it"
-            raise AssertionError(f"metric {name}: {lacks}")
-        for name, metric in declared.items():
-            value = float(found[name])
-            outside = metric.unit == "%" and not np.isnan(value) and not -1e-4 <= value <= 1.0001
-            assert not outside, f"metric {name}: is {value}, expected a share in 0 to 1, since its unit is %"
-            if metric.over == "clip":
-                assert name in each, f'metric {name}: metrics() does not give it; declare it with over="set"'
-                mean = each[name].nanmean()
-                said = f'its mean over clips {float(mean)}; declare it with over="set"'
-                assert _close(found[name], mean), f"metric {name}: the meter says {value}, {said}"
-
-
-def _check_meter(task: Task, output: Tensor, target: Target) -> None:
-    """Fed in two parts, in any order, it says the same as fed at once."""
-    at = torch.arange(len(output))
-    parts = [at[len(at) // 2 :], at[: len(at) // 2]]
-    whole, halves = task.meter(), task.meter()
-    pickle.dumps(whole)  # raises where it cannot be sent to a worker
-    whole.update(output, target)
-    for part in parts:
-        halves.update(output[part], _rows(target, part))
-    expected, found = whole.compute(), halves.compute()
-    assert set(found) == set(expected), f"the meter's figures depend on the batches: {set(found) ^ set(expected)}"
-    for name, value in expected.items():
-        assert value.numel() == 1, f"the meter's {name} has shape {tuple(value.shape)}, expected a scalar"
-        assert _close(found[name], value), f"the meter's {name} is {found[name]} in two batches, {value} in one"
 
 
 def _check_shown(task: Task, output: Tensor, target: Target, sample: Sample) -> None:
@@ -245,15 +203,3 @@ def _check_shown(task: Task, output: Tensor, target: Target, sample: Sample) -> 
             assert picture.ndim == 4, f"the picture has shape {picture.shape}, expected t h w 3"
             assert picture.shape[::3] == (len(sample.clip.video), 3), f"the picture has shape {picture.shape}"
     json.dumps(task.answer(output[0]), allow_nan=False)
-
-
-def _noise(output: Tensor, seed: int) -> Tensor:
-    return torch.randn(output.shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _rows(target: Target, at: Tensor) -> Target:
-    return {k: v[at] for k, v in target.items()}
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5, equal_nan=True)

@@ -14,6 +14,7 @@ from taskprompt.reporting.results import Comparison, Evaluation, Labelling, Pred
 EVIL = "<script>alert(1)</script>\x1b[31m&'\"\n| x"
 FOUND = {
     "checkpoint": "step-00000002",
+    "test_clips": 1,
     "sources": {
         "real": {
             "rows": 5,
@@ -36,6 +37,7 @@ SEEN = {
     "clip": "clip.mp4",
     "run": "runs/a",
     "checkpoint": "step-00000002",
+    "test_clips": 1,
     "times": [0.5, 1.25],
     "answers": {"action": [{"label": "walk", "confidence": 0.9}, {"label": "run", "confidence": 0.1}], "caption": "ü"},
     "files": {"json": "clip.taskprompt.json", "depth": "clip.depth.mp4"},

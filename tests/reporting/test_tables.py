@@ -31,6 +31,7 @@ def test_the_verdict_needs_the_trivial_number_outside_the_interval(better, value
 
 RESULT = {
     "checkpoint": "step-00000002",
+    "test_clips": 1,
     "sources": {
         "real": {
             "rows": 5,

@@ -171,7 +171,7 @@ def test_a_full_disk_costs_nothing_that_was_finished(trained, tmp_path):
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["fit", *names], done.stderr
     assert all("cannot be written" in line and os.strerror(errno.EFBIG) in line for line in lines), done.stdout
-    assert lines[2].endswith("`out`. checkpoint sources")  # what was measured comes with the error
+    assert lines[2].endswith("`out`. checkpoint test_clips sources")  # what was measured comes with the error
     assert "Traceback" not in done.stderr
     after = {p: data for name in names for p, data in files(tmp_path / name).items()}
     assert {p: after.get(p) for p in before} == before
