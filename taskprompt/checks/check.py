@@ -37,7 +37,8 @@ class Checked:
         """Ten lines."""
         r, clip = self.recipe, self.recipe.clip
         spread = "spread over the video" if clip.fps is None else f"{clip.fps:g} a second"
-        sources = (f"{n} ({kind_of(type(s))}, {s.quota} a batch: {_some(labels_of(s))})" for n, s in r.sources.items())
+        labels = {n: _some(labels_of(s)) or "no labels" for n, s in r.sources.items()}
+        sources = (f"{n} ({kind_of(type(s))}, {s.quota} a batch: {labels[n]})" for n, s in r.sources.items())
         held = (f"{n} ({kind_of(type(s))}: {_some(r.measured(n, s))})" for n, s in r.held_out.items())
         tasks = (f"{n} ({kind_of(type(t))})" for n, t in r.tasks.items())
         stages = (f"{s.steps} steps of {_some(r.stage_tasks(s), 3)}, lr {s.lr:g}" for s in r.stages)

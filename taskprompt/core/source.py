@@ -89,4 +89,8 @@ class Source(Spec):
 
     def kept_labels(self) -> tuple[str, ...]:
         """Its own labels that `only` keeps; those of its tables are not among them."""
-        return tuple(n for n in self.own_labels() if self.only is None or n in self.only)
+        return tuple(n for n in self.own_labels() if self.keeps(n))
+
+    def keeps(self, label: str) -> bool:
+        """Does `only` keep a label of this name?"""
+        return self.only is None or label in self.only

@@ -18,7 +18,7 @@ from taskprompt.core.types import Columns, Dims, Row, Sample
 from taskprompt.data.batch import blank, prepare, prepare_views, reads_clip
 from taskprompt.data.order import FROM_THE_START, IndexSequence, epoch_order, locate, sample_rng, source_seed, view_rng
 from taskprompt.data.views import check_span, count_views, ends_early, rearranged
-from taskprompt.labels.join import labels_in_tables, labels_of
+from taskprompt.labels.join import labels_in_tables
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.video.geometry import View, check_labels, move_labels
 
@@ -163,9 +163,9 @@ class Reader:
 
 def load(source: Source, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
     """A row as a Sample with all labels that `only` keeps, those of the source's tables too."""
-    sample, wanted = source.load(row, clip, moment), labels_of(source)
-    labels = {n: v for n, v in sample.labels.items() if n in wanted}
-    return dataclasses.replace(sample, labels=labels | labels_in_tables(source, sample.key, wanted))
+    sample = source.load(row, clip, moment)
+    labels = {n: v for n, v in sample.labels.items() if source.keeps(n)}
+    return dataclasses.replace(sample, labels=labels | labels_in_tables(source, sample.key))
 
 
 def make_reader(recipe: Recipe, name: str, source: Source, training: bool, test_clips: int = 1) -> Reader:

@@ -1,6 +1,5 @@
 """Joining label tables to a source: which labels its clips have, and what the tables hold of one clip."""
 
-from collections.abc import Collection
 from typing import Any
 
 from taskprompt.core.errors import SourceError
@@ -32,12 +31,12 @@ def all_labels(source: Source) -> tuple[str, ...]:
 
 def labels_of(source: Source) -> tuple[str, ...]:
     """The labels that a recipe sees: all those that `only` keeps."""
-    return tuple(n for n in all_labels(source) if source.only is None or n in source.only)
+    return tuple(n for n in all_labels(source) if source.keeps(n))
 
 
-def labels_in_tables(source: Source, key: str, wanted: Collection[str]) -> dict[str, Any]:
-    """What the source's tables hold of a clip, of the labels wanted. Raises SampleError where a row is damaged."""
+def labels_in_tables(source: Source, key: str) -> dict[str, Any]:
+    """What the source's tables hold of a clip, as far as `only` keeps it. Raises SampleError where a row is damaged."""
     found: dict[str, Any] = {}
-    for table in source.tables:
-        found |= opened(table).of(key, wanted)
+    for table in map(opened, source.tables):
+        found |= table.of(key, [n for n in table.labels if source.keeps(n)])
     return found

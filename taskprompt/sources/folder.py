@@ -164,14 +164,14 @@ class Folder(Source):
         if is_stored(video):
             sample = self._load_stored(row, video, clip, moment, end)
         else:
-            fixed = any(spec.in_pixels for name, spec in self.labels.items() if self._wants(name))
+            fixed = any(spec.in_pixels for name, spec in self.labels.items() if self.keeps(name))
             small = None if fixed else 2 * max(clip.height, clip.width)
             sample = Sample(row["key"], read_clip(video, clip, moment, row["start"], end, small, stored=fixed))
         labels = self._row_labels(row)
         # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
         labels = sample.labels | labels if self.csv else labels | sample.labels
         for name, spec in self.labels.items():
-            if self._wants(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
+            if self.keeps(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
                 labels[name] = label
         flip_sensitive = (
             sample.flip_sensitive
@@ -186,14 +186,11 @@ class Folder(Source):
 
         return squared(sample)
 
-    def _wants(self, name: str) -> bool:
-        return self.only is None or name in self.only
-
     def _row_labels(self, row: Row) -> dict[str, Any]:
         labels: dict[str, Any] = {self.label: row["class"]} if row["class"] else {}
         labels |= {n: row[f"value {n}"] for n in self.texts if row[f"value {n}"]}
         labels |= {n: row[f"value {n}"] for n in self.numbers if not math.isnan(row[f"value {n}"])}
-        return {n: v for n, v in labels.items() if self._wants(n)}
+        return {n: v for n, v in labels.items() if self.keeps(n)}
 
     def _load_stored(self, row: Row, video: Path, clip: ClipSpec, moment: Moment, end: float | None) -> Sample:
         path = video.with_suffix("")
