@@ -34,7 +34,7 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> dict[str, float]:
 
 
 def _scenes(look: str, size: int) -> Source:
-    return resolve("scenes", Source)(look=look, clips=11, seed=7, size=size)  # type: ignore[return-value,call-arg]
+    return resolve("scenes", Source)(look=look, clips=11, seed=7, size=size)  # type: ignore[call-arg]
 
 
 @contextmanager

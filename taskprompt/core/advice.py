@@ -19,8 +19,8 @@ OPTIONS = (
     "out",
     "over",
     "python",
+    "ship",
 )
-OPTIONS += ("ship",)
 ANY = "|".join(FLAGS + OPTIONS)
 
 

@@ -26,7 +26,7 @@ class Augment(Spec):
 
     @field_validator("scale")
     @classmethod
-    def _ordered(cls, value):
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 < value[0] <= value[1] <= 1:
             raise SpecError(f"found {value}, expected two numbers with 0 < low <= high <= 1.")
         return value

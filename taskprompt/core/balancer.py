@@ -103,7 +103,8 @@ class Balance(nn.Module, ABC):
 
     def set_extra_state(self, state: Tensor) -> None:
         """The inverse of get_extra_state."""
-        first, last = ({n: v for n, v in zip(self.tasks, row, strict=True) if v == v} for row in state.tolist())
+        rows = state.cpu().numpy()
+        first, last = ({n: float(v) for n, v in zip(self.tasks, row, strict=True) if v == v} for row in rows)
         self.first, self.last = first, last
 
 
@@ -118,9 +119,7 @@ class Balancer(Spec):
         """The balance for the recipe's tasks, of which a stage may train some; may have parameters of its own."""
 
 
-def check_answer(
-    answer: LossWeights | JoinedGradients, balance: Balance, counts: Iterable[str], sizes: Mapping[str, int]
-) -> None:
+def check_answer(answer: object, balance: Balance, counts: Iterable[str], sizes: Mapping[str, int]) -> None:
     """Raises LayoutError where what `balance.step` returned does not fit the tasks that had labels (`counts`), or the
     parts whose gradients it asked for (`sizes`: part -> p)."""
     where, names = f"{type(balance).__name__}.step", list(counts)

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -129,7 +129,7 @@ def told(error: Exception) -> str:
 
 
 @contextmanager
-def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
+def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Generator[None]:
     """Around a task's own code: what it raises becomes a TaskError that names task, place and clips."""
     from torch import OutOfMemoryError
     from torch.distributed import DistError

@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ ELSEWHERE = "Free some room there, or give another folder with --out."
 
 
 @contextmanager
-def writing(place: str | Path, advice: str = ADVICE) -> Iterator[None]:
+def writing(place: str | Path, advice: str = ADVICE) -> Generator[None]:
     """Around code that writes: what the system refuses becomes a WriteError that names `place`."""
     try:
         yield
@@ -32,7 +32,7 @@ def writing(place: str | Path, advice: str = ADVICE) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, advice: str = ADVICE) -> Iterator[Path]:
+def replacing(path: Path, advice: str = ADVICE) -> Generator[Path]:
     """A draft's path to write to. It becomes `path` when the block ends, and is removed where the block raises.
 
     The draft has the same suffix, which some libraries take the format from. Raises WriteError."""

@@ -27,7 +27,7 @@ class Layout:
 
     name: str  # of the code base, as reports say it
     marks: tuple[str, ...]  # names in the file that tell this layout: all of them are there
-    rules: Mapping[str, str] = field(default_factory=dict)  # pattern -> replacement, as for re.sub
+    rules: Mapping[str, str] = field(default_factory=dict[str, str])  # pattern -> replacement, as for re.sub
     prefixes: tuple[str, ...] = ("",)  # what may stand before the encoder's names; marks and rules see what is behind
     unless: tuple[str, ...] = ()  # names of models with the same marks that are others: none of them is there
     change: Callable[[Tensors, Mapping[str, Tensor]], Tensors] | None = None

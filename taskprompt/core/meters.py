@@ -1,4 +1,6 @@
 """Meters: what a metric remembers over a whole set, summed over workers by torchmetrics."""
+# torchmetrics leaves types out.
+# pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
 

@@ -94,7 +94,7 @@ def undeclared(name: str) -> Metric:
     return Metric(name, over="set")
 
 
-def declared(owner: str, measures: Iterable[Metric]) -> dict[str, Metric]:
+def declared(owner: str, measures: Iterable[object]) -> dict[str, Metric]:
     """name -> metric, of what the class `owner` declares. Raises SpecError."""
     found: dict[str, Metric] = {}
     for metric in measures:

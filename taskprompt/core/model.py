@@ -52,7 +52,7 @@ class Backbone(Spec):
 
     @field_validator("std", check_fields=False)
     @classmethod
-    def _above_zero(cls, value):
+    def _above_zero(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is not None and min(value) <= 0:
             raise SpecError(f"found {list(value)}, expected three numbers above 0: colours are divided by them.")
         return value
@@ -133,7 +133,7 @@ class MultiTaskModel(nn.Module):
         backward pass; its output then has the length 1 and the caller gives it no weight.
         Raises TaskError where a task's head fails, or is to run without the inputs that it declares."""
         features = self.features(video)
-        outputs = {}
+        outputs: dict[str, Tensor] = {}
         for name, head in self.heads.items():
             part, own = features, self._inputs_of(name, inputs or {}, rows)
             if rows is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from taskprompt.core.errors import SpecError
+from taskprompt.core.values import is_mapping, is_sequence
 
 RGB = tuple[float, float, float]
 LARGEST = 1 << 20  # bytes of a configuration
@@ -46,7 +47,7 @@ def in_folder(folder: str | Path) -> Normalization | None:
     """What the configurations of transformers, open_clip and timm in a folder say. Raises SpecError as `beside`."""
     for name, read in _READERS.items():
         data = _load(Path(folder, name), json.loads)
-        if isinstance(data, Mapping) and (found := read(data, name)) is not None:
+        if is_mapping(data) and (found := read(data, name)) is not None:
             return found
     return None
 
@@ -55,7 +56,7 @@ def of_processor(data: Mapping[str, Any], where: str) -> Normalization | None:
     """transformers' configuration of an image or video processor, which scales 0..255, shifts, and normalises.
 
     Raises SpecError."""
-    inner = next((data[n] for n in ("video_processor", "image_processor") if isinstance(data.get(n), Mapping)), data)
+    inner = next((data[n] for n in ("video_processor", "image_processor") if is_mapping(data.get(n))), data)
     normalises = inner.get("do_normalize") is not False
     if normalises and not ("image_mean" in inner and "image_std" in inner):
         return None
@@ -77,7 +78,7 @@ def of_processor(data: Mapping[str, Any], where: str) -> Normalization | None:
 
 def of_mapping(data: Any, where: str) -> Normalization | None:
     """`mean` and `std` of a dictionary, as timm, open_clip and our own have them. Raises SpecError."""
-    if not isinstance(data, Mapping) or data.get("mean") is None or data.get("std") is None:
+    if not is_mapping(data) or data.get("mean") is None or data.get("std") is None:
         return None
     return _checked(_rgb(data["mean"], f"{where}: mean"), _rgb(data["std"], f"{where}: std"), where)
 
@@ -121,7 +122,7 @@ def run_of(path: str | Path) -> Path | None:
 def _of_run(path: Path) -> Normalization | None:
     run = run_of(path)
     data = _load(run / "recipe.yaml", yaml.safe_load) if run else None
-    return of_mapping(data.get("backbone"), "the recipe of its run") if isinstance(data, Mapping) else None
+    return of_mapping(data.get("backbone"), "the recipe of its run") if is_mapping(data) else None
 
 
 def _in_safetensors(path: Path) -> Normalization | None:
@@ -158,11 +159,11 @@ def _checked(mean: RGB, std: RGB, where: str) -> Normalization:
 
 def _rgb(value: Any, where: str) -> RGB:
     """Three numbers, or one for all three channels."""
-    numbers = value if isinstance(value, (list, tuple)) else [value]
-    numbers = [*numbers] * 3 if len(numbers) == 1 else numbers
+    numbers = [*value] if is_sequence(value) else [value]
+    numbers = numbers * 3 if len(numbers) == 1 else numbers
     for number in numbers[:3]:
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) < 1e9:
-            numbers = ()
+            numbers = []
             break
     if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
         raise SpecError(f"{where}: found {str(value)[:60]}, expected three numbers. Set backbone.mean and std.")

@@ -78,10 +78,11 @@ class Source:
 
     module: str
     file: Path
-    classes: list[str] = field(default_factory=list)
-    uses: dict[str, set[str]] = field(default_factory=dict)  # name -> names that its definition reads
-    imported: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> module, name in it or ''
-    stars: list[str] = field(default_factory=list)  # modules of `from module import *`
+    classes: list[str] = field(default_factory=list[str])
+    uses: dict[str, set[str]] = field(default_factory=dict[str, set[str]])  # name -> names that its definition reads
+    # name -> module, name in it or ''
+    imported: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    stars: list[str] = field(default_factory=list[str])  # modules of `from module import *`
 
 
 def depends(source: Source, name: str, seen: set[tuple[str, str]] | None = None) -> bool:

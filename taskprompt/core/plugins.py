@@ -58,7 +58,7 @@ def _installed(path: tuple[str, ...]) -> tuple[Plugin, ...]:
 
 def _read(path: tuple[str, ...]) -> Iterator[Plugin]:
     """Of a package that is there twice, the first on the path counts, as for imports."""
-    seen = set()
+    seen: set[str] = set()
     for package in distributions(path=list(path)):
         if not GROUP.search(package.read_text("entry_points.txt") or ""):
             continue

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from taskprompt.core.values import is_mapping, is_sequence
+
 MASK = "***"
 SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
 # What stands before '@' is a name there, unless a colon follows it: a container, a user, an owner and a repository.
@@ -10,8 +12,10 @@ NAMED = {"abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs", "ssh", "sftp", "git
 # user:password@, where the password may hold slashes, as those of S3 do; a port is digits alone.
 USER = re.compile(rf"{SCHEME}(?P<who>[^\s/?#'\"<>]*|[^\s/?#'\"<>:@\[]*:(?!:|\d{{1,5}}[/?#])(?:(?!://)[^\s'\"<>])*)@")
 # ?token=..., &X-Amz-Signature=..., ;secret_key=...
-NAME = r"[\w.%-]*(?:key|key_?id|token|secret|signature|credentials?|passw(?:or)?d|passphrase|pwd|auth|access_?id)|"
-NAME += "sig|pass|code|jwt|sas"
+NAME = (
+    r"[\w.%-]*(?:key|key_?id|token|secret|signature|credentials?|passw(?:or)?d|passphrase|pwd|auth|access_?id)"
+    r"|sig|pass|code|jwt|sas"
+)
 QUERY = re.compile(rf"(?P<name>[?&;#](?:{NAME})=)[^\s&;#'\"<>]+", re.IGNORECASE)
 BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
 
@@ -35,9 +39,9 @@ def masked_data(data: Any) -> Any:
     """Data of dictionaries, lists and scalars with every string in it `masked`, keys of mappings included."""
     if isinstance(data, str):
         return masked(data)
-    if isinstance(data, dict):
+    if is_mapping(data):
         return {masked_data(k): masked_data(v) for k, v in data.items()}
-    return type(data)(map(masked_data, data)) if isinstance(data, list | tuple) else data
+    return type(data)(map(masked_data, data)) if is_sequence(data) else data
 
 
 def _mask_user(found: re.Match[str]) -> str:

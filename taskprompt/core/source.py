@@ -14,11 +14,11 @@ from taskprompt.core.spec import Spec
 from taskprompt.core.types import Row, Sample
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from taskprompt.core.task import Task
 
 Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]  # of an answer in a label table
+
+ArrowTable = Any  # a pyarrow.Table: pyarrow has no types, and is not imported for a name
 
 
 class Table(Spec):
@@ -67,11 +67,11 @@ class Source(Spec):
         whole where they are much larger than the clip, labels with them. Raises SampleError where the row cannot be
         read."""
 
-    def values(self, table: "pa.Table") -> Mapping[str, Counter[str]]:
+    def values(self, table: ArrowTable) -> Mapping[str, Counter[str]]:
         """label -> how many rows have each of its values, for labels that rows tell without being loaded."""
         return {}
 
-    def mistakes(self, table: "pa.Table", tasks: Mapping[str, "Task"]) -> Iterator[str]:
+    def mistakes(self, table: ArrowTable, tasks: Mapping[str, "Task"]) -> Iterator[str]:
         """What is wrong of it for these tasks, one line each, as far as its rows tell without being loaded."""
         found = self.values(table)
         for name, task in tasks.items():

@@ -3,16 +3,27 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Self, TypeGuard, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from taskprompt.core.errors import SpecError, TaskPromptError, nearest, told
 from taskprompt.core.own_kinds import import_kind, own_module
 from taskprompt.core.plugins import chosen, plugin_of, plugins
-from taskprompt.core.values import unusable
+from taskprompt.core.values import is_mapping, unusable
+
+S = TypeVar("S", bound="Spec")
 
 
 class Spec(BaseModel):
@@ -26,10 +37,10 @@ class Spec(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _from_kind(cls, value: Any, handler):
+    def _from_kind(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(value, BaseModel):
             return handler(value)
-        if isinstance(value, dict) and cls.home:
+        if is_mapping(value) and cls.home:
             options = dict(value)
             kind = options.pop("kind", None)
             if "home" in vars(cls):  # the interface itself: the kind says which class
@@ -51,7 +62,7 @@ class Spec(BaseModel):
         return made
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema, handler):
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if not cls.home or "home" not in vars(cls):
             return handler(core_schema)
         return _kinds_schema(cls, lambda kind: handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
@@ -82,7 +93,7 @@ def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
     """Values that no field may hold, in the fields of this very spec; those of specs in it were checked as they were
     made."""
     for name in type(spec).model_fields:
-        raw = given.get(name) if isinstance(given, dict) else None
+        raw = given.get(name) if is_mapping(given) else None
         for loc, found, text in unusable(getattr(spec, name), raw):
             problem = PydanticCustomError("spec_value", "{text}", {"text": text})
             yield InitErrorDetails(type=problem, loc=(name, *loc), input=found)
@@ -113,7 +124,7 @@ def builtin_kinds(interface: type[Spec]) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
-def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
+def resolve(kind: Any, interface: type[S]) -> type[S]:
     """'depth' -> the one Task in taskprompt/tasks/depth.py, or the class that an installed package announces by this
     name; 'pkg.mod:Name' -> that class. Raises SpecError."""
     what = interface.__name__.lower()
@@ -138,7 +149,7 @@ def resolve(kind: Any, interface: type[Spec]) -> type[Spec]:
     return found[0]
 
 
-def _own(kind: str, interface: type[Spec]) -> type[Spec]:
+def _own(kind: str, interface: type[S]) -> type[S]:
     """A user's own kind."""
     module, name = own_module(kind)
     found: Any = vars(module).get(name)
@@ -152,13 +163,13 @@ def _own(kind: str, interface: type[Spec]) -> type[Spec]:
     raise SpecError(f"kind {kind!r}: the module defines no class {name!r}{nearest(name, own)} {listed}")
 
 
-def _is_kind(found: Any, interface: type[Spec]) -> bool:
+def _is_kind(found: Any, interface: type[S]) -> TypeGuard[type[S]]:
     return inspect.isclass(found) and issubclass(found, interface) and "home" not in vars(found)
 
 
-def _kinds_schema(interface: type[Spec], generate) -> dict[str, Any]:
+def _kinds_schema(interface: type[Spec], generate: Callable[[type[Spec]], JsonSchemaValue]) -> JsonSchemaValue:
     """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
-    options = []
+    options: list[JsonSchemaValue] = []
     for kind in kinds(interface):
         schema = dict(generate(resolve(kind, interface)))
         properties = {"kind": {"const": kind}} | schema.get("properties", {})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Row = dict[str, Any]  # where a sample is: a flat record of strings and numbers, with a unique "key"
@@ -83,7 +84,7 @@ class Sample:
 
     key: str
     clip: Clip
-    labels: dict[str, Any] = field(default_factory=dict)  # partial: an absent label is an absent key
+    labels: dict[str, Any] = field(default_factory=dict[str, Any])  # partial: an absent label is an absent key
     flip_sensitive: bool = False  # left and right matter to a label, so no mirror image
 
 
@@ -95,13 +96,14 @@ class Batch:
     video: Tensor  # b t h w c, uint8
     targets: dict[str, dict[str, Tensor]]  # task -> array -> m ..., for the m samples that carry its label
     rows: dict[str, Tensor]  # task -> m, where in the batch those samples are
-    inputs: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # task -> what its head reads -> m ...
+    # task -> what its head reads -> m ...
+    inputs: dict[str, dict[str, Tensor]] = field(default_factory=dict[str, dict[str, Tensor]])
 
     def keys_of(self, task: str) -> list[str]:
         """The keys of the samples that carry a task's label."""
-        return [self.keys[i] for i in self.rows[task].tolist()] if task in self.rows else []
+        return [self.keys[i] for i in self.rows[task].cpu().numpy()] if task in self.rows else []
 
-    def to(self, device) -> "Batch":
+    def to(self, device: torch.device | str) -> "Batch":
         """The batch on `device`; pixels cross as uint8."""
         targets, inputs = (
             {n: {k: v.to(device, non_blocking=True) for k, v in arrays.items()} for n, arrays in tasks.items()}
@@ -138,5 +140,5 @@ class Dims:
     dim: int  # d of summary, patches and prompts as heads see them
     levels: tuple[tuple[int, int, int, int], ...] = ()  # t h w d of each level
     widths: tuple[int, ...] = ()  # d of the tokens where they enter each block; (): dim, and at the first block alone
-    prompts: dict[str, int] = field(default_factory=dict)  # task -> how many prompts it owns
+    prompts: dict[str, int] = field(default_factory=dict[str, int])  # task -> how many prompts it owns
     accepts_prompts: bool = True  # whether the encoder accepts prompt tokens

@@ -1,8 +1,9 @@
-"""What no field of a spec may hold, whatever its type: numbers that a model cannot calculate with, text of no file."""
+"""Plain values: what is a list or a mapping, and what no field of a spec may hold, whatever its type: numbers that a
+model cannot calculate with, text of no file."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Set
+from typing import Any, TypeGuard
 
 BITS = 63  # of a whole number, beside its sign
 LARGEST, SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, in which models calculate
@@ -11,24 +12,43 @@ DEEPEST = 100  # levels of lists and mappings; it also ends at those that hold t
 Found = tuple[tuple[int | str, ...], Any, str]
 
 
+def is_mapping(value: Any) -> TypeGuard[dict[Any, Any]]:
+    """Is it a dict? A type checker knows then what is in it, which isinstance(value, dict) does not say."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Is it a list, as files of yaml and json have them?"""
+    return isinstance(value, list)
+
+
+def is_sequence(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Is it a list or a tuple?"""
+    return isinstance(value, list | tuple)
+
+
 def unusable(value: Any, given: Any = None, depth: int = 0) -> Iterator[Found]:
     """place, value and what was expected, of every part of a value that cannot be used.
 
     given: what the value was made from: true and false are no numbers, though Python takes them for 1 and 0."""
     if depth > DEEPEST:
         yield (), "...", f"is nested more than {DEEPEST} deep."
-    elif isinstance(value, dict):
+    elif is_mapping(value):
         for key, part in value.items():
             if not isinstance(key, str | int):
                 yield (), key, "expected keys that are text."
             for place, found, text in unusable(part, _part(given, key), depth + 1):
                 yield (str(key), *place), found, text
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif is_sequence(value) or _is_set(value):
         for i, part in enumerate(value):
             for place, found, text in unusable(part, _part(given, i), depth + 1):
                 yield (i, *place), found, text
     elif text := _problem(value, given):
         yield (), value if given is None else given, text
+
+
+def _is_set(value: Any) -> TypeGuard[Set[Any]]:
+    return isinstance(value, set | frozenset)
 
 
 def _part(given: Any, key: Any) -> Any:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from taskprompt.core.errors import RecipeError
 from taskprompt.core.spec import Spec
+from taskprompt.core.values import is_list, is_mapping
 from taskprompt.recipe import plain_yaml
-from taskprompt.recipe.plain_yaml import is_mapping, is_sequence
 from taskprompt.recipe.problems import lines, repaired
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
@@ -136,7 +136,7 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        if is_sequence(old) and is_mapping(value) and value and all(_is_place(i) for i in value):
+        if is_list(old) and is_mapping(value) and value and all(_is_place(i) for i in value):
             merged[key] = _merge_list(str(key), old, {int(i): entry for i, entry in value.items()})
             continue
         kinds = [v["kind"] for v in (old, value) if is_mapping(v) and v.get("kind") is not None]
@@ -184,13 +184,13 @@ def change(data: dict[str, Any], key: str, value: Any) -> None:
     """Set 'a.b.0' in a recipe's dictionary as a file that extends it would: entries merge, a null removes one."""
     try:
         node, last = _place(data, key)
-        old = node[last] if is_sequence(node) else node.get(last)
+        old = node[last] if is_list(node) else node.get(last)
     except (IndexError, ValueError, TypeError, AttributeError):
         raise RecipeError(key, [f"there is no {key!r} in the recipe to set."]) from None
     merged = _merge({"it": old}, {"it": value})
     if "it" in merged:
         node[last] = merged["it"]
-    elif is_sequence(node):
+    elif is_list(node):
         raise RecipeError(key, ["an entry of a list cannot be removed. Give the whole list."])
     else:
         del node[last]
@@ -203,15 +203,15 @@ def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
         raise ValueError(f"more than {DEEPEST} keys")
     node: Any = data
     for parent in parents:
-        node = node[int(parent)] if is_sequence(node) else node.setdefault(parent, {})
-    return node, int(last) if is_sequence(node) else last
+        node = node[int(parent)] if is_list(node) else node.setdefault(parent, {})
+    return node, int(last) if is_list(node) else last
 
 
 def _expand(value: Any, path: str, problems: list[str]) -> Any:
     """${NAME} and ${NAME:-default} in every string."""
     if is_mapping(value):
         return {k: _expand(v, f"{path}.{k}".lstrip("."), problems) for k, v in value.items()}
-    if is_sequence(value):
+    if is_list(value):
         return [_expand(v, f"{path}.{i}", problems) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
@@ -50,16 +50,6 @@ def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
 PlainLoader.yaml_implicit_resolvers = _resolvers()
 PlainDumper.add_representer(str, PlainDumper.represent_str)
 PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
-
-
-def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Is it a mapping? A type checker knows then what is in it, which isinstance(value, dict) does not say."""
-    return isinstance(value, dict)
-
-
-def is_sequence(value: Any) -> TypeGuard[list[Any]]:
-    """Is it a list?"""
-    return isinstance(value, list)
 
 
 def parse(text: str) -> Any:

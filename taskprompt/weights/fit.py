@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -85,7 +85,7 @@ def takers(found: Found, backbone: Backbone) -> Iterator[str]:
     own, made_for = kinds(Backbone), found.backbone.get("kind")
     for kind in [made_for] if made_for in own else own:
         with suppress(SpecError):  # it needs a package that is not here
-            classes.append(cast(type[Backbone], resolve(kind, Backbone)))
+            classes.append(resolve(kind, Backbone))
     known = [cls for cls in dict.fromkeys(classes) if any(lay.prefix_in(shapes) is not None for lay in cls.layouts)]
     is_ours = any(name.removeprefix("encoder.").startswith(("stem.", "body.")) for name in shapes)
     for cls in known or (dict.fromkeys(classes) if is_ours else ()):  # building every encoder takes seconds
