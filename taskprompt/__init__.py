@@ -21,7 +21,9 @@ from taskprompt.core.errors import (
 )
 
 if TYPE_CHECKING:  # the names below for type checkers and editors
-    from taskprompt.api import check, compare, convert, evaluate, fetch, fit, label, predict, profile, report, tune
+    from taskprompt.api.prepare import check, convert, label
+    from taskprompt.api.results import evaluate, fetch, predict, profile, report
+    from taskprompt.api.train import compare, fit, tune
     from taskprompt.checks.check import Checked
     from taskprompt.core.augment import Augment
     from taskprompt.core.balancer import Balance, Balancer, JoinedGradients, LossWeights, TaskGradients
@@ -151,7 +153,9 @@ __all__ = [
 ]
 
 _NAMES = {  # module -> the public names in it
-    "taskprompt.api": "check compare convert evaluate fetch fit label predict profile report tune",
+    "taskprompt.api.prepare": "check convert label",
+    "taskprompt.api.results": "evaluate fetch predict profile report",
+    "taskprompt.api.train": "compare fit tune",
     "taskprompt.core.augment": "Augment",
     "taskprompt.core.balancer": "Balance Balancer JoinedGradients LossWeights TaskGradients",
     "taskprompt.core.labeler": "Answer Labeler Question",

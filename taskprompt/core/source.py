@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskprompt.core.task import Task
 
 Flag = Literal["empty", "refused", "repetitive", "truncated", "duplicate", "reasoning"]  # of an answer in a label table
-
 ArrowTable = Any  # a pyarrow.Table: pyarrow has no types, and is not imported for a name
 
 
