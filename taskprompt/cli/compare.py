@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from taskprompt.cli.options import Fresh, Quiet, RayCluster, ResumeTrials, watcher
+from taskprompt.cli.options import Fresh, Quiet, RayCluster, ResumeTrials, Retry, watcher
 from taskprompt.core.errors import RecipeError
 from taskprompt.recipe.plain_yaml import parse
 
@@ -34,7 +34,7 @@ def compare(
     cluster: RayCluster = "local",
     resume: ResumeTrials = False,
     fresh: Fresh = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the runs that failed, too.")] = False,
+    retry: Retry = False,
     quiet: Quiet = False,
 ) -> None:
     """Train recipes with several seeds each, and tabulate means, intervals, paired differences and costs."""

@@ -22,6 +22,7 @@ from taskprompt.cli.options import (
     RecipeFile,
     Resume,
     ResumeTrials,
+    Retry,
     RunPlace,
     SweepFile,
     Version,
@@ -88,7 +89,7 @@ def tune(
     cluster: RayCluster = "local",
     resume: ResumeTrials = False,
     fresh: Fresh = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Resume, and go on with the trials that failed, too.")] = False,
+    retry: Retry = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe many times, with other values each time, and find the best."""

@@ -69,6 +69,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest ch
 ResumeTrials = Annotated[
     bool, typer.Option("--resume", help="Go on with the trials that have not ended.", callback=_one_of_both)
 ]
+Retry = Annotated[bool, typer.Option("--retry", help="Resume, and go on with the trials that failed, too.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.", callback=_one_of_both)]
 
 

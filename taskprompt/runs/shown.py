@@ -1,6 +1,8 @@
 """Runs in a few lines, for a Python prompt and a notebook; what is in their folders at that time."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskprompt.core.errors import TaskPromptError
@@ -14,12 +16,18 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, TaskPromptError)  # of files that are damaged or being written
 
 
+def in_brackets(name: str, place: str | Path, state: Callable[[], str]) -> str:
+    """'<Run runs/a: 120 of 300 steps>'; without the state where the files that say it cannot be read."""
+    said = ""
+    with suppress(*UNREADABLE):
+        said = f": {state()}"
+    return f"<{name} {one_line(place)}{said}>"
+
+
 def run_text(run: "Run") -> str:
     """A run's `repr`."""
-    said = [f"<Run {one_line(run.place)}"]
-    with suppress(*UNREADABLE):
-        said.append(f": {_steps(run)}{'' if run.which == 'last' else f', checkpoint {run.which}'}")
-    return "".join([*said, ">"])
+    which = "" if run.which == "last" else f", checkpoint {run.which}"
+    return in_brackets("Run", run.place, lambda: f"{_steps(run)}{which}")
 
 
 def run_html(run: "Run") -> str:

@@ -5,8 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from taskprompt.core.result import html_table
-from taskprompt.core.text import one_line
-from taskprompt.runs.shown import UNREADABLE
+from taskprompt.runs.shown import UNREADABLE, in_brackets
 from taskprompt.sweeps.sweep import words
 
 if TYPE_CHECKING:
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
 
 def sweep_text(run: "SweepRun") -> str:
     """A sweep's `repr`."""
-    said = [f"<{type(run).__name__} {one_line(run.path)}"]
-    with suppress(*UNREADABLE):
-        said.append(f": {_trials(run)}")
-    return "".join([*said, ">"])
+    return in_brackets(type(run).__name__, run.path, lambda: _trials(run))
 
 
 def sweep_html(run: "SweepRun") -> str:

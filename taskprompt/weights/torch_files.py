@@ -40,6 +40,7 @@ class TorchFile:
             raise CheckpointError(
                 f"{path}: is damaged, or a pickle that torch.save did not write ({short(error)}). {expected}."
             ) from None
+        # zipfile raises NotImplementedError for an archive that says it is of a later version of the format.
         except (OSError, ValueError, OverflowError, struct.error, NotImplementedError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path}: is damaged or cut off: {short(error)}. Copy it again.") from None
 

@@ -121,6 +121,15 @@ def test_a_compressed_entry_is_refused(tmp_path):
         read_weights(tmp_path / "a.pth")
 
 
+def test_an_archive_of_a_later_version_of_zip_is_refused(tmp_path):
+    write(tmp_path / "a.pth", START + b"}.")
+    data = bytearray((tmp_path / "a.pth").read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 99  # in the directory of the archive: the version that is needed to read it
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"damaged or cut off: zip file version 9.9. Copy it again"):
+        read_weights(tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize("note", ["[" * 5000, "9" * 5000, "[[1, 2]]", "3", '{"kind": '])
 def test_notes_of_safetensors(note, tmp_path):
     save_file({"w": torch.zeros(1)}, tmp_path / "a.safetensors", {"taskprompt": note})
