@@ -35,6 +35,7 @@ class Task(Spec):
     needs_global_batch: ClassVar[bool] = (
         False  # does the loss compare samples? Then it gets those of all workers at once
     )
+    trivial_name: ClassVar[str] = "best constant"  # of what `trivial` answers, in tables: majority class, mean depth
     supports_mixup: ClassVar[bool] = False  # may clips be blended, and the losses of their labels with them (mixup)?
     prompts: int = Field(default=1, ge=0, le=100_000)  # prompt tokens it owns; 0: reads shared features alone
 

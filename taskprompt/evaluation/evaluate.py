@@ -167,6 +167,7 @@ def task_report(name: str, task: Task, meters, values, clips: int, has_trivial: 
         "measures": {m: metric.record() for m, metric in metrics.items()},
         "interval": {m: interval(np.asarray(v)) for m, v in means.items()},
         "trivial": compute(meters[1]) if has_trivial else {},
+        "trivial_name": task.trivial_name,
     }
 
 

@@ -17,7 +17,7 @@ class Runtime(Spec):
     """Where and how it runs; changes speed, never the result beyond rounding."""
 
     workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
-    parallel: Literal["ddp", "fsdp"] = "ddp"  # training: a worker has all weights, or a shard; evaluating: all
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # a worker trains with all weights, or a shard; it measures with all
     gpu: bool | float = Field(default=False, ge=0, le=1)  # one a worker; 0.25: four trials of a sweep share one
     cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
     data_workers: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)

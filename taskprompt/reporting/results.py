@@ -23,12 +23,14 @@ class TaskResult(Result):
     metrics: dict[str, float]  # by the metric's name
     interval: dict[str, Sequence[float]]  # metric -> low and high of its 95 % interval, where it is a mean over clips
     trivial: dict[str, float]  # the same metrics of a constant prediction; empty where the task has none
+    trivial_name: str  # of that prediction, such as "majority class"
     measures: dict[str, dict[str, Any]]  # metric -> its unit, better, over and title, as Metric has them
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "TaskResult":
         """From the entry of an evaluation."""
-        return cls({**found, **{name: found.get(name, {}) for name in ("metrics", "interval", "trivial", "measures")}})
+        numbers = {name: found.get(name, {}) for name in ("metrics", "interval", "trivial", "measures")}
+        return cls({**found, **numbers, "trivial_name": found.get("trivial_name", "")})
 
 
 class SourceResult(Result):

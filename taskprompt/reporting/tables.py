@@ -6,18 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from taskprompt.core.metrics import Metric, from_record
+from taskprompt.core.task import Task
 
 Verdict = Literal["better", "even", "worse", ""]
-
-# What Task.trivial of each kind answers with; a user's own task answers with some constant.
-GUESSES = {
-    "Action": "majority class",
-    "Depth": "mean depth map",
-    "Normal": "mean normal map",
-    "Segmentation": "commonest class of each pixel",
-    "Pose3d": "mean pose",
-    "Boxes": "mean boxes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,7 @@ def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
                         value=metric.text(value),
                         interval=metric.range(interval),
                         trivial=metric.text(trivial) if trivials else "",
-                        guess=GUESSES.get(numbers["kind"], "best constant") if trivials else "",
+                        guess=numbers.get("trivial_name", Task.trivial_name) if trivials else "",
                         verdict=verdict(metric, value, interval, trivial),
                     )
                 )

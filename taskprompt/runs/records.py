@@ -128,6 +128,7 @@ class TaskResult(Record):
     metrics: dict[str, Number] = {}
     interval: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]] = {}
     trivial: dict[str, Number] = {}
+    trivial_name: str = ""
     measures: dict[str, MetricRecord] = {}
 
     @model_validator(mode="after")

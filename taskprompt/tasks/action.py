@@ -25,6 +25,7 @@ class Action(Task):
 
     layout = {"index": Array("", "int64")}
     of_video = True
+    trivial_name = "majority class"
     supports_mixup = True
     prompts: int = Field(default=0, ge=0, le=100_000)  # prompt tokens it owns; 0: reads the summary, as the paper does
     classes: Classes  # names, the path of a text file with one a line, or how many where labels are numbers

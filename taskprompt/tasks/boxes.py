@@ -30,6 +30,7 @@ class Boxes(Task):
     needs a score. Slots without an object count in that score's loss alone."""
 
     layout = {"boxes": Array("frames slots 4"), "seen": Array("frames slots")}  # cx cy w h in 0..1; 1 or 0
+    trivial_name = "mean boxes"
     slots: int = Field(default=4, ge=1, le=10_000)  # boxes a frame; objects beyond them are left out
     match: Literal["order", "hungarian"] = "order"  # slot i is the label's object i; or the cheapest pairing of a frame
     threshold: float = Field(default=0.5, ge=0, le=1)  # chance from which a box is drawn and answered

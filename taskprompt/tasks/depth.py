@@ -24,6 +24,7 @@ class Depth(Task):
     prediction beyond `far` would never learn that its pixel is near. Unknown pixels count nowhere."""
 
     layout = {"depth": Array("frames height width")}  # metres, at most `far`; NaN where unknown
+    trivial_name = "mean depth map"
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
     width: int = Field(default=28, ge=1, le=16_384)  # of the map
     far: float = Field(default=10.0, gt=0)  # metres

@@ -24,6 +24,7 @@ class Normal(Task):
     the world's axes, and a mirror image only negates x here. Unknown pixels count nowhere."""
 
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
+    trivial_name = "mean normal map"
     height: int = Field(
         default=28, ge=1, le=16_384
     )  # of the map; the label is averaged over the known pixels of a cell

@@ -46,6 +46,7 @@ class Pose3d(Task):
     counts nowhere, nor does a frame whose pelvis has none."""
 
     layout = {"joints": Array("frames 25 3")}  # metres from the pelvis, NaN where unknown
+    trivial_name = "mean pose"
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the prompt
 
     def target(self, label, sample):

@@ -25,6 +25,7 @@ class Segmentation(Task):
     Pixels of class 255 have no label and count nowhere."""
 
     layout = {"index": Array("frames height width", "uint8")}
+    trivial_name = "commonest class of each pixel"
     classes: Classes  # names, the path of a text file with one a line, or how many
     height: int = Field(default=28, ge=1, le=16_384)  # of the map; the label is downsampled to it, nearest pixel
     width: int = Field(default=28, ge=1, le=16_384)  # of the map

@@ -26,6 +26,7 @@ FOUND = {
                     "metrics": {"top1": 0.75},
                     "interval": {"top1": [0.3, 0.95]},
                     "trivial": {"top1": 0.25},
+                    "trivial_name": "majority class",
                     "measures": {"top1": {"unit": "%", "better": "max", "over": "clip", "title": "top-1"}},
                 },
                 "depth": {"kind": "Depth", "clips": 0},

@@ -43,6 +43,7 @@ RESULT = {
                     "metrics": {"top1": 0.75},
                     "interval": {"top1": [0.3, 0.95]},
                     "trivial": {"top1": 0.25},
+                    "trivial_name": "majority class",
                     "measures": {"top1": {"unit": "%", "better": "max", "over": "clip", "title": "top-1"}},
                 },
                 "grip": {"kind": "Grip", "clips": 4, "metrics": {"force": NAN}, "interval": {}, "trivial": {}},

@@ -41,3 +41,10 @@ def test_every_task_declares_what_it_measures():
 def test_what_is_measured_follows_the_fields():
     assert [*made("action", classes=5).declared()] == ["top1"]
     assert made("action", classes=5).metric("top5").unit == ""  # not declared: its number is shown as it is
+
+
+def test_a_trivial_predictor_has_a_name_of_its_own():
+    default = Task.trivial_name
+    with_one = {kind for kind in MEASURES if type(made(kind)).trivial is not Task.trivial}
+    assert with_one == set(MEASURES) - {"caption"}
+    assert {kind for kind in MEASURES if made(kind).trivial_name != default} == with_one
