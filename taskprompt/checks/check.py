@@ -87,7 +87,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
         try:
             report = check_weights(_without_unknown_head(made))
         except TaskPromptError as error:
-            found.append(str(error) if str(error).startswith("weights.") else f"weights: {error}")
+            found.append(error.text if error.text.startswith("weights.") else f"weights: {error.text}")
         found += table_problems(made)
     found += _quotas(made)
     unread = {line.split(":")[0] for line in names.unread}
@@ -126,7 +126,7 @@ def _quotas(recipe: Recipe) -> list[str]:
     try:
         recipe.runtime.worker_counts({n: s.quota for n, s in recipe.sources.items()})
     except SpecError as error:
-        return [str(error)]
+        return [error.text]
     return []
 
 

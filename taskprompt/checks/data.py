@@ -41,9 +41,9 @@ def table_problems(recipe: Recipe) -> Iterator[str]:
                 task.target(value, Sample(key, clip, {task.label_name(name): value}))
             except Exception as error:
                 line = f"tasks.{name}: {task.label_name(name)!r} of {where}, clip {key!r}: {told(error)}"
-                if (name, str(error)) not in said:
+                if (name, told(error)) not in said:
                     yield line
-                said.add((name, str(error)))
+                said.add((name, told(error)))
 
 
 def _first_labels(source: Source, tasks: Mapping[str, Task]) -> Iterator[tuple[str, Task, str, object]]:

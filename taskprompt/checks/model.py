@@ -48,7 +48,7 @@ def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
 
 
 def _lines(what: str, error: Exception) -> list[str]:
-    return str(error).split("\n") if isinstance(error, TaskPromptError) else [f"{what}: {told(error)}"]
+    return error.text.split("\n") if isinstance(error, TaskPromptError) else [f"{what}: {told(error)}"]
 
 
 def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:
             freeze(model, stage, _stage_tasks(recipe, stage))
             make_optimizer(model.named_parameters(), stage.model_copy(update={"optimizer": "sgd", "betas": (0.0, 0.0)}))
         except TaskPromptError as error:
-            yield f"stages.{i}.{error}"
+            yield f"stages.{i}.{error.text}"
 
 
 def _stage_tasks(recipe: Recipe, stage: Stage) -> list[str]:

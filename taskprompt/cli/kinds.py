@@ -29,7 +29,7 @@ def kinds() -> None:
             except SpecError as error:
                 if not packages:
                     raise
-                text = f"cannot be used: {error}"
+                text = f"cannot be used: {error.text}"
             table.add_row(interface.__name__.lower(), kind, text)
     output(160).print(table)
 

@@ -1,6 +1,7 @@
 """Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
 
 import json
+import os
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ class TaskPromptError(Exception):
     """Base of every error that taskprompt raises on purpose; the command line prints its `text` as one line.
 
     A message names options as the command line does, such as --resume; str() of the error names them as Python does.
+    So a message that holds another error takes its `text`, or `told` of it.
     Both are fit to be shown: keys of addresses are masked, and control characters are written as escapes."""
 
     @property
@@ -123,9 +125,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def told(error: Exception) -> str:
-    """An error in a message of another: its text, and what it is where a plug-in's or a library's code raised it."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, TaskPromptError) else f"{type(error).__name__}: {text[:300]}."
+    """An error in a message of another, in one line: its text; what the system says of a file; and of any other, which
+    the code of a plug-in or a library raised, also its class."""
+    if isinstance(error, TaskPromptError):
+        return " ".join(error.text.split())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}."
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self, TypeGuard, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, Self, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -74,19 +75,29 @@ class Spec(BaseModel):
 
 
 def _with_hints(cls: type[Spec], error: ValidationError) -> ValidationError:
-    """The same errors; an unknown field of this very spec also names the nearest and all allowed ones."""
+    """The same errors; an unknown field of this very spec also names the nearest and all allowed ones, and the place of
+    an error ends with what a recipe has: pydantic adds which type of several a value was tried as."""
 
     def hinted(e: Any) -> InitErrorDetails:
         if e["type"] != "extra_forbidden" or len(e["loc"]) != 1:
-            text = e["msg"].removeprefix("Value error, ")
+            raised = e.get("ctx", {}).get("error")  # by a validator
+            text = raised.text if isinstance(raised, TaskPromptError) else e["msg"].removeprefix("Value error, ")
         else:
             allowed = sorted(cls.model_fields)
             text = f"no such field{nearest(str(e['loc'][0]), allowed)} Allowed: {', '.join(allowed) or 'none'}."
         kind = "spec" if e["type"] == "value_error" else e["type"]
         problem = PydanticCustomError(kind, "{text}", {"text": text})  # type: ignore[arg-type]
-        return InitErrorDetails(type=problem, loc=e["loc"], input=e["input"])
+        field, *inner = e["loc"] or ("",)
+        loc = (field, *inner[1:]) if _of_several_types(cls, str(field)) else e["loc"]
+        return InitErrorDetails(type=problem, loc=loc, input=e["input"])
 
     return ValidationError.from_exception_data(cls.__name__, [hinted(e) for e in error.errors()])
+
+
+def _of_several_types(cls: type[Spec], field: str) -> bool:
+    """Is a field an int or a list, say? None beside one type makes no second."""
+    annotation = cls.model_fields[field].annotation if field in cls.model_fields else None
+    return get_origin(annotation) in (Union, UnionType) and len({*get_args(annotation)} - {type(None)}) > 1
 
 
 def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
@@ -131,7 +142,8 @@ def resolve(kind: Any, interface: type[S]) -> type[S]:
     known = kinds(interface)
     options = f"Known: {', '.join(known)}; or your own as 'package.module:Class'."
     if not isinstance(kind, str) or not kind:
-        raise SpecError(f"no `kind` is given, so the {what} is unknown. {options}")
+        found = f"found the kind {kind!r}, expected a name" if kind else "no `kind` is given"
+        raise SpecError(f"{found}, so the {what} is unknown. {options}")
     if ":" in kind:
         return _own(kind, interface)
     if kind not in known:
@@ -140,7 +152,7 @@ def resolve(kind: Any, interface: type[S]) -> type[S]:
         try:
             return _own(plugin.place, interface)
         except SpecError as error:
-            raise SpecError(f"{kind!r} of the package {plugin.package}: {error}") from None
+            raise SpecError(f"{kind!r} of the package {plugin.package}: {error.text}") from None
     module = import_kind(f"{interface.home}.{kind}", kind)
     found = [c for c in vars(module).values() if _is_kind(c, interface) and c.__module__ == module.__name__]
     if len(found) != 1:

@@ -204,7 +204,7 @@ class Task(Spec):
             with mistakes_of(name, f"{where}, or raise SampleError to skip the clip", lambda: [key]):
                 found = call()
         except SampleError as error:
-            raise SampleError(f"task {name!r}: {error}") from error
+            raise SampleError(f"task {name!r}: {error.text}") from error
         if set(found) != set(declared):
             raise LayoutError(
                 f"task {name!r}: {method} returned {sorted(found)}, its {attribute} has {sorted(declared)}. "

@@ -11,7 +11,7 @@ from taskprompt.core.errors import RecipeError
 from taskprompt.core.spec import Spec
 from taskprompt.core.values import is_list, is_mapping
 from taskprompt.recipe import plain_yaml
-from taskprompt.recipe.problems import lines, repaired
+from taskprompt.recipe.problems import lines, repaired, shown
 
 Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
 MOST_FILES = 32  # that extend each other
@@ -119,7 +119,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RecipeError(str(path), [f"is not yaml: {error}"]) from None
     if not is_mapping(data):
-        raise RecipeError(str(path), [f"holds {type(data).__name__}, expected `key: value` lines such as `tasks:`."])
+        raise RecipeError(str(path), [f"holds {shown(data)}, expected `key: value` lines such as `tasks:`."])
     return data
 
 

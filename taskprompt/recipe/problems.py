@@ -9,13 +9,47 @@ from pydantic import ValidationError
 from taskprompt.core.spec import Spec
 
 LONGEST = 2000  # letters of a line
-SHORT = reprlib.Repr()  # what was found, in about a line
-SHORT.maxstring = SHORT.maxother = 100
+EXPECTED = "Input should "
+LINES = "be `key: value` lines"
+WORDS = {  # pydantic's name for an error -> what it says in the words of yaml, instead of Python's
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), LINES),
+    **dict.fromkeys(("list_type", "tuple_type"), "be a list"),
+    "string_type": "be text",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
+}
+
+
+class _Shown(reprlib.Repr):
+    """null, true and false as yaml has them; the rest as Python has it, which is yaml, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 100
+
+    def repr_NoneType(self, x: None, level: int) -> str:
+        return "null"
+
+    def repr_bool(self, x: bool, level: int) -> str:
+        return "true" if x else "false"
+
+
+def shown(value: Any) -> str:
+    """A value from a recipe, in about a line."""
+    return _Shown().repr(value)
 
 
 def lines(error: ValidationError) -> list[str]:
-    """One line a problem."""
-    return [line for e in _deepest(error) for line in _lines(e)]
+    """One line a problem; what a value of one of several types should be is one, too."""
+    found: dict[str, list[Any]] = {}
+    for e in _deepest(error):
+        found.setdefault(_path(e), []).append(e)
+    return [line for path, errors in found.items() for line in _lines(path, errors)]
+
+
+def _path(error: Any) -> str:
+    return ".".join(str(p)[:100] for p in error["loc"] if p != "[key]")
 
 
 def _deepest(error: ValidationError) -> list[Any]:
@@ -25,15 +59,28 @@ def _deepest(error: ValidationError) -> list[Any]:
     return [e for e in errors if e["loc"] not in shadows or not e["loc"]]
 
 
-def _lines(error: Any) -> list[str]:
-    path = ".".join(str(p)[:100] for p in error["loc"] if p != "[key]")
-    text = error["msg"].removeprefix("Value error, ")
-    if not path:
-        return [line[:LONGEST] for line in text.split("\n")]  # the recipe's own checks say where they look
-    text = text[:LONGEST]
+def _lines(path: str, errors: list[Any]) -> list[str]:
+    if not path:  # the recipe's own checks say where they look
+        return [line[:LONGEST] for e in errors for line in _text(e).split("\n")]
+    texts = [_text(e)[:LONGEST].removesuffix(".") for e in errors]
+    expected = [text.removeprefix(EXPECTED) for text in texts if text.startswith(EXPECTED)]
+    joined = [EXPECTED + ", or ".join(dict.fromkeys(expected))] if expected else []
+    told = [*joined, *dict.fromkeys(text for text in texts if not text.startswith(EXPECTED))]
+    return [f"{path}: {text}{'' if text.endswith('?') else '.'}{_found(errors[0])}" for text in told]
+
+
+def _text(error: Any) -> str:
+    """What is wrong, without Python's names of types."""
+    if error["type"] in WORDS:
+        return EXPECTED + WORDS[error["type"]]
+    if error["type"] in ("too_long", "too_short"):  # Tuple should have at most 2 items after validation, not 3
+        return EXPECTED + error["msg"].partition(" should ")[2].replace("items after validation", "entries")
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _found(error: Any) -> str:
     given = not isinstance(error["input"], dict) and error["type"] not in ("missing", "spec")
-    found = f" Found: {SHORT.repr(error['input'])}." if given else ""
-    return [f"{path}: {text}{'' if text.endswith('.') else '.'}{found}"]
+    return f" Found: {shown(error['input'])}." if given else ""
 
 
 def repaired(data: dict[str, Any], error: ValidationError, spec: type[Spec]) -> tuple[Any, tuple[str, ...]]:

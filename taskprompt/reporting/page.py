@@ -48,7 +48,7 @@ def write_page(run: Run, folder: Path | None = None) -> Path:
                 evaluation = current_evaluation(run, WorkerContext(plain_chunks, device=device), folder)
                 pictures = strips(load_model(run, device), recipe, device)
         except SourceError as error:
-            missing.append(f"A held-out source could not be read. {error}")
+            missing.append(f"A held-out source could not be read. {error.text}")
     page = environment().get_template("page.html.jinja").render(context(run, recipe, evaluation, pictures, missing))
     return write(folder / "report.html", page, ELSEWHERE)
 

@@ -97,7 +97,7 @@ def _set_aside(path: Path, error: CheckpointError, step: int) -> str:
     with writing(path.parent):
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
-    return f"{str(error).removesuffix(checkpoint.ANOTHER)}It is kept as {aside.name}; going on from step {step}."
+    return f"{error.text.removesuffix(checkpoint.ANOTHER)}It is kept as {aside.name}; going on from step {step}."
 
 
 def position(stages: Sequence[Stage], total: int) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
         except RecipeError as error:
             lines = error.problems
         except CheckpointError as error:
-            lines = [f"weights: {error}"]
+            lines = [f"weights: {error.text}"]
         else:
             problem = metric_problem(sweep, recipe) or mode_problem(sweep, recipe) or workers_problem(recipe)
             if not name:

@@ -74,7 +74,7 @@ def _check_sample(source: Source, sample: Sample, row: dict[str, Any], clip: Cli
     try:
         check_labels(sample)
     except SampleError as error:
-        raise AssertionError(f"{where}: {error}") from None
+        raise AssertionError(f"{where}: {error.text}") from None
 
 
 def _same(a: Any, b: Any) -> bool:

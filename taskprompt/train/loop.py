@@ -108,7 +108,7 @@ def at_step(number: int) -> Iterator[None]:
     try:
         yield
     except (TaskError, LayoutError, SourceError) as error:
-        error.args = (f"step {number}: {error}",)
+        error.args = (f"step {number}: {error.text}",)
         raise
 
 

@@ -44,8 +44,8 @@ def saved_with(error: NotFinite, run: Run, step: int, rank: int) -> TaskError:
             save_batch(batch, run.path / name)
             files.append(name)
         except WriteError as problem:  # what is wrong with the loss matters more
-            error.args = (f"{error} The batch is not saved: {problem}",)
+            error.args = (f"{error.text} The batch is not saved: {problem.text}",)
     run.push_files(files)
     everyone = [f for part in collective.gather(files) for f in part]
     saved = f" Saved, to be read by taskprompt.load_batch: {run.place}/{everyone[0]}." if everyone else ""
-    return TaskError(f"{error}{saved}")
+    return TaskError(f"{error.text}{saved}")

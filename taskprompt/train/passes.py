@@ -166,7 +166,7 @@ class Passes:
             try:
                 outputs = self.model(batch.video, {n: batch.rows[n] for n in self.tasks}, batch.inputs)
             except TaskError as error:  # a head does not know whose features it reads
-                error.args = (f"{str(error).rstrip('.')}. Met on {shown(batch.keys)}.",)
+                error.args = (f"{error.text.rstrip('.')}. Met on {shown(batch.keys)}.",)
                 raise
         outputs = {n: o.float() for n, o in outputs.items()}
         return task_losses(self.tasks, outputs, batch, self.counts, collective.pool, mix)

@@ -27,7 +27,7 @@ def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encode
     try:
         done = match(found.tensors, encoder, backbone, **options)
     except SpecError as error:
-        raise CheckpointError(f"{place}: does not fit {named(backbone)}: {error}") from None
+        raise CheckpointError(f"{place}: does not fit {named(backbone)}: {error.text}") from None
     unused = set(found.tensors) if done is None else set(done.unexpected) - set(done.extra)
     check_numbers(found.tensors, unused, place)
     kind = kind_of(type(backbone))

@@ -90,7 +90,7 @@ def test_a_missing_table_has_the_labels_of_its_labeler(problems, tmp_path):
     labelers = {"e": {"kind": "text_embedding", "table": table, "captions": ["action"]}}
     caption = {"kind": "caption", "width": 4}
     lines = problems(f"sources.labelled.tables=[{table}]", "sources.labelled.only=null", labelers=labelers)
-    assert lines == [f"sources.labelled: there is no label table in {table!r}. Write it with `taskprompt.label`."]
+    assert lines == [f"sources.labelled: there is no label table in {table!r}. Write it with `taskprompt label`."]
     tasks = {"say": {**caption, "label": "acton_embedding"}, "depth": {"kind": "depth", "height": 8, "width": 8}}
     lines = problems(f"sources.labelled.tables=[{table}]", "sources.labelled.only=null", labelers=labelers, tasks=tasks)
     assert [line.split(":")[0] for line in lines] == ["sources.labelled", "tasks.say"]

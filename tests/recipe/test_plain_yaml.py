@@ -105,7 +105,7 @@ def test_all_else_is_refused_in_a_line(text, words):
         (lambda p: p.symlink_to(p), "cannot be read: Too many levels"),
         (lambda p: p.write_text('extends: "a\\0b"'), "embedded null byte"),
         (lambda p: p.write_text("extends: [a]"), "extends: expected the path of a file"),
-        (lambda p: p.write_text("5"), "holds int, expected"),
+        (lambda p: p.write_text("5"), "holds 5, expected"),
         (lambda p: p.write_text("a: ${b:-${c:-" * 20_000), "is not yaml"),
         (lambda p: p.write_text("a: '" + "${b:-" * 100_000 + "'"), ""),
     ],

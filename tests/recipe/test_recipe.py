@@ -64,7 +64,7 @@ def test_variables(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- a\n", "holds list"), ("a: [", "is not yaml"), (None, "cannot be read: No such file")],
+    [("- a\n", r"holds \['a'\]"), ("", "holds null"), ("a: [", "is not yaml"), (None, "cannot be read: No such file")],
 )
 def test_files_that_are_no_recipe(tmp_path, text, said):
     path = tmp_path / "r.yaml" if text is None else write(tmp_path, "r.yaml", text)
@@ -83,6 +83,37 @@ def test_every_mistake_at_once_with_path_found_allowed_and_nearest(squares):
     assert "tasks.depth: no task of kind 'depht'. Did you mean 'depth'?" in said
     assert "backbone.dimm: no such field. Did you mean 'dim'? Allowed:" in said
     assert "stages.0.optimizer: Input should be 'adamw', 'adam' or 'sgd'. Found: 'adamx'." in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("tasks", None, "tasks: Input should be `key: value` lines. Found: null."),
+        ("clip", [True], "clip: Input should be `key: value` lines. Found: [true]."),
+        ("stages", 3, "stages: Input should be a list. Found: 3."),
+        ("best", {"metric": 3}, "best.metric: Input should be text. Found: 3."),
+        ("evaluate_every", "often", "evaluate_every: Input should be a whole number. Found: 'often'."),
+        ("max_skipped", [], "max_skipped: Input should be a number. Found: []."),
+        # A field of several types is told in one line, under the name that the recipe has.
+        ("runtime", {"gpu": "maybe"}, "runtime.gpu: Input should be true or false, or be a number. Found: 'maybe'."),
+        (
+            "runtime",
+            {"workers": [1, 2, 3]},
+            "runtime.workers: Input should be a whole number, or have at most 2 entries, ",
+        ),
+        (
+            "runtime",
+            {"data_workers": {"a": "b"}},
+            "runtime.data_workers.a: Input should be a whole number. Found: 'b'.",
+        ),
+        ("balancer", {"kind": 3}, "balancer: found the kind 3, expected a name, so the balancer is unknown. Known: "),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_words_of_yaml(squares, key, value, said):
+    squares[key] = value
+    lines = problems(squares).split("\n")
+    assert len([line for line in lines if line.startswith(f"  {key}")]) == 1, lines
+    assert any(line.startswith(f"  {said}") for line in lines), lines
 
 
 def test_names_that_do_not_agree(squares):

@@ -16,7 +16,7 @@ import torch
 from ray.tune import Trainable
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from taskprompt.core.errors import TaskPromptError, nearest
+from taskprompt.core.errors import TaskPromptError, nearest, told
 from taskprompt.core.events import Evaluated, Event, Saved
 from taskprompt.distributed.context import WorkerContext
 from taskprompt.runs import checkpoint
@@ -44,7 +44,7 @@ class Trial(Trainable):
         try:
             self.job = self.job or Job(Path(self.options["path"]), self.options["metric"])
         except (OSError, TaskPromptError) as error:  # its folder cannot be read
-            return {"number": self.options["number"], "error": " ".join(str(error).split())}
+            return {"number": self.options["number"], "error": told(error)}
         return {"number": self.options["number"], **self.job.next()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
