@@ -57,7 +57,7 @@ def _check_source(kind: str, source: "Source", name: str) -> None:
     if not depends(source, name):
         raise SpecError(
             f"kind {kind!r}: the class {name!r} in {source.file} is derived from nothing of taskprompt, so it was not "
-            "imported. Derive it from Task, Source, Backbone, Prompter, Balancer or Labeler."
+            "imported. Derive it from Task, Source, Backbone, Prompter, Balancer, Labeler or Tracker."
         )
 
 
