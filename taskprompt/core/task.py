@@ -13,6 +13,7 @@ from taskprompt.core.errors import LayoutError, SampleError, SpecError, mistakes
 from taskprompt.core.metrics import Metric, declared, undeclared
 from taskprompt.core.spec import Spec
 from taskprompt.core.types import Dims, Sample, plain
+from taskprompt.core.values import is_sequence
 
 
 class Array(NamedTuple):
@@ -175,8 +176,8 @@ class Task(Spec):
         """What `views` returns. Raises LayoutError for what is no tuple of views that go with the clip."""
         where = f"{type(self).__name__}.views"
         with mistakes_of(name, where, lambda: [key] if key else []):
-            found = self.views(clip, rng)
-        if not isinstance(found, tuple | list) or not all(isinstance(view, ClipView) for view in found):
+            found: Any = self.views(clip, rng)
+        if not is_sequence(found) or not all(isinstance(view, ClipView) for view in found):
             raise LayoutError(f"task {name!r}: views returned {found!r}, expected a tuple of ClipView. Fix {where}.")
         if found and self.inputs:
             raise LayoutError(f"task {name!r}: has `inputs`, and views, which have no labels. Remove one of them.")
@@ -184,7 +185,7 @@ class Task(Spec):
             for view in found:
                 view.spec(clip)
         except SpecError as error:
-            raise LayoutError(f"task {name!r}: {error} Fix {where}, or the recipe.") from None
+            raise LayoutError(f"task {name!r}: {error.text} Fix {where}, or the recipe.") from None
         return list(found)
 
     def checked_inputs(self, name: str, sample: Sample, dims: Dims) -> dict[str, np.ndarray] | None:
