@@ -1,1 +1,1 @@
-"""Backbones: one file a kind, a spec and its encoder. Helpers and layouts of checkpoints are in folders beside them."""
+"""Backbones: one file per kind, with a spec and its encoder. Helpers and checkpoint layouts are in subfolders."""

@@ -1,4 +1,4 @@
-"""clip: the image tower of an open_clip model, a frame at a time."""
+"""clip: the image tower of an open_clip model, applied to each frame."""
 
 import json
 import logging
@@ -36,28 +36,28 @@ OPEN_CLIP = Layout(
 
 
 class Clip(Backbone):
-    """The image tower of CLIP, by open_clip, a frame at a time: any of its vision transformers that have CLS."""
+    """The image tower of an open_clip model, applied to each frame: any of its vision transformers with CLS."""
 
     layouts = (OPEN_CLIP,)
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # RGB in 0..1, subtracted; OpenAI's
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)  # RGB in 0..1, divided by; OpenAI's
-    model: str = "ViT-B-16-quickgelu"  # open_clip's name; local-dir:FOLDER has its open_clip_config.json
+    model: str = "ViT-B-16-quickgelu"  # open_clip's name, or local-dir:FOLDER with an open_clip_config.json
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where open_clip has no such tower, or the clip is not a whole number of patches."""
+        """Raises SpecError if open_clip has no such tower, or the clip is not a whole number of patches."""
         tower = tower_config(self.model)
         side = int(tower["patch_size"])
         depth, width = int(tower["layers"]), int(tower["width"])
         return patch_dims(clip, (1, side, side), Size(width, depth, 1), self.levels)
 
     def normalization(self) -> Normalization | None:
-        """As open_clip_config.json says where the model is a folder's; that of a name depends on its weights."""
+        """From open_clip_config.json if the model is a folder; for a model name it depends on the weights."""
         folder = self.model.partition("local-dir:")[2]
         return in_folder(folder) if folder else None
 
     def build(self, clip: ClipSpec) -> Encoder:
-        """The tower with random weights; those of a file come from the recipe's `weights`."""
+        """The tower with random weights; the recipe's `weights` loads a file."""
         import open_clip
 
         size, device = (clip.height, clip.width), torch.get_default_device()
@@ -72,12 +72,12 @@ class Clip(Backbone):
 
 
 def _no_news(record: logging.LogRecord) -> bool:
-    """open_clip warns of random weights; here they are what was asked for."""
+    """Filter open_clip's warning about random weights, which are intended here."""
     return not record.getMessage().startswith("No pretrained weights loaded")
 
 
 class ClipEncoder(FrameEncoder):
-    """Blocks, norms and the cutting of frames are open_clip's own; CLS holds its place, as it is never without."""
+    """Blocks, norms and patch embedding are open_clip's modules; the position embedding of CLS is added to CLS."""
 
     def __init__(self, visual: Any, dims: Dims, taps: tuple[int, ...]):
         super().__init__(dims, visual.transformer.resblocks, visual.ln_post, taps)
@@ -92,12 +92,12 @@ class ClipEncoder(FrameEncoder):
         return x[:, :1], x[:, 1:]
 
     def position_embeddings(self) -> dict[str, str]:
-        """Of places in the frame."""
+        """Spatial positions."""
         return {"place": "h w"}
 
 
 def tower_config(model: str) -> dict[str, Any]:
-    """open_clip's vision_cfg of a model; raises SpecError where it has none, or one that is no plain transformer."""
+    """open_clip's vision_cfg of a model; raises SpecError if it has none, or it is not a plain transformer."""
     import open_clip
 
     folder = model.partition("local-dir:")[2]
@@ -106,11 +106,11 @@ def tower_config(model: str) -> dict[str, Any]:
     found = json.loads(path.read_text())["model_cfg"] if folder else open_clip.get_model_config(model)
     if found is None:
         near = nearest(model, open_clip.list_models())
-        raise SpecError(f"model: open_clip knows no {model!r}{near} Its list: open_clip.list_models().")
+        raise SpecError(f"model: open_clip has no model {model!r}{near} See open_clip.list_models().")
     tower = found["vision_cfg"]
     odd = [k for k in ("timm_model_name", "attentional_pool", "final_ln_after_pool") if tower.get(k)]
     if odd or not isinstance(tower.get("layers"), int) or tower.get("pool_type", "tok") != "tok":
         raise SpecError(
-            f"model: the image tower of {model!r} is no vision transformer with CLS. Take ViT-B-16 or alike."
+            f"model: the image tower of {model!r} is not a vision transformer with CLS. Use one such as ViT-B-16."
         )
     return tower

@@ -1,4 +1,4 @@
-"""hf: a video transformer by its class of transformers: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP."""
+"""hf: video transformers of the transformers library: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP."""
 
 import dataclasses
 import re
@@ -23,21 +23,21 @@ from taskprompt.nn.vit import Size, patch_dims
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What differs between the classes: how they are called, what their configurations call a clip's shape, and how
-    the patches lie in what they give, in einops notation."""
+    """Differences between the classes: their call, the names of the clip's shape in their configurations, and the order
+    of patch tokens in their output, in einops notation."""
 
     model: str  # class of transformers
     tokens: str = "b (t h w) d"
-    cls: bool = False  # whether one token comes before them
+    cls: bool = False  # whether a CLS token comes first
     frames: str = "num_frames"
     side: str = "image_size"
     video: str = "pixel_values"  # the name of the input
-    mean: RGB = (0.485, 0.456, 0.406)  # of most of its public files: ImageNet's
+    mean: RGB = (0.485, 0.456, 0.406)  # of most public files of this type: ImageNet's
     std: RGB = (0.229, 0.224, 0.225)
 
     @property
     def frame_by_frame(self) -> bool:
-        """Does it take frames for samples?"""
+        """Whether it treats frames as separate samples."""
         return self.tokens.startswith("(b t)")
 
 
@@ -50,7 +50,7 @@ FAMILIES = {
     ),
     "xclip_vision_model": Family("XCLIPVisionModel", "(b t) (h w) d", cls=True),
 }
-# The names of public files that today's classes call otherwise; all that match, in this order.
+# Renamed parameters: names in public files -> names of current classes; all that match, in this order.
 RENAMED = [
     (r"\.attention\.attention\.q_bias$", ".attention.attention.query.bias"),
     (r"\.attention\.attention\.v_bias$", ".attention.attention.value.bias"),
@@ -65,7 +65,7 @@ RENAMED_VIVIT = [
 
 
 def _today(tensors: Tensors, own: Any) -> Tensors:
-    """By the names of today's classes: transformers has renamed some since the files were published."""
+    """Rename tensors to the names of current classes: transformers has renamed some since the files were published."""
     renames = RENAMED_VIVIT if "body.layers.0.mlp.fc1.weight" in own else RENAMED
     found = {}
     for name, tensor in tensors.items():
@@ -77,7 +77,7 @@ def _today(tensors: Tensors, own: Any) -> Tensors:
 
 def _layout(name: str, prefixes: tuple[str, ...], *marks: str, unless: tuple[str, ...] = ()) -> Layout:
     rules = {r"classifier\.": "head.", r"fc_norm\.": "norm.", "": "body."}
-    # VideoMAE before it is fine-tuned has no norm behind the mean.
+    # VideoMAE before fine-tuning has no norm after the mean.
     return Layout(f"transformers, {name}", marks, rules, prefixes, unless, _today, anew=(r"norm\.",))
 
 
@@ -98,45 +98,47 @@ LAYOUTS = (
 
 
 class Hf(Backbone):
-    """A video transformer by its class of transformers: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP's vision part.
+    """A video transformer of the transformers library: VideoMAE, V-JEPA 2, ViViT, TimeSformer, X-CLIP's vision part.
 
-    Their code is not ours, and does not accept prompt tokens: the prompter is `processors` (FTP) or `none`."""
+    These models do not accept prompt tokens, so the prompter must be `processors` (FTP) or `none`."""
 
     layouts = LAYOUTS
-    model: str = "videomae"  # model type of transformers; or a folder with config.json; or a hub's name
-    config: dict[str, Any] = Field(default_factory=dict)  # values of its configuration that are to differ
+    model: str = "videomae"  # model type of transformers, a folder with config.json, or a name on the hub
+    config: dict[str, Any] = Field(default_factory=dict)  # changes of its configuration
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where transformers has no such model, or the clip is not square or not of whole patches."""
+        """Raises SpecError if transformers has no such model, or the clip is not square or not of whole patches."""
         config = read_config(self.model, self.config)
         if not 1 <= config.num_hidden_layers <= 1000:
             raise SpecError(f"config.num_hidden_layers: found {config.num_hidden_layers}, expected 1 to 1000.")
         if clip.height != clip.width:
-            raise SpecError(f"the clip is {clip.height} x {clip.width}, expected a square: these models see no others.")
+            raise SpecError(
+                f"the clip is {clip.height} x {clip.width}, expected a square: these models take no others."
+            )
         size = Size(config.hidden_size, config.num_hidden_layers, 1)
         return dataclasses.replace(
             patch_dims(clip, patch_of(config), size, self.levels), widths=(), accepts_prompts=False
         )
 
     def normalization(self) -> Normalization | None:
-        """As the configuration of its processor says, in the folder or on the hub; else as its type mostly has it."""
+        """From its processor's configuration in the folder or on the hub; else the usual values of its type."""
         if Path(self.model).is_dir() and (found := in_folder(self.model)):
             return found
         if not Path(self.model).is_dir() and _type_of(self.model) not in FAMILIES and (found := _on_hub(self.model)):
             return found
         family = FAMILIES.get(read_config(self.model, {}).model_type)
-        return family and Normalization(family.mean, family.std, f"what most files of {family.model} have")
+        return family and Normalization(family.mean, family.std, f"the usual values of {family.model}")
 
     def build(self, clip: ClipSpec) -> Encoder:
-        """The model with random weights; those of a file come from the recipe's `weights`."""
+        """The model with random weights; the recipe's `weights` loads a file."""
         return HfEncoder(self, clip)
 
 
 class HfEncoder(Encoder):
     """b t h w c -> Features. The summary is CLS, the mean over frames where each has one, or the mean of the patches.
 
-    What stands between the last block and a classifier, a norm of CLS or of that mean, is applied."""
+    The norm between the last block and a classifier, of CLS or of that mean, is applied."""
 
     def __init__(self, spec: Hf, clip: ClipSpec):
         super().__init__()
@@ -148,17 +150,17 @@ class HfEncoder(Encoder):
         self.taps = level_blocks(spec.levels, config.num_hidden_layers)
         config.update({self.family.frames: clip.frames, self.family.side: clip.height})
         body = getattr(transformers, self.family.model)(config)
-        for unused in ("pooler", "predictor"):  # of sentences, and of V-JEPA's pretraining
+        for unused in ("pooler", "predictor"):  # BERT-style pooler; V-JEPA's predictor for pretraining
             if hasattr(body, unused):
                 setattr(body, unused, None)
         self.body = body
-        pooled = getattr(config, "use_mean_pooling", False)  # VideoMAE's classifier norms the mean, not the patches
+        pooled = getattr(config, "use_mean_pooling", False)  # VideoMAE's classifier normalises the mean
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pooled else nn.Identity()
 
     def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         if prompts is not None:
-            raise LayoutError("this encoder does not accept prompt tokens. Take the prompter `processors` or `none`.")
+            raise LayoutError("this encoder does not accept prompt tokens. Use the prompter `processors` or `none`.")
         frames = rearrange(video, "b t h w c -> b t c h w")
         out = self._run(frames)
         x = out.last_hidden_state
@@ -192,7 +194,7 @@ class HfEncoder(Encoder):
 
 
 def read_config(model: str, changes: dict[str, Any]) -> Any:
-    """transformers' configuration with some values changed. Raises SpecError where it is none of FAMILIES."""
+    """transformers' configuration with some values changed. Raises SpecError if it is not one of FAMILIES."""
     try:
         from transformers import AutoConfig
     except ImportError as e:
@@ -203,8 +205,8 @@ def read_config(model: str, changes: dict[str, Any]) -> Any:
     except (OSError, ValueError) as e:
         why = str(e).splitlines()[0]
         raise SpecError(
-            f"model: {model!r} is no model type known here ({', '.join(FAMILIES)}), no folder with config.json, and "
-            f"the hub did not give it: {why}"
+            f"model: {model!r} is not a supported model type ({', '.join(FAMILIES)}), not a folder with config.json, "
+            f"and was not found on the hub: {why}"
         ) from e
     config = getattr(config, "vision_config", config)
     if config.model_type not in FAMILIES:
@@ -222,7 +224,7 @@ def _type_of(model: str) -> str:
 
 
 def _on_hub(model: str) -> Normalization | None:
-    """What the configuration of a processor on the hub says; None where there is none, or the hub does not answer."""
+    """From the configuration of a processor on the hub; None if there is none, or the hub cannot be reached."""
     from transformers.utils.hub import cached_file
 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}

@@ -1,4 +1,4 @@
-"""motionformer: Motionformer, attention along trajectories; prompts attend as CLS does and are seen in every frame."""
+"""motionformer: Motionformer, attention along trajectories; prompts attend like CLS and are keys in every frame."""
 
 from typing import Literal
 
@@ -13,24 +13,24 @@ from taskprompt.core.model import Backbone
 from taskprompt.core.types import Dims
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path, drop_path_rates, level_blocks
-from taskprompt.nn.lean import norm_linear
+from taskprompt.nn.recompute import norm_linear
 from taskprompt.nn.vit import SIZES, ClsEncoder, patch_dims
 
 
 class Motionformer(Backbone):
-    """Motionformer (arXiv 2106.05392): a patch gathers from each frame by itself, then along what it gathered."""
+    """Motionformer (arXiv 2106.05392): a patch attends to each frame separately, then along its trajectory."""
 
     layouts = OF_MOTIONFORMER
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)  # RGB in 0..1, divided by
     size: Literal["tiny", "S", "B", "L", "H"] = "B"  # B: 101 M parameters, the published one; tiny: 1 M, for CPUs
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 16, 16)  # frames and pixels of a token, t h w
-    project_values: bool = False  # along trajectories: as the paper says; false: as its code and weights have it
+    project_values: bool = False  # project values along trajectories, as in the paper; false: as in its code
     drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where the clip is not a whole number of patches, or a level is no block."""
+        """Raises SpecError if the clip is not a whole number of patches, or a level is not a block."""
         return patch_dims(clip, self.patch, SIZES[self.size], self.levels)
 
     def build(self, clip: ClipSpec) -> ClsEncoder:
@@ -44,10 +44,10 @@ class Motionformer(Backbone):
 class TrajectoryAttention(nn.Module):
     """b (1 + prompts + t n) d -> the same (Motionformer, fig. 2).
 
-    A patch attends to each frame by itself, which gives it one vector a frame, its trajectory; then, with the vector
+    A patch attends to each frame separately, which gives one vector per frame, its trajectory; then, with the vector
     of its own frame as the query, to the t vectors of the trajectory. CLS attends to all tokens at once and no patch
-    attends to it. Prompts attend as CLS does, and are among the keys of every frame: the softmax over a frame is over
-    its patches and the prompts, and without prompts over its patches alone."""
+    attends to it. Prompts attend like CLS, and are among the keys of every frame: the softmax of a frame is over its
+    patches and the prompts."""
 
     def __init__(self, dim: int, heads: int, frames: int, project_values: bool):
         super().__init__()
@@ -55,7 +55,7 @@ class TrajectoryAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.frame_q = nn.Linear(dim, dim)
-        self.frame_k = nn.Linear(dim, dim, bias=False)  # a bias would move all logits of a query alike
+        self.frame_k = nn.Linear(dim, dim, bias=False)  # a bias would shift all logits of a query equally
         self.frame_v = nn.Linear(dim, dim) if project_values else None
 
     def forward(self, x: Tensor, norm: nn.LayerNorm | None, prefix: int) -> Tensor:
@@ -72,10 +72,10 @@ class TrajectoryAttention(nn.Module):
         return torch.cat([prompts, rearrange(x[:, prefix:], "b (t n) g c -> (b t) n g c", t=self.frames)], 1)
 
     def _along(self, gathered: Tensor) -> Tensor:
-        """b s t d, a trajectory a patch -> b s d."""
+        """b s t d, one trajectory per patch -> b s d."""
         own = rearrange(gathered, "b (f n) t d -> b f n t d", f=self.frames).diagonal(dim1=1, dim2=3)
         q = self.frame_q(rearrange(own, "b n d f -> b (f n) d"))
-        # q . W k = W' q . k: t times fewer products than keys and values of all t vectors of all patches would take.
+        # q . W k = W' q . k: t times fewer products than projecting all t vectors of all patches.
         q = rearrange(q * (q.shape[-1] // self.heads) ** -0.5, "b s (g c) -> b s g c", g=self.heads)
         q = einsum(q, self._a_head(self.frame_k), "b s g c, g c d -> b s g d")
         share = einsum(q, gathered, "b s g d, b s t d -> b s g t").softmax(-1)

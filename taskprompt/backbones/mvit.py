@@ -1,4 +1,4 @@
-"""mvit: MViTv2, multiscale vision transformer with relative positions; prompts travel beside CLS (PViT)."""
+"""mvit: MViTv2, multiscale vision transformer with relative positions; prompts are treated like CLS (PViT)."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import drop_path_rates, level_blocks, require_clip
-from taskprompt.nn.prompts import through
+from taskprompt.nn.prompts import run_blocks
 from taskprompt.nn.vit import to_grid
 
 
@@ -26,7 +26,7 @@ class Mvit(Backbone):
     size: Literal["tiny", "S", "B", "L"] = "S"  # S: 34 M parameters, B: 51 M, L: 213 M, tiny: 1.1 M, for CPUs
     stride: tuple[int, int, int] = (2, 4, 4)  # frames and pixels between the first tokens, t h w
     summary: Literal["cls", "mean"] = "cls"  # norm of CLS; or of the patches' mean, as after MaskFeat
-    widen: Widen = "attention"  # what doubles the width: attention; or the mlp of the block before, as after MaskFeat
+    widen: Widen = "attention"  # what doubles the width: attention; or the mlp of the block before (MaskFeat)
     drop_path: float = Field(default=0.2, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
@@ -34,7 +34,7 @@ class Mvit(Backbone):
     def _sizes_agree(self) -> "Mvit":
         if min(self.stride) < 1:
             raise SpecError(f"stride is {self.stride}, expected three numbers from 1, such as [2, 4, 4].")
-        self.level_blocks()  # raises where there is no such block
+        self.level_blocks()  # raises if there is no such block
         return self
 
     def dims(self, clip: ClipSpec) -> Dims:
@@ -45,7 +45,7 @@ class Mvit(Backbone):
         return Dims(clip.frames, clip.height, clip.width, last.grid, last.dim_out, levels, widths)
 
     def plans(self, clip: ClipSpec) -> list[BlockPlan]:
-        """One a block."""
+        """One per block."""
         grid = strided((clip.frames, clip.height, clip.width), self.stride)
         return block_plans(SIZES[self.size], grid, self.widen)
 
@@ -80,7 +80,7 @@ class MvitEncoder(Encoder):
         require_clip(video, self.size)
         patches = rearrange(self.stem(rearrange(video, "b t h w c -> b c t h w")), "b d t h w -> b (t h w) d")
         cls = repeat(self.cls, "d -> b 1 d", b=len(video))
-        x, prefix, levels = through(self.blocks, cls, prompts, patches, self.level_blocks, self.checkpointing)
+        x, prefix, levels = run_blocks(self.blocks, cls, prompts, patches, self.level_blocks, self.checkpointing)
         mean = self.norm(x[:, prefix:].mean(1)) if self.summary == "mean" else None
         x = self.norm(x)
         levels = tuple(to_grid(x, self.grids[i]) for i, x in zip(self.level_blocks, levels, strict=True))
@@ -88,5 +88,5 @@ class MvitEncoder(Encoder):
         return features, None if prompts is None else x[:, 1:prefix]
 
     def position_embeddings(self) -> dict[str, str]:
-        """Relative positions: a row a distance."""
+        """Relative positions: one row per distance."""
         return {name: "rows" for name, _ in self.named_parameters() if ".attn.positions." in name}

@@ -1,4 +1,4 @@
-"""timesformer: TimeSformer, attention over time and over space in turn; prompts travel as CLS does."""
+"""timesformer: TimeSformer, alternating attention over time and space; prompts are treated like CLS."""
 
 from typing import Literal
 
@@ -26,11 +26,12 @@ class Timesformer(Backbone):
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where the clip is not a whole number of patches, or a level is no block."""
+        """Raises SpecError if the clip is not a whole number of patches, or a level is not a block."""
         return patch_dims(clip, self.patch, SIZES[self.size], self.levels)
 
     def build(self, clip: ClipSpec) -> ClsEncoder:
-        """The encoder, freshly initialised: as a model of images, since what time adds starts at zero."""
+        """The encoder, freshly initialised; equal to an image model at first, since temporal attention starts at
+        zero."""
         dims, size = self.dims(clip), SIZES[self.size]
         rates = drop_path_rates(self.drop_path, size.depth)
         blocks = (DividedBlock(size.dim, size.heads, dims.grid[0], rate) for rate in rates)
@@ -38,10 +39,10 @@ class Timesformer(Backbone):
 
 
 class DividedBlock(nn.Module):
-    """b (prefix + t s) d -> the same: attention over t at each site, then over s in each frame (TimeSformer, fig. 2).
+    """b (prefix + t s) d -> the same: attention over t at each position, then over s in each frame (fig. 2).
 
-    The prefix, CLS and prompts, has no site: it skips the first attention. It takes part in the second as one copy a
-    frame, and what its copies become is averaged, so that a prompt sees every frame and every patch sees it."""
+    The prefix, CLS and prompts, has no position and skips the first attention. It takes part in the second as one copy
+    per frame, and the copies are averaged afterwards, so that prompts and patches of all frames are connected."""
 
     def __init__(self, dim: int, heads: int, frames: int, drop_path: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""timm: a vision transformer of timm, a frame at a time: ViT, DeiT III, DINOv2 and their kin."""
+"""timm: a vision transformer of timm, applied to each frame: ViT, DeiT III, DINOv2 and similar."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -20,12 +20,12 @@ from taskprompt.nn.vit import Size, patch_dims
 
 
 def _placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """Tokens before the patches take their places with them, where the table has rows for them."""
+    """Add the position embeddings of the tokens before the patches to them, if the table has rows for them."""
     before = [tensors[n].flatten(0, -2) for n in ("cls_token", "reg_token") if n in tensors]
     first, rows = torch.cat(before), tensors["pos_embed"].flatten(0, -2)
     if first.shape[1:] != rows.shape[1:]:
         raise SpecError(f"its tokens are {first.shape[-1]} wide and their places {rows.shape[-1]}.")
-    if round(len(rows) ** 0.5) ** 2 != len(rows):  # models of files have square pictures
+    if round(len(rows) ** 0.5) ** 2 != len(rows):  # pretrained models have square images
         first, rows = first + rows[: len(first)], rows[len(first) :]
     found = {n: t for n, t in tensors.items() if n not in ("cls_token", "reg_token", "pos_embed")}
     return {**found, "first": first, "place": grid_of(rows)}
@@ -41,7 +41,7 @@ TIMM = Layout(
 
 
 class Timm(Backbone):
-    """A vision transformer of timm, a frame at a time: ViT, DeiT III, DINOv2, and others that have CLS."""
+    """A vision transformer of timm, applied to each frame: ViT, DeiT III, DINOv2, and others with CLS."""
 
     layouts = (TIMM,)
     model: str = "deit3_base_patch16_224"  # timm's name
@@ -49,13 +49,13 @@ class Timm(Backbone):
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where timm has no such transformer, or the clip is not a whole number of patches."""
+        """Raises SpecError if timm has no such transformer, or the clip is not a whole number of patches."""
         tower = _tower(self.model)
         size = Size(tower.embed_dim, len(tower.blocks), 1)
         return patch_dims(clip, (1, *tower.patch_embed.patch_size), size, self.levels)
 
     def normalization(self) -> Normalization | None:
-        """As timm's pretrained configuration of the model says, of the tag behind its name if there is one."""
+        """From timm's pretrained configuration of the model, and of the tag in its name if there is one."""
         import timm
 
         _require(self.model)
@@ -63,14 +63,14 @@ class Timm(Backbone):
         return config and of_mapping({"mean": config.mean, "std": config.std}, f"timm's configuration of {self.model}")
 
     def build(self, clip: ClipSpec) -> Encoder:
-        """The transformer with random weights; those of a file come from the recipe's `weights`."""
-        dims = self.dims(clip)  # raises where the clip does not fit
+        """The transformer with random weights; the recipe's `weights` loads a file."""
+        dims = self.dims(clip)  # raises if the clip does not fit
         tower = _tower(self.model, img_size=(clip.height, clip.width), drop_path_rate=self.drop_path)
         return TimmEncoder(tower, dims, level_blocks(self.levels, len(tower.blocks)))
 
 
 class TimmEncoder(FrameEncoder):
-    """Blocks, norms and the cutting of frames are timm's own; CLS and registers, `first`, hold their places."""
+    """Blocks, norms and patch embedding are timm's modules; `first`, CLS and registers, includes their positions."""
 
     def __init__(self, tower: Any, dims: Dims, taps: tuple[int, ...]):
         super().__init__(dims, tower.blocks, tower.norm, taps)
@@ -88,12 +88,12 @@ class TimmEncoder(FrameEncoder):
         return x[:, : len(self.first)], x[:, len(self.first) :]
 
     def position_embeddings(self) -> dict[str, str]:
-        """Of places in the frame."""
+        """Spatial positions."""
         return {"place": "h w"}
 
 
 def _tower(model: str, **options: Any) -> Any:
-    """timm's model without classifier. Raises SpecError where it is no vision transformer whose CLS sums it up."""
+    """timm's model without classifier. Raises SpecError if it is not a vision transformer with CLS."""
     import timm
     from timm.models.vision_transformer import VisionTransformer
 
@@ -101,19 +101,21 @@ def _tower(model: str, **options: Any) -> Any:
     with torch.device("meta") if not options else nullcontext():
         tower = timm.create_model(model, pretrained=False, num_classes=0, **options)
     if not isinstance(tower, VisionTransformer) or tower.cls_token is None or tower.global_pool != "token":
-        raise SpecError(f"model: {model!r} is no vision transformer with CLS. Take deit3_base_patch16_224 or alike.")
+        raise SpecError(
+            f"model: {model!r} is not a vision transformer with CLS. Use one such as deit3_base_patch16_224."
+        )
     if tower.pos_embed is None:
-        raise SpecError(f"model: {model!r} has no table of places. Take deit3_base_patch16_224 or alike.")
+        raise SpecError(f"model: {model!r} has no position embeddings. Use one such as deit3_base_patch16_224.")
     return tower
 
 
 def _require(model: str) -> None:
-    """Raises SpecError where timm has no model of this name, or no weights of the tag behind it."""
+    """Raises SpecError if timm has no model of this name, or no weights for the tag in it."""
     import timm
 
     if not timm.is_model(model):
         near = nearest(model, timm.list_models())
-        raise SpecError(f"model: timm knows no {model!r}{near} Its list: timm.list_models().")
+        raise SpecError(f"model: timm has no model {model!r}{near} See timm.list_models().")
     name, dot, tag = model.partition(".")
     tags = [m.partition(".")[2] for m in timm.list_pretrained(f"{name}.*")]
     if dot and tag not in tags:

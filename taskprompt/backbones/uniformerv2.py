@@ -1,4 +1,4 @@
-"""uniformerv2: CLIP's image tower a frame at a time, with blocks that follow places through time and read the video."""
+"""uniformerv2: CLIP's image tower on each frame, with local temporal blocks and global blocks over the video."""
 
 from typing import Literal
 
@@ -14,12 +14,16 @@ from taskprompt.core.errors import SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import call, drop_path_rates, level_blocks, require_clip
-from taskprompt.nn.prompts import by_block, renewed
+from taskprompt.nn.prompts import prompts_by_block, replace_prompts
 from taskprompt.nn.vit import Size, patch_dims, to_grid
 
 SIZES = {"tiny": Size(64, 4, 4), "B": Size(768, 12, 12), "L": Size(1024, 24, 16)}
 PATCHES = {"tiny": 8, "B": 16, "L": 14}
-GLOBAL = {"B": (4, 8), "L": (4, 16), "tiny": (2, 3)}  # how many of the last blocks: Kinetics; Something-Something
+GLOBAL = {
+    "B": (4, 8),
+    "L": (4, 16),
+    "tiny": (2, 3),
+}  # how many of the last blocks have a global block: Kinetics; Something-Something
 
 
 class Uniformerv2(Backbone):
@@ -27,34 +31,34 @@ class Uniformerv2(Backbone):
 
     layouts = LAYOUTS
     size: Literal["tiny", "B", "L"] = "B"  # CLIP's B/16 and L/14: 114 and 353 M parameters; tiny: 0.4 M, for CPUs
-    local: bool = False  # local blocks, and half as many times as frames: the variant of Something-Something
-    reads: tuple[int, ...] | None = None  # blocks, from 0, with a global one behind; null: last 4 (local: B 8, L 16)
+    local: bool = False  # local blocks, and temporal stride 2: the variant for Something-Something
+    reads: tuple[int, ...] | None = None  # blocks, from 0, followed by a global one; null: last 4 (local: B 8, L 16)
     drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance of skipping the last block, falling to 0 at the first
-    global_drop_path: float = Field(default=0.0, ge=0, lt=1)  # the same of the global blocks
+    global_drop_path: float = Field(default=0.0, ge=0, lt=1)  # drop path of the global blocks
     levels: tuple[int, ...] | None = None  # blocks, from 0, that dense heads read; null: 2, 12, 15 of 16, or as far in
 
     def dims(self, clip: ClipSpec) -> Dims:
-        """Raises SpecError where the clip is no multiple of the patch, or a block that is named is none."""
+        """Raises SpecError if the clip is not a multiple of the patch, or a given block does not exist."""
         depth, side = SIZES[self.size].depth, PATCHES[self.size]
         if wrong := [i for i in self.readers() if not 0 <= i < depth]:
             raise SpecError(f"reads is {wrong[0]}, expected blocks from 0 to {depth - 1}, for there are {depth}.")
         return patch_dims(clip, (2 if self.local else 1, side, side), SIZES[self.size], self.levels)
 
     def readers(self) -> tuple[int, ...]:
-        """The blocks behind which a global one reads all frames."""
+        """The blocks that are followed by a global block over all frames."""
         depth = SIZES[self.size].depth
         return tuple(range(depth - GLOBAL[self.size][self.local], depth)) if self.reads is None else self.reads
 
     def build(self, clip: ClipSpec) -> "UniformerEncoder":
-        """The encoder, freshly initialised: global and local blocks change nothing at first."""
+        """The encoder, freshly initialised: global and local blocks start as identity."""
         return UniformerEncoder(self, self.dims(clip))
 
 
 class UniformerEncoder(Encoder):
     """[CLS, prompts, patches] of each frame through the trunk; prompts are copied into all frames and averaged.
 
-    The summary is norm((1 - w) query + w CLS), w = sigmoid(balance), CLS averaged over time. That norm serves
-    patches and prompts, too, which the trunk leaves as they are."""
+    The summary is norm((1 - w) query + w CLS), w = sigmoid(balance), CLS averaged over time. The same norm is applied
+    to patches and prompts, which the trunk does not normalise."""
 
     def __init__(self, spec: Uniformerv2, dims: Dims):
         super().__init__()
@@ -83,12 +87,12 @@ class UniformerEncoder(Encoder):
 
     def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
-        entering, later = by_block(prompts, len(self.blocks))
+        entering, later = prompts_by_block(prompts, len(self.blocks))
         x, prefix = self._embed(video, self._copies(entering))
         query = repeat(self.query, "d -> b 1 d", b=len(video))
         reader, levels = iter(self.global_blocks), {}
         for i, block in enumerate(self.blocks):
-            x = call(block, renewed(x, self._copies(later[i]), 1), prefix, checkpointing=self.checkpointing)
+            x = call(block, replace_prompts(x, self._copies(later[i]), 1), prefix, checkpointing=self.checkpointing)
             if i in self.readers:
                 query = call(next(reader), query, x, prefix, checkpointing=self.checkpointing)
             if i in self.taps:
@@ -100,7 +104,7 @@ class UniformerEncoder(Encoder):
         return features, None if prompts is None else self._mean(x[:, 1:prefix])
 
     def _embed(self, video: Tensor, prompts: Tensor | None) -> tuple[Tensor, int]:
-        """b t h w c, (b t) n d -> (b t) n d; how many tokens come before the patches. Prompts have no place."""
+        """b t h w c, (b t) n d -> (b t) n d; how many tokens come before the patches. Prompts have no position."""
         patches = rearrange(self.stem(video.permute(0, 4, 1, 2, 3)), "b d t h w -> (b t) (h w) d")
         first = repeat(self.cls, "d -> b 1 d", b=len(patches))
         x = self.norm_pre(torch.cat([first, patches + self.place.flatten(0, 1)], 1))
@@ -120,5 +124,5 @@ class UniformerEncoder(Encoder):
         return to_grid(rearrange(patches, "(b t) n d -> b (t n) d", t=self.grid[0]), self.grid)
 
     def position_embeddings(self) -> dict[str, str]:
-        """Of places in the frame."""
+        """Spatial positions."""
         return {"place": "h w"}

@@ -1,1 +1,1 @@
-"""Balancers: one file a kind, which joins the losses of tasks into one step."""
+"""Balancers: one file per kind, which combines the losses of tasks into one step."""

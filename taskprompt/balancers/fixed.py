@@ -11,7 +11,7 @@ from taskprompt.core.errors import SpecError, nearest
 class Fixed(Balancer):
     """Weighted sum of the losses with constant weights (PViT eq. 9)."""
 
-    weights: dict[str, float] = {}  # task -> weight; a task not named weighs 1, null takes a weight away
+    weights: dict[str, float] = {}  # task -> weight; default 1; null removes a weight
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -23,7 +23,7 @@ class Fixed(Balancer):
     def _not_below_zero(cls, value):
         for name, weight in value.items():
             if weight < 0:
-                raise SpecError(f"found {weight:g} for {name!r}, expected 0 or more: a loss is made smaller.")
+                raise SpecError(f"found {weight:g} for {name!r}, expected 0 or more: losses are minimised.")
         return value
 
     def build(self, tasks: Iterable[str]) -> Balance:

@@ -1,1 +1,1 @@
-"""Parts of neural networks: layers, attention, positions, heads, matching, and kernels for them."""
+"""Network modules: layers, attention, position embeddings, heads, matching, and kernels."""

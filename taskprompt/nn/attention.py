@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from taskprompt.nn.lean import norm_linear
+from taskprompt.nn.recompute import norm_linear
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """b n g c, b m g c, b m g d -> b n g d, d <= c: softmax(scale q . k) v a head g; scale None: c ** -0.5."""
+    """b n g c, b m g c, b m g d -> b n g d, d <= c: softmax(scale q . k) v per head g; scale None: c ** -0.5."""
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     width = v.shape[-1]
     if q.device.type == "cpu" and q.dtype == torch.bfloat16:
@@ -17,12 +17,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tenso
         logits = q @ (k * (q.shape[-1] ** -0.5 if scale is None else scale)).mT
         return (logits.softmax(-1).to(v.dtype) @ v).transpose(1, 2)
     if width < q.shape[-1]:
-        v = F.pad(v, (0, q.shape[-1] - width))  # fused kernels want one width
+        v = F.pad(v, (0, q.shape[-1] - width))  # fused kernels need equal widths
     return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., :width].transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """b n d -> b n d: the norm it is given, if any, then multi-head self-attention, every token to every token."""
+    """b n d -> b n d: the norm passed to it, if any, then multi-head self-attention over all tokens."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from taskprompt.core.errors import LayoutError, SpecError
 from taskprompt.nn.attention import Attention
-from taskprompt.nn.lean import gelu_linear, norm_linear
+from taskprompt.nn.recompute import gelu_linear, norm_linear
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -21,12 +21,12 @@ def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def drop_path_rates(rate: float, depth: int) -> list[float]:
-    """One rate a block: 0 in the first, rising linearly to `rate` in the last."""
+    """One rate per block: 0 in the first, increasing linearly to `rate` in the last."""
     return [rate * i / max(depth - 1, 1) for i in range(depth)]
 
 
 class Mlp(nn.Module):
-    """... d -> ... d, or e: the norm it is given, linear, GELU, linear; hidden width 4 d."""
+    """... d -> ... d, or e: the norm passed to it, linear, GELU, linear; hidden width 4 d."""
 
     def __init__(self, dim: int, out: int | None = None):
         super().__init__()
@@ -49,33 +49,33 @@ class Block(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor, prefix: int = 0) -> Tensor:
-        """`prefix`, the tokens before the patches, is for blocks that tell them apart: here all are alike."""
+        """`prefix`: number of tokens before the patches; ignored here, since all tokens are treated equally."""
         x = x + drop_path(self.attn(x, self.norm1), self.drop_path, self.training)
         return x + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
 
 def call(block: Callable[..., Any], *inputs: Any, checkpointing: bool) -> Any:
-    """block(*inputs); with checkpointing its activations are computed again in the backward pass, not kept."""
+    """block(*inputs); with checkpointing its activations are recomputed in the backward pass."""
     if checkpointing and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False)
     return block(*inputs)
 
 
 def level_blocks(levels: tuple[int, ...] | None, depth: int) -> tuple[int, ...]:
-    """The blocks, from 0, that dense heads read; None: paper_levels. Raises SpecError where there is no such block."""
+    """The blocks, from 0, that dense heads read; None: paper_levels. Raises SpecError if there is no such block."""
     if levels is not None and not all(0 <= i < depth for i in levels):
-        raise SpecError(f"levels are {levels}, expected blocks from 0 to {depth - 1}, for the backbone has {depth}.")
+        raise SpecError(f"levels are {levels}, expected blocks from 0 to {depth - 1}, since the backbone has {depth}.")
     return paper_levels(depth) if levels is None else levels
 
 
 def paper_levels(depth: int) -> tuple[int, int, int]:
-    """The blocks, from 0, whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, as far in for any depth."""
+    """The blocks, from 0, whose patch tokens dense heads read: 2, 12, 15 of 16 in PViT, scaled to any depth."""
     early, late, last = (max(round((i + 1) / 16 * depth), 1) - 1 for i in (2, 12, 15))
     return early, late, last
 
 
 def require_clip(video: Tensor, size: tuple[int, int, int]) -> None:
-    """Raises LayoutError where video, b t h w c, has not the frames, height and width that an encoder was built for."""
+    """Raises LayoutError if video, b t h w c, lacks the frames, height and width that the encoder was built for."""
     expected = (*size, 3)
     if tuple(video.shape[1:]) != expected:
         raise LayoutError(

@@ -1,4 +1,4 @@
-"""torch.compile, where a recipe asks for it: what it cannot do is said in a line."""
+"""Errors of torch.compile, if a recipe uses it, in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from taskprompt.core.errors import ClusterError
 
 @contextmanager
 def compiler_told() -> Iterator[None]:
-    """Around passes of an encoder that may be compiled: what torch.compile raises becomes a ClusterError."""
+    """Around passes of an encoder that may be compiled: an error of torch.compile becomes a ClusterError."""
     try:
         yield
     except RuntimeError as error:

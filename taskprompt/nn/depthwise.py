@@ -1,4 +1,4 @@
-"""A depthwise convolution of video, each direction computed in the way that is fastest for it."""
+"""A depthwise 3D convolution, with the fastest implementation for each of forward and backward."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from torch.autograd.function import once_differentiable
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """b t h w c, c 1 3 3 3 -> b t h' w' c: padded by one, every `stride`-th row and column, c channels each by itself.
+    """b t h w c, c 1 3 3 3 -> b t h' w' c: depthwise convolution, padding 1, stride `stride` in h and w.
 
-    Forwards on a CPU in one piece, which takes half the time of slices. Elsewhere, and backwards, as three
-    convolutions of frames, one for each step of the kernel in time: in one piece that would take up to three times as
+    Forward on a CPU as one 3D convolution, which takes half the time of the sliced form. Otherwise, and in backward, as
+    three 2D convolutions, one for each temporal step of the kernel: one 3D convolution would take up to three times as
     long."""
     return _Depthwise.apply(x, weight, stride)
 
 
 def whole(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The same, in one piece."""
+    """As one 3D convolution."""
     return F.conv3d(x.movedim(-1, 1), weight, None, (1, stride, stride), 1, 1, len(weight)).movedim(1, -1)
 
 
 def sliced(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The same, in slices."""
+    """As three 2D convolutions."""
     frames = _frames(x)
     slices = (F.conv2d(frames, weight[:, :, i], None, stride, 1, 1, len(weight)) for i in range(3))
     before, now, after = (rearrange(y, "(b t) c h w -> b t h w c", b=len(x)) for y in slices)
@@ -44,7 +44,7 @@ class _Depthwise(Function):
     def backward(ctx: Any, dy):
         x, weight = ctx.saved_tensors
         h, w = x.shape[2:4]
-        # On a CPU the backward pass is forty times slower for frames narrower than the kernel, so those get a border.
+        # On a CPU the backward pass is forty times slower for frames smaller than the kernel, so those are padded.
         x = _border(x, 3, 3)
         dy = _border(dy, *(-(-n // ctx.stride) for n in x.shape[2:4]))
         frames = _frames(x)
@@ -67,16 +67,16 @@ def _frames(x: Tensor) -> Tensor:
 
 
 def _earlier(x: Tensor) -> Tensor:
-    """b t h w c: every frame in the place of the one before it, and zeros in the place of the last."""
+    """b t h w c: frames shifted to one step earlier; the last is zero."""
     return F.pad(x[:, 1:], (0, 0) * 3 + (0, 1))
 
 
 def _later(x: Tensor) -> Tensor:
-    """b t h w c: every frame in the place of the one behind it, and zeros in the place of the first."""
+    """b t h w c: frames shifted to one step later; the first is zero."""
     return F.pad(x[:, :-1], (0, 0) * 3 + (1, 0))
 
 
 def _border(x: Tensor, h: int, w: int) -> Tensor:
-    """b t h w c, with zeros below and right, up to h and w."""
+    """b t h w c, zero-padded at the bottom and right to h and w."""
     below, right = max(h - x.shape[2], 0), max(w - x.shape[3], 0)
     return F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x

@@ -1,4 +1,4 @@
-"""Towers of image models, a frame at a time: prompts enter every frame, and their copies are averaged behind it."""
+"""Image towers applied to each frame: prompts are copied into every frame, and the copies are averaged afterwards."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from taskprompt.core.model import Encoder, Prompts
 from taskprompt.core.types import Dims, Features
 from taskprompt.nn.blocks import require_clip
-from taskprompt.nn.prompts import through
+from taskprompt.nn.prompts import run_blocks
 from taskprompt.nn.vit import to_grid
 
 
 class FrameEncoder(Encoder):
-    """b t h w c, b n d -> Features, b n d. Frames meet in the summary and the prompts, the means over them, alone.
+    """b t h w c, b n d -> Features, b n d. Frames interact only in the averages of the summary and the prompts.
 
-    What the tower puts before its patches, CLS and registers, is `first`; its first token is the frame's summary. Where
-    there is none it is the mean of the patches. `norm` is the tower's last one."""
+    `first` are the tower's tokens before the patches, CLS and registers; its first token is the frame's summary, or the
+    mean of the patches if there is none. `norm` is the tower's final norm."""
 
     def __init__(self, dims: Dims, blocks: Iterable[nn.Module], norm: nn.Module, taps: tuple[int, ...]):
         super().__init__()
@@ -26,12 +26,12 @@ class FrameEncoder(Encoder):
 
     @abstractmethod
     def embed(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """f c h w -> f p d, f n d: what comes before the patches, and the patches, with their places."""
+        """f c h w -> f p d, f n d: tokens before the patches, and the patches, with position embeddings."""
 
     def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
         require_clip(video, self.size)
         first, patches = self.embed(rearrange(video, "b t h w c -> (b t) c h w"))
-        x, prefix, levels = through(
+        x, prefix, levels = run_blocks(
             self.blocks, first, self._copies(prompts), patches, self.taps, self.checkpointing
         )  # fmt: skip
         x = self.norm(x)
@@ -49,7 +49,7 @@ class FrameEncoder(Encoder):
         return features, reduce(x[:, count:prefix], "(b t) n d -> b n d", "mean", t=self.grid[0])
 
     def _copies(self, prompts: Prompts | None) -> Prompts | None:
-        """One of each for every frame."""
+        """The prompts, repeated for every frame."""
         if prompts is None:
             return None
         if isinstance(prompts, Tensor):
@@ -58,7 +58,7 @@ class FrameEncoder(Encoder):
 
 
 class Plain(nn.Module):
-    """A block of others, called as ours are: they tell no prefix apart."""
+    """Adapter for a block of another library, which takes no prefix."""
 
     def __init__(self, block: nn.Module):
         super().__init__()

@@ -14,8 +14,8 @@ from taskprompt.nn.blocks import Block
 class PromptHead(nn.Module):
     """One linear layer on the task's prompt (PViT, section 3.2: boxes and 3D pose; eq. 8: actions, on the summary).
 
-    forward(m n d | None, Features) -> m *shape, float32 also under autocast. Several prompts are averaged; where
-    there is none (the paper's MT) the layer reads the summary."""
+    forward(m n d | None, Features) -> m *shape, float32 also under autocast. Several prompts are averaged; without
+    prompts (the paper's MT) the layer reads the summary."""
 
     def __init__(self, dim: int, *shape: int, dropout: float = 0.0):
         super().__init__()
@@ -24,14 +24,14 @@ class PromptHead(nn.Module):
         self.linear = last_linear(dim, math.prod(shape))
 
     def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
-        return self.linear(self.dropout(carrier(prompt, features))).unflatten(-1, self.shape).float()
+        return self.linear(self.dropout(prompt_or_summary(prompt, features))).unflatten(-1, self.shape).float()
 
 
 class PatchHead(nn.Module):
     """Transformer blocks on the patches, their mean, and a linear layer (FTP, stage 2: two blocks).
 
-    forward(m n d | None, Features) -> m *shape, float32 also under autocast. It reads no prompt: those of FTP are in
-    the patches. Blocks have a head for every 64 of their width."""
+    forward(m n d | None, Features) -> m *shape, float32 also under autocast. It reads no prompt: FTP adds them to the
+    patches. Blocks have one attention head per 64 channels."""
 
     def __init__(self, dim: int, *shape: int, blocks: int, dropout: float = 0.0):
         super().__init__()
@@ -52,9 +52,9 @@ class DenseHead(nn.Module):
     """A map for every frame from the tokens of several blocks and the task's prompt (PViT, supplement C).
 
     forward(m n d | None, Features) -> m frames height width channels, float32 also under autocast. Each level is
-    brought to the grid (t of the patches, height, width) by a 3D convolution; the levels, some of their channels
-    dropped, are concatenated with the prompt at every position, and an MLP predicts the frames that the position
-    stands for. Without levels it reads the patches; without a prompt, the summary."""
+    upsampled to the grid (t of the patches, height, width) by a 3D convolution; the levels, with channel dropout, are
+    concatenated with the prompt at every position, and an MLP predicts the frames of that position. Without levels it
+    reads the patches; without a prompt, the summary."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class DenseHead(nn.Module):
         self.frames = dims.frames
         self.steps = math.ceil(dims.frames / dims.grid[0])  # frames a temporal position
         self.levels = nn.ModuleList(Level(level, (dims.grid[0], height, width), hidden) for level in levels)
-        # Whole channels of a clip: what one position loses, its neighbours would tell.
+        # Drops whole channels of a clip, since neighbouring positions are correlated.
         self.dropout = nn.Dropout(dropout)
-        # The first layer of an MLP on [tokens, prompt] is a sum of two, so the prompt's part is computed once a clip.
+        # The first layer of an MLP on [tokens, prompt] is a sum of two layers; the prompt's is computed once per clip.
         self.of_tokens = nn.Linear(hidden * len(levels), mlp)
         self.of_prompt = nn.Linear(dims.dim, mlp, bias=False)
         self.out = last_linear(mlp, self.steps * channels)
@@ -85,7 +85,7 @@ class DenseHead(nn.Module):
         tokens = torch.cat(maps, -1)  # m t h w d
         kept = self.dropout(tokens.new_ones(len(tokens), 1, 1, 1, tokens.shape[-1]))
         tokens = self.of_tokens(tokens * kept if self.training else tokens)
-        whole = self.of_prompt(carrier(prompt, features))
+        whole = self.of_prompt(prompt_or_summary(prompt, features))
         maps = self.out(F.gelu(tokens + rearrange(whole, "m d -> m 1 1 1 d"))).float()
         maps = rearrange(maps, "m t h w (s c) -> m (t s) h w c", s=self.steps)
         return maps if maps.shape[1] == self.frames else _resample_time(maps, self.frames)
@@ -94,8 +94,8 @@ class DenseHead(nn.Module):
 class Level(nn.Module):
     """m t h w d -> m T H W hidden: norm, a narrow projection, a transposed 3D convolution whose kernel is its stride.
 
-    Such a convolution is a linear layer followed by unfolding its channels into space, which is how it is computed.
-    Sizes that do not divide are overshot, then averaged down."""
+    Such a convolution is computed as a linear layer followed by unfolding its channels into space. Sizes that are not
+    divisible are rounded up, then average-pooled."""
 
     def __init__(self, level: tuple[int, int, int, int], grid: tuple[int, int, int], hidden: int):
         super().__init__()
@@ -115,13 +115,13 @@ class Level(nn.Module):
         return F.adaptive_avg_pool3d(x.movedim(-1, 1), self.grid).movedim(1, -1)
 
 
-def carrier(prompt: Tensor | None, features: Features) -> Tensor:
-    """m n d | None, Features -> m d: the mean of a task's prompts, or the summary where it has none."""
+def prompt_or_summary(prompt: Tensor | None, features: Features) -> Tensor:
+    """m n d | None, Features -> m d: the mean of a task's prompts, or the summary if it has none."""
     return features.summary if prompt is None or prompt.shape[1] == 0 else prompt.mean(1)
 
 
 def last_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A last layer that starts as ViT's do: weights from a normal of deviation 0.02, biases 0."""
+    """A final layer with ViT's initialisation: weights normal with std 0.02, biases 0."""
     layer = nn.Linear(inputs, outputs)
     nn.init.trunc_normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Boxes against boxes: overlap, the cheapest pairing, and average precision. Boxes are cx cy w h, in any one unit."""
+"""Matching of boxes: IoU, Hungarian matching, and average precision. Boxes are cx cy w h, in any common unit."""
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cheapest_pairs(cost: Tensor) -> Tensor:
-    """... g p, square -> ... g: for each row its column in the one-to-one pairing of least total cost (Hungarian)."""
+    """... g p, square -> ... g: for each row its column in the assignment of least total cost (Hungarian)."""
     from scipy.optimize import linear_sum_assignment
 
     tables = cost.detach().float().flatten(0, -3).nan_to_num(1e6, 1e6, -1e6).cpu().numpy()
@@ -33,10 +33,10 @@ def cheapest_pairs(cost: Tensor) -> Tensor:
 
 
 def hits(iou: Tensor, scores: Tensor, present: Tensor, threshold: float) -> Tensor:
-    """f g p, f p, f g bool -> f p bool: which detections find an object, frame by frame.
+    """f g p, f p, f g bool -> f p bool: which detections are true positives, frame by frame.
 
-    The detections of a frame choose in the order of their scores, each the object it overlaps most among those not
-    yet taken; it is a hit where that overlap reaches the threshold (the rule of COCO)."""
+    Detections are assigned in the order of their scores, each to the remaining object with the largest IoU; it is a
+    true positive if that IoU reaches the threshold (as in COCO)."""
     free, found = present.clone(), torch.zeros_like(scores, dtype=torch.bool)
     frames = torch.arange(len(scores), device=scores.device)
     for best in scores.argsort(dim=-1, descending=True, stable=True).unbind(-1):
@@ -50,7 +50,8 @@ def hits(iou: Tensor, scores: Tensor, present: Tensor, threshold: float) -> Tens
 def average_precision(scores: Tensor, hit: Tensor, objects: Tensor | float) -> Tensor:
     """n, n bool, how many objects there are -> the area under the precision envelope over recall (VOC 2010 and later).
 
-    Detections of equal score enter together, so the result does not depend on their order. NaN without objects."""
+    Detections with equal scores are added together, so the result does not depend on their order. NaN without
+    objects."""
     order = scores.argsort(descending=True)
     last = scores[order].diff(append=scores.new_tensor([-torch.inf])) != 0  # the last one of each score
     found = hit[order].double().cumsum(0)[last]

@@ -1,10 +1,10 @@
-"""A depthwise convolution of video and the norm behind it, as Triton kernels: on a GPU they are a matter of bytes.
+"""A depthwise 3D convolution and the norm after it, as Triton kernels, since they are limited by memory bandwidth.
 
-One pass reads, convolves and normalises, and nothing between is kept: the backward pass convolves again. Rows are
-(b t h w g): every head of every place has c channels of its own. Sums are float32, whatever the tensors are."""
+One pass reads, convolves and normalises, and saves nothing in between: the backward pass convolves again. Rows are
+(b t h w g): every head at every position has c channels. Sums are float32, whatever the tensors' type."""
 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
-# (Triton calls its kernels in a way of its own.)
+# (Triton's kernel calls are not understood by the type checker.)
 
 from typing import Any
 
@@ -13,14 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS = 32  # that a program holds at once
-STEPS = 16  # such blocks in a row, where a program adds up gradients of weights
+ROWS = 32  # rows per program
+STEPS = 16  # consecutive blocks of rows per program, to sum up gradients of weights
 
 
-# Operators of torch's, so that a compiler takes each as a whole: it need not know what is inside.
+# Custom torch operators, so that torch.compile treats each as opaque.
 @torch.library.custom_op("taskprompt::pool_norm", mutates_args=())
 def pool_norm(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor, eps: float, stride: int) -> Tensor:
-    """b t h w (g c), c 1 3 3 3, c, c -> b t h' w' g c: layer norm of the convolution that `depthwise` does a head."""
+    """b t h w (g c), c 1 3 3 3, c, c -> b t h' w' g c: `depthwise` and layer norm per head."""
     shape = Shape(x, weight, stride)
     y = x.new_empty(shape.out)
     _forward[(triton.cdiv(shape.rows, ROWS),)](
@@ -64,7 +64,7 @@ def pool_norm_backward(
     _taps_backward[(chunks, 9)](shape.x, dz, of_taps, *shape.sizes, N=STEPS, num_warps=8, **fixed)
     dweight = of_taps.sum(0).T.reshape(weight.shape).to(weight.dtype).contiguous()
     dgain, dshift = of_norm.sum(1).to(gain.dtype).unbind()
-    return dx, dweight, dgain.clone(), dshift.clone()  # an operator's outputs are no views
+    return dx, dweight, dgain.clone(), dshift.clone()  # outputs of an operator must not be views
 
 
 @pool_norm_backward.register_fake
@@ -91,12 +91,12 @@ def outputs(x: Tensor, weight: Tensor, stride: int) -> tuple[int, ...]:
 
 
 class Shape:
-    """What the kernels are told: the input, its sizes and strides, rows of the output, weights a tap."""
+    """Arguments of the kernels: the input, its sizes and strides, rows of the output, weights per tap."""
 
     def __init__(self, x: Tensor, weight: Tensor, stride: int):
         _, t, h, w, _ = x.shape
         step = x.stride(3)
-        # A part of the channels of tokens that lie in a row, as `chunk` of all three gives it, is read where it lies.
+        # A slice of contiguous tokens' channels, as from `chunk` of qkv, is read in place.
         self.x = x if x.stride()[1:] == (h * w * step, w * step, step, 1) else x.contiguous()
         self.out = b, _, high, broad, g, c = outputs(x, weight, stride)
         self.rows = b * t * high * broad * g
@@ -116,7 +116,7 @@ def _place(row, T, H, W, G):
 
 @triton.jit
 def _read(x, row, inside, kt, kh, kw, T, H, W, OH, OW, G, C, first, step, S: tl.constexpr, WIDE: tl.constexpr):
-    """rows c, float32: the input that a tap of the kernel meets at these outputs."""
+    """rows c, float32: the input at a tap of the kernel for these outputs."""
     c = tl.arange(0, WIDE)
     b, t, h, w, g = _place(row, T, OH, OW, G)
     t, h, w = t + kt - 1, h * S + kh - 1, w * S + kw - 1
@@ -129,7 +129,7 @@ def _read(x, row, inside, kt, kh, kw, T, H, W, OH, OW, G, C, first, step, S: tl.
 def _standard(
     x, taps, row, inside, T, H, W, OH, OW, G, C, first, step, eps, S: tl.constexpr, R: tl.constexpr, WIDE: tl.constexpr
 ):
-    """rows c: the convolution at these outputs with mean 0 and variance 1; rows: what it was divided by, inverted."""
+    """rows c: the normalised convolution at these outputs; rows: the inverse std."""
     c = tl.arange(0, WIDE)
     z = tl.zeros((R, WIDE), tl.float32)
     for tap in range(27):
@@ -162,7 +162,7 @@ def _norm_backward(
 ):  # fmt: skip
     c = tl.arange(0, WIDE)
     a = tl.load(gain + c, mask=c < C, other=0.0).to(tl.float32)
-    dgain, dshift = tl.zeros((R, WIDE), tl.float32), tl.zeros((R, WIDE), tl.float32)  # rows are added up at the end
+    dgain, dshift = tl.zeros((R, WIDE), tl.float32), tl.zeros((R, WIDE), tl.float32)  # summed over rows at the end
     for i in range(N):
         row = (tl.program_id(0) * N + i) * R + tl.arange(0, R)
         inside = row < B * T * OH * OW * G

@@ -1,4 +1,4 @@
-"""Decomposed relative positions: a bias on attention logits that depends on the distance in t, h and w apart."""
+"""Decomposed relative positions: a bias on attention logits that depends on the distances in t, h and w separately."""
 
 import torch
 from einops import rearrange
@@ -8,7 +8,7 @@ Grid = tuple[int, int, int]  # t h w
 
 
 def distances(queries: int, keys: int) -> Tensor:
-    """queries keys, int64: the row of the table for each pair on one axis; strided axes share the finer scale.
+    """queries keys, int64: the row of the table for each pair on one axis; a strided axis uses the finer scale.
 
     The table has 2 max(queries, keys) - 1 rows (SlowFast, `cal_rel_pos_spatial`)."""
     fine = max(queries, keys)
@@ -20,8 +20,8 @@ def distances(queries: int, keys: int) -> Tensor:
 class RelativePositions(nn.Module):
     """logit bias of query i, key j = q_i . R_t[t_i - t_j] + q_i . R_h[h_i - h_j] + q_i . R_w[w_i - w_j] (MViTv2 eq. 4).
 
-    The bias is never laid out as queries x keys: `extend` adds t + h + w columns to the queries, `columns` as many
-    to the keys, so that their dot product is the bias and one fused attention call does all the work."""
+    The bias is never materialised as queries x keys: `extend` adds t + h + w columns to the queries, `columns` as many
+    to the keys, so that their dot product is the bias and one fused attention call is enough."""
 
     columns: Tensor
 
@@ -36,9 +36,9 @@ class RelativePositions(nn.Module):
         self.register_buffer("columns", one_hot_positions(keys), persistent=False)
 
     def extend(self, q: Tensor) -> Tensor:
-        """b t h w g c -> b t h w g (c + columns): queries with their unscaled products with the tables behind them."""
+        """b t h w g c -> b t h w g (c + columns): queries, followed by their unscaled products with the tables."""
         b, t, h, w, g, _ = q.shape
-        # Each product reads q in place: rows are merged only where the strides allow it, so nothing is copied.
+        # Each product reads q in place: axes are merged only if the strides allow it, so nothing is copied.
         by_t = q.flatten(2, 4) @ self._table("t")
         by_h = q.flatten(3, 4) @ self._table("h")
         by_w = rearrange(q, "b t h w g c -> w g (b t h) c") @ self._table("w")[:, None]
@@ -51,14 +51,14 @@ class RelativePositions(nn.Module):
         return torch.cat([q, *(p.to(q.dtype) for p in parts), q.new_zeros(b, t, h, w, g, spare)], -1)
 
     def _table(self, axis: str) -> Tensor:
-        """queries c keys: the vectors of one axis, a pair each."""
+        """queries c keys: the vectors of one axis for each pair."""
         return getattr(self, axis)[getattr(self, f"index_{axis}")].transpose(1, 2)
 
 
 def one_hot_positions(grid: Grid, multiple: int = 8) -> Tensor:
-    """(t h w) k: a row a position, one 1 each for its t, its h and its w, in the order t, h, w.
+    """(t h w) k: one row per position, the concatenated one-hot vectors of its t, h and w.
 
-    k is t + h + w, zeros added to reach the next multiple that fused kernels on GPUs ask for."""
+    k is t + h + w, zero-padded to the multiple that fused kernels on GPUs require."""
     t, h, w = grid
     places = torch.cartesian_prod(torch.arange(t), torch.arange(h) + t, torch.arange(w) + t + h)
     width = -(-(t + h + w) // multiple) * multiple

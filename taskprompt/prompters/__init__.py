@@ -1,1 +1,1 @@
-"""Prompters: one file a kind, which says how the prompts of tasks come to be."""
+"""Prompters: one file per kind, which computes the prompts of tasks."""

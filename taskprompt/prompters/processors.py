@@ -1,4 +1,4 @@
-"""processors: light feature processors behind the encoder, one a task, integrated into its features (FTP)."""
+"""processors: light feature processors after the encoder, one per task, integrated into its features (FTP)."""
 
 import dataclasses
 
@@ -11,18 +11,18 @@ from taskprompt.core.types import Dims, Features
 
 
 class Processors(Prompter):
-    """A processor for every task that owns prompts: its prompts are T + N tokens, one a frame and one a place (FTP).
+    """A processor for every task that owns prompts, giving T + N tokens, one per frame and one per position (FTP).
 
-    What the processors found is added to the patches, too; at first nothing is. The parts that a stage may freeze are
-    `prompter.processors`, `prompter.processors.NAME` and `prompter.integration`."""
+    The outputs of the processors are also added to the patches, with zero weights at first. The parts that a stage may
+    freeze are `prompter.processors`, `prompter.processors.NAME` and `prompter.integration`."""
 
     def build(self, dims: Dims) -> "FeatureProcessors":
-        """One processor and one integrating layer a task."""
+        """One processor and one integration layer per task."""
         return FeatureProcessors(dims)
 
 
 class FeatureProcessors(nn.Module):
-    """encoder, b t h w c -> Features with `prompts`, task -> b (t + h w) d, and `patches` that know of them."""
+    """encoder, b t h w c -> Features with `prompts`, task -> b (t + h w) d, which are integrated into `patches`."""
 
     def __init__(self, dims: Dims):
         super().__init__()
@@ -41,10 +41,10 @@ class FeatureProcessors(nn.Module):
 
 
 class Processor(nn.Module):
-    """b t h w d -> b t d, the maximum of each frame, and b h w d, that of each place, each through a layer of its own.
+    """b t h w d -> b t d and b h w d: max pooling over each frame and over each position, each with a linear layer.
 
-    The maximum, as in table A1. Of means, the mean that is aligned would be a linear map of the clip's mean: where and
-    when something is would be lost (20.6 top-1 with four tiers, 28.0 with maxima; docs/results.md)."""
+    Max pooling, as in table A1. With mean pooling, the aligned mean would be a linear map of the clip's mean, without
+    spatial and temporal information (20.6 top-1 with four tiers, 28.0 with max pooling; docs/results.md)."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -57,15 +57,15 @@ class Processor(nn.Module):
 
 
 class Integration(nn.Module):
-    """b t d, b h w d -> b t h w d: position (t, h, w) gets a linear layer of [its frame's token, its place's].
+    """b t d, b h w d -> b t h w d: a linear layer on [token of frame t, token of position (h, w)].
 
-    That layer of 2 d inputs is the sum of two of d, so nothing is replicated before it."""
+    The layer with 2 d inputs is computed as a sum of two with d, so that tokens need not be repeated."""
 
     def __init__(self, dim: int):
         super().__init__()
         self.frames = nn.Linear(dim, dim)
         self.places = nn.Linear(dim, dim, bias=False)
-        for parameter in self.parameters():  # a model begins as its encoder alone
+        for parameter in self.parameters():  # no effect at first
             nn.init.zeros_(parameter)
 
     def forward(self, frames: Tensor, places: Tensor) -> Tensor:

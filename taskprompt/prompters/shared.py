@@ -12,14 +12,14 @@ from taskprompt.core.types import Dims, Features
 
 
 class Shared(Prompter):
-    """One prompt that all tasks read, as wide as their own would be together (PViT section 4.4, "OP").
+    """One prompt that all tasks read, with the parameters of their separate prompts (PViT section 4.4, "OP").
 
-    It is learned with n d values, where n is the number of prompts that the tasks own, and projected to d."""
+    It has n d values, where n is the number of prompts that the tasks own, and is projected to d."""
 
-    scale: float = Field(default=0.02, gt=0)  # standard deviation of the token as it enters the encoder, at first
+    scale: float = Field(default=0.02, gt=0)  # initial standard deviation of the token at the encoder's input
 
     def check(self, dims: Dims) -> None:
-        """Raises SpecError where the backbone takes no tokens."""
+        """Raises SpecError if the backbone accepts no tokens."""
         if any(dims.prompts.values()):
             self.require_prompts(dims)
 
@@ -29,7 +29,7 @@ class Shared(Prompter):
 
 
 class SharedToken(nn.Module):
-    """encoder, b t h w c -> Features whose `prompts` are one token as it leaves the encoder, task -> b n d."""
+    """encoder, b t h w c -> Features whose `prompts` are the encoder's output for the token, task -> b n d."""
 
     def __init__(self, dims: Dims, scale: float):
         super().__init__()

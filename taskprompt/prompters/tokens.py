@@ -1,4 +1,4 @@
-"""tokens: learned prompts inside the transformer, one or more a task, at its entrance or at every block (PViT, VPT)."""
+"""tokens: learned prompts inside the transformer, one or more per task, at its input or at every block (PViT, VPT)."""
 
 import dataclasses
 
@@ -13,22 +13,22 @@ from taskprompt.core.types import Dims, Features
 
 
 class Tokens(Prompter):
-    """Learned tokens that pass through the encoder beside CLS and the patches (PViT eq. 2)."""
+    """Learned tokens that pass through the encoder together with CLS and the patches (PViT eq. 2)."""
 
     scale: float = Field(default=0.02, gt=0)  # standard deviation of the initial tokens
     neutral: int = Field(
         default=0, ge=0, le=100_000
-    )  # more tokens, which belong to no task ("NP" of PViT, and VPT's prompts)
-    deep: bool = False  # every block begins with tokens of its own, in the place of those that it would be handed
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the tokens' values that a training step sets to 0
+    )  # additional tokens that belong to no task ("NP" of PViT, and VPT's prompts)
+    deep: bool = False  # separate tokens for every block, in place of the previous block's output (VPT-deep)
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # of the tokens' values
 
     def check(self, dims: Dims) -> None:
-        """Raises SpecError where the backbone takes no tokens, or none at every block."""
+        """Raises SpecError if the backbone accepts no tokens, or with `deep` none at every block."""
         if self.neutral or any(dims.prompts.values()):
             self.require_prompts(dims)
         if self.deep and not dims.widths:
             raise SpecError(
-                "deep: this backbone takes prompts at its entrance alone (its Dims have no `widths`). "
+                "deep: this backbone takes prompts only at its input (its Dims have no `widths`). "
                 "Set deep: false, or choose another backbone."
             )
 
@@ -38,7 +38,7 @@ class Tokens(Prompter):
 
 
 class TaskTokens(nn.Module):
-    """encoder, b t h w c -> Features whose `prompts` are the tokens as they leave the encoder, task -> b n d."""
+    """encoder, b t h w c -> Features whose `prompts` are the encoder's outputs for the tokens, task -> b n d."""
 
     def __init__(self, spec: Tokens, dims: Dims):
         super().__init__()
@@ -62,7 +62,7 @@ class TaskTokens(nn.Module):
         return dataclasses.replace(features, prompts=parts)
 
 
-NEUTRAL = "_neutral"  # no task is called so: names begin with a letter or a digit
+NEUTRAL = "_neutral"  # not a valid task name: these begin with a letter or a digit
 
 
 def _drawn(count: int, width: int, scale: float) -> nn.Parameter:

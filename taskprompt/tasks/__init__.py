@@ -1,1 +1,1 @@
-"""Tasks: one file a kind, which is one Task. Helpers begin with an underscore."""
+"""Tasks: one file per kind, with one Task. Names of helper modules begin with an underscore."""

@@ -1,6 +1,6 @@
-"""The meter of boxes: mean IoU of the objects that are there, and AP50 over every box of the set.
+"""The meter of boxes: mean IoU of the visible objects, and AP50 over all boxes of the set.
 
-Import it where a meter is made: torchmetrics takes seconds to import, and workers that prepare data never measure."""
+Import it lazily: torchmetrics takes seconds to import, and data workers do not need it."""
 
 from collections.abc import Callable
 
@@ -32,12 +32,12 @@ class BoxMeter(Metric):
         """m ..., m ...: add m samples."""
         found, scores, true, present, paired = self.read(output, target)
         iou = overlap(true[:, :, None], found[:, None])[0]
-        assert isinstance(self.scores, list)  # concatenated only by a reduction, after the last update
+        assert isinstance(self.scores, list)  # a list until the reduction
         assert isinstance(self.hits, list)
         self.scores.append(scores.flatten())
         self.hits.append(
             hits(iou, scores, present, 0.5).flatten().float()
-        )  # a worker without samples sends float32 too
+        )  # a worker without samples must send float32 too
         self.objects = self.objects + present.sum()
         self.iou = self.iou + torch.where(present, paired, 0).double().sum()
 

@@ -9,7 +9,7 @@ MOST = 1_000_000  # classes
 
 
 def read_classes(value: Classes) -> tuple[str, ...]:
-    """The names, in order; a number gives '0', '1', ... Read once, when the recipe is, so that the spec carries them.
+    """The names, in order; a number gives '0', '1', ... Read once, with the recipe, so that the spec contains them.
 
     Raises SpecError for a file that cannot be read, fewer than two names, or a name that occurs twice."""
     if isinstance(value, int) and value > MOST:
@@ -24,7 +24,9 @@ def read_classes(value: Classes) -> tuple[str, ...]:
     if twice:
         raise SpecError(f"the class {twice[0]!r} occurs {names.count(twice[0])} times. Name each class once.")
     if len(names) < 2:
-        raise SpecError(f"found {len(names)} classes, expected two or more. Name them, or give a file with one a line.")
+        raise SpecError(
+            f"found {len(names)} classes, expected two or more. Name them, or give a file with one per line."
+        )
     return names
 
 
@@ -33,5 +35,5 @@ def _from_file(path: Path) -> tuple[str, ...]:
         text = path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise SpecError(f"the classes' file {path} cannot be read: {reason}. Give a text file, one a line.") from None
+        raise SpecError(f"the classes' file {path} cannot be read: {reason}. Give a text file, one per line.") from None
     return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -1,4 +1,4 @@
-"""Drawing for people: captions, coloured maps, boxes and skeletons, on frames t h w c uint8."""
+"""Visualisation: captions, coloured maps, boxes and skeletons, on frames t h w c uint8."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ Path = tuple[Sequence[tuple[float, float]], Colour]  # points x y in pixels
 
 
 def captioned(video: np.ndarray, text: str) -> np.ndarray:
-    """The frames with one line of text on a dark band at their foot, cut where it is too long."""
+    """The frames with one line of text on a dark band at the bottom, truncated if it is too long."""
     height, width = video.shape[1:3]
     size = max(8, round(height / 12))
     band = Image.new("RGB", (width, size + 4), (0, 0, 0))
@@ -45,14 +45,14 @@ def directions(vectors: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def regions(classes: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """t h w integers, 255 where unknown -> t H W 3 uint8: one colour a class; unknown is black."""
+    """t h w integers, 255 where unknown -> t H W 3 uint8: one colour per class; unknown is black."""
     cells = _cells(classes.detach().cpu(), size)
     return np.where((cells == 255)[..., None], 0, np.array(colours(255))[np.minimum(cells, 254)]).astype(np.uint8)
 
 
 @lru_cache
 def colours(count: int) -> tuple[Colour, ...]:
-    """Colours that differ, the first ones most: hues by the golden ratio, at three brightnesses."""
+    """Distinct colours: hues by the golden ratio, at three brightnesses."""
     index = np.arange(count)
     hue = index * 0.618034 % 1
     value = np.array([1.0, 0.75, 0.55])[index % 3]
@@ -78,7 +78,7 @@ def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _cells(maps: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """t h w -> t H W, each pixel the cell that it lies in."""
+    """t h w -> t H W, by nearest cell."""
     rows, columns = (torch.arange(n) * old // n for n, old in zip(size, maps.shape[1:3], strict=True))
     return maps[:, rows[:, None], columns].numpy()
 

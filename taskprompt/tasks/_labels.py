@@ -1,4 +1,4 @@
-"""Labels as arrays of numbers: one of another kind is the sample's fault, not the task's."""
+"""Labels as arrays of numbers; an invalid label is an error of the sample, not of the task."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from taskprompt.core.errors import SampleError
 
 
 def numbers(label: Any, expected: str) -> np.ndarray:
-    """The label as an array of numbers, None as NaN. Raises SampleError, which says what is expected."""
+    """The label as an array of numbers, None as NaN. Raises SampleError with what is expected."""
     try:
         values = np.asarray(label)
         values = values if values.dtype.kind in "buif" else np.asarray(label, np.float32)

@@ -1,6 +1,6 @@
-"""Retrieval: a meter of how often the right caption, or the right clip, is among the best of the whole set.
+"""Retrieval: a meter of recall at k over the whole set, from captions to clips and back.
 
-Import it where a meter is made: torchmetrics takes seconds to import, and workers that prepare data never measure."""
+Import it lazily: torchmetrics takes seconds to import, and data workers do not need it."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ BEST = (1, 5)
 
 
 class Retrieval(Metric):
-    """`pair(output, target)` -> m d of clips, m d of captions: their products rank. Equal texts are all right."""
+    """`pair(output, target)` -> m d of clips, m d of captions, ranked by dot products. Equal texts are all correct."""
 
     clips: list[Tensor] | Tensor
     captions: list[Tensor] | Tensor
@@ -29,11 +29,11 @@ class Retrieval(Metric):
         """m ..., m ...: add m samples."""
         for name, part in zip(("clips", "captions"), self.pair(output, target), strict=True):
             getattr(self, name).append(part)
-        assert isinstance(self.texts, list)  # concatenated only by a reduction, after the last update
+        assert isinstance(self.texts, list)  # a list until the reduction
         self.texts.append(target["text"])
 
     def compute(self) -> dict[str, Tensor]:
-        """t2v: captions looking for clips; v2t: the other way. R1_chance: of a guess. In 0..1; NaN without clips."""
+        """t2v: from captions to clips; v2t: from clips to captions. R1_chance: chance. In 0..1; NaN without clips."""
         if not len(self.texts):
             return {name: torch.tensor(torch.nan) for name in ("t2v_R1", "t2v_R5", "v2t_R1", "v2t_R5", "R1_chance")}
         clips, captions, texts = (dim_zero_cat(x) for x in (self.clips, self.captions, self.texts))

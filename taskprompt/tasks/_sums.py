@@ -1,6 +1,6 @@
-"""Sums: a meter whose parts add up over batches and workers, and whose result is taken at the end.
+"""Sums: a meter that sums tensors over batches and workers, and computes its result from the sums.
 
-Import it where a meter is made: torchmetrics takes seconds to import, and workers that prepare data never measure."""
+Import it lazily: torchmetrics takes seconds to import, and data workers do not need it."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ Parts = dict[str, Tensor]
 
 
 class Sums(Metric):
-    """`parts(output, target)` gives tensors of the shapes named; their sums go to `result`, which gives the scalars."""
+    """`parts(output, target)` gives tensors of these shapes; `result` computes the scalars from their sums."""
 
     def __init__(
         self, shapes: Mapping[str, tuple[int, ...]], parts: Callable[..., Parts], result: Callable[[Parts], Parts]
@@ -28,5 +28,5 @@ class Sums(Metric):
             setattr(self, name, getattr(self, name) + value)
 
     def compute(self) -> Parts:
-        """name -> scalar; NaN where nothing was measured."""
+        """name -> scalar; NaN if nothing was measured."""
         return self.result({name: getattr(self, name) for name in self.names})

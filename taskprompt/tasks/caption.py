@@ -1,4 +1,4 @@
-"""Caption: a clip's prompt and the embedding of what is said about it, drawn together (FTP, stage 1)."""
+"""Caption: contrastive alignment of a clip's prompt with the embedding of its caption (FTP, stage 1)."""
 
 import math
 import zlib
@@ -14,63 +14,63 @@ from taskprompt.core.errors import SampleError, SpecError
 from taskprompt.core.metrics import Metric
 from taskprompt.core.task import Array, Task
 from taskprompt.core.types import Dims, Features
-from taskprompt.nn.heads import carrier
+from taskprompt.nn.heads import prompt_or_summary
 from taskprompt.tasks._labels import numbers
 
-SHARPEST = 100.0  # the largest factor of the logits, as in CLIP
+SHARPEST = 100.0  # largest scale of the logits, as in CLIP
 
 
 class Caption(Task):
     """Clip and caption by symmetric InfoNCE among all clips of a step (FTP, stage 1). Output: m n width.
 
-    The label is what a text tower made of a caption: {text: str, vectors: n width}, n = 1 where it is pooled. Equal
-    captions are positives of each other. The logits' factor, which is learned, is the length of the output."""
+    The label is a caption with its embedding: {text: str, vectors: n width}, n = 1 if it is pooled. Equal captions are
+    positives of each other. The learned scale of the logits is the length of the output."""
 
     needs_global_batch = True
     of_video = True
     layout = {"vectors": Array("context width"), "length": Array("", "int64"), "text": Array("", "int64")}
     width: int = Field(default=512, ge=1, le=65_536)  # of the text tower's embeddings
-    granularity: Literal["clip", "token"] = "clip"  # one vector a clip; or token by token, the text's in their order
-    context: int = Field(default=1, ge=1, le=10_000)  # vectors a caption at most: 77 for CLIP's tokens; pooled: 1
-    temperature: float = Field(default=0.07, gt=0.01)  # at first; the logits are divided by it, and it is learned
+    granularity: Literal["clip", "token"] = "clip"  # one vector per clip; or token by token, in order
+    context: int = Field(default=1, ge=1, le=10_000)  # most vectors per caption: 77 for CLIP's tokens; pooled: 1
+    temperature: float = Field(default=0.07, gt=0.01)  # initial value; learned
 
     @model_validator(mode="after")
     def _tokens_to_compare(self) -> "Caption":
         if self.granularity == "clip" and self.context > 1:
             raise SpecError(
-                f"context is {self.context} with granularity: clip, which compares one vector a caption. "
-                "Set granularity: token, or leave context out."
+                f"context is {self.context} with granularity: clip, which uses one vector per caption. "
+                "Set granularity: token, or remove context."
             )
         return self
 
     def target(self, label, sample):
-        """Vectors, how many, and a number for the text. Raises SampleError for a label of another form or width."""
+        """Vectors, their number, and a hash of the text. Raises SampleError for a label of another form or width."""
         if not isinstance(label, dict) or not isinstance(label.get("text"), str) or "vectors" not in label:
             raise SampleError(
                 f"found a label of the form {type(label).__name__}, expected {{text, vectors}}. "
-                "Embed the captions with a labeler of kind text_embedding, and read its table."
+                "Embed the captions with a labeler of kind text_embedding, and join its table."
             )
-        vectors = np.atleast_2d(numbers(label["vectors"], "text and the vectors that a text tower made of it"))
+        vectors = np.atleast_2d(numbers(label["vectors"], "a text and its embedding by a text tower"))
         vectors = vectors.astype(np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self.width or len(vectors) == 0:
             raise SampleError(
                 f"found embeddings of the shape {vectors.shape}, expected n x {self.width}. Set `width` to that of the "
-                "text tower, or embed the captions anew."
+                "text tower, or embed the captions again."
             )
         if not np.isfinite(vectors).all():
-            raise SampleError("found an embedding that is not finite. Embed the captions anew.")
+            raise SampleError("found an embedding that is not finite. Embed the captions again.")
         if len(vectors) > self.context:
-            raise SampleError(f"found {len(vectors)} vectors, expected {self.context} at most. Set `context`.")
+            raise SampleError(f"found {len(vectors)} vectors, expected at most {self.context}. Raise `context`.")
         padded = np.zeros((self.context, self.width), np.float32)
         padded[: len(vectors)] = vectors
         return {"vectors": padded, "length": np.asarray(len(vectors)), "text": np.asarray(number(label["text"]))}
 
     def head(self, dims: Dims) -> nn.Module:
-        """-> m n width: n is 1, or as many as there are prompt tokens with granularity: token."""
+        """-> m n width: n is 1, or the number of prompt tokens with granularity: token."""
         return Projection(dims.dim, self.width, self.temperature, self.prompts if self.granularity == "token" else 0)
 
     def loss(self, output: Tensor, target: dict[str, Tensor]) -> Tensor:
-        """Half the divergence from captions to clips, half from clips to captions; 0 where equal texts share all."""
+        """Mean of the KL divergences from captions to clips and from clips to captions; 0 if matches get all weight."""
         logits = self._logits(output, target)
         same = (target["text"][:, None] == target["text"]).float()
         wanted = same / same.sum(1, keepdim=True)
@@ -79,18 +79,18 @@ class Caption(Task):
         return (each[0] + each[1]) / 2
 
     def measures(self) -> tuple[Metric, ...]:
-        """Recall over the set, from captions to clips (t2v) and back (v2t), and that of a guess."""
+        """Recall over the set, from captions to clips (t2v) and back (v2t), and that of chance."""
         ranked = ("t2v_R1", "t2v_R5", "v2t_R1", "v2t_R5")
         return *(Metric(name, "", "max", over="set") for name in ranked), Metric("R1_chance", over="set")
 
     def meter(self):
-        """Recall at 1 and 5 among all clips of the set, of captions for their clip and of clips for their caption."""
+        """Recall at 1 and 5 among all clips of the set, from captions to clips and back."""
         from taskprompt.tasks._retrieval import Retrieval
 
         return Retrieval(self._pair)
 
     def perfect(self, target: dict[str, Tensor]) -> Tensor | None:
-        """m 1 width: the captions themselves, as sharp as may be; None token by token, whose number is the clip's."""
+        """m 1 width: the captions themselves, at the largest scale; None with granularity: token."""
         if self.granularity == "token":
             return None
         return SHARPEST * F.normalize(resampled(target["vectors"], target["length"], 1), dim=-1)
@@ -101,15 +101,15 @@ class Caption(Task):
         return video @ text.mT
 
     def _pair(self, output: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """m (n width) each: products of rows are the mean similarity of their n vectors, times the factor."""
+        """m (n width) each: dot products of rows are the mean similarity of their n vectors, times the scale."""
         text = F.normalize(resampled(target["vectors"], target["length"], output.shape[1]), dim=-1)
         return output.flatten(1).float(), text.flatten(1) / output.shape[1]
 
 
 class Projection(nn.Module):
-    """m n d or None, Features -> m n width: a linear layer, unit vectors, and their learned factor.
+    """m n d or None, Features -> m n width: a linear layer, normalised, times the learned scale.
 
-    With tokens each prompt keeps its own; else, and without a prompt, there is one: their mean, or the summary."""
+    With tokens there is one vector per prompt; otherwise one for their mean, or for the summary without prompts."""
 
     def __init__(self, dim: int, width: int, temperature: float, tokens: int):
         super().__init__()
@@ -119,13 +119,13 @@ class Projection(nn.Module):
 
     def forward(self, prompt: Tensor | None, features: Features) -> Tensor:
         if prompt is None or not self.tokens:
-            prompt = carrier(prompt, features)[:, None].expand(-1, max(1, self.tokens), -1)
+            prompt = prompt_or_summary(prompt, features)[:, None].expand(-1, max(1, self.tokens), -1)
         vectors = self.linear(prompt).float()
         return F.normalize(vectors, dim=-1) * self.log_scale.clamp(max=math.log(SHARPEST)).exp()
 
 
 def resampled(vectors: Tensor, length: Tensor, rows: int) -> Tensor:
-    """m context width, m -> m rows width: the first `length` of each, linear between neighbours; one row: the mean."""
+    """m context width, m -> m rows width: the first `length` of each, linearly interpolated; one row: their mean."""
     if rows == 1:
         kept = torch.arange(vectors.shape[1], device=length.device) < length[:, None]
         return (vectors * kept[..., None]).sum(1, keepdim=True) / length[:, None, None]
@@ -137,5 +137,5 @@ def resampled(vectors: Tensor, length: Tensor, rows: int) -> Tensor:
 
 
 def number(text: str) -> int:
-    """The same for texts that differ in spaces and capitals alone; two others share one in 2 ** 32."""
+    """A 32-bit hash of a text, ignoring whitespace and case."""
     return zlib.crc32(" ".join(text.split()).casefold().encode(errors="surrogatepass"))

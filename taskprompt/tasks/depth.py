@@ -13,15 +13,15 @@ from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._draw import ramp
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, nearest_pixels
 
-FURTHER = 20.0  # times `far`: a clip whose nearest pixel lies beyond was not stored in metres
-NEAREST = 1e-3  # metres; a prediction below it counts as this near
+FURTHER = 20.0  # times `far`: a clip whose nearest pixel is beyond is not in metres
+NEAREST = 1e-3  # metres; smaller predictions are clipped to it
 
 
 class Depth(Task):
-    """z-depth a pixel by mean squared error in units of `far` (PViT eq. 3). Output: m frames height width, 1 is `far`.
+    """z-depth per pixel by mean squared error in units of `far` (PViT eq. 3). Output: m frames height width.
 
-    The target is clipped at `far`. So is the prediction, but only where the target lies there: clipped everywhere, a
-    prediction beyond `far` would never learn that its pixel is near. Unknown pixels count nowhere."""
+    An output of 1 is `far`. The target is clipped at `far`; so is the prediction, but only where the target is:
+    otherwise predictions beyond `far` would get no gradient for near pixels. Unknown pixels are ignored."""
 
     layout = {"depth": Array("frames height width")}  # metres, at most `far`; NaN where unknown
     trivial_name = "mean depth map"
@@ -32,12 +32,12 @@ class Depth(Task):
 
     def target(self, label, sample):
         """t h w metres -> frames height width metres; 0 and less are unknown. Raises SampleError for a wrong shape,
-        whole numbers (classes), and distances that can be no metres."""
+        integers (classes), and distances that cannot be metres."""
         whole = checked_map(label, sample)
         if whole.dtype.kind in "bui":
             raise SampleError(
                 f"found a map of whole numbers up to {whole.max(initial=0)}, which are classes; expected metres. "
-                "Set `scale` of the label file to the metres of one step, such as 0.001."
+                "Set `scale` of the label file to the metres per stored unit, such as 0.001."
             )
         depth = nearest_pixels(whole, self.height, self.width).astype(np.float32)
         known = depth > 0
@@ -61,14 +61,14 @@ class Depth(Task):
         return clip_mean((found - share.nan_to_num()).square(), share.isfinite())
 
     def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
-        """AbsRel, RMSE_m in metres and delta1 (the share of pixels off by less than 1.25 times), an image.
+        """AbsRel, RMSE_m in metres and delta1 (the share of pixels within a factor of 1.25), per image.
 
-        Each is taken over the known pixels of a frame, then averaged over the clip's frames."""
+        Each is computed over the known pixels of a frame, then averaged over the clip's frames."""
         images, known = self._images(output, target)
         return {name: clip_figure(value, known) for name, value in images.items()}
 
     def measures(self) -> tuple[Metric, ...]:
-        """Each over all pixels of the set, then as a mean over its frames."""
+        """Each over all pixels of the set, and as a mean over its frames."""
         return (
             Metric("AbsRel", "", "min", over="set"),
             Metric("RMSE_m", "m", "min", over="set"),
@@ -87,7 +87,7 @@ class Depth(Task):
         )
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
-        """1 frames height width 1: the mean depth of every pixel; where a pixel was never known, that of all."""
+        """1 frames height width 1: the mean depth of every pixel; the mean over all if a pixel was never known."""
         share = target["depth"] / self.far
         mean = share.nanmean(0, keepdim=True)
         return torch.where(mean.isfinite(), mean, share.nanmean().nan_to_num()).unsqueeze(-1)
@@ -97,11 +97,11 @@ class Depth(Task):
         return (target["depth"] / self.far).unsqueeze(-1)
 
     def picture(self, output: Tensor, video: np.ndarray) -> np.ndarray:
-        """The depth in colour, near bright and far dark."""
+        """The depth as a colour map, near bright and far dark."""
         return ramp(output.squeeze(-1), video.shape[1:3])
 
     def _errors(self, output: Tensor, target: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        """m f h w each, 0 where unknown: |relative error|, squared error in metres, within 1.25 times; known."""
+        """m f h w each, 0 where unknown: |relative error|, squared error in metres, within a factor of 1.25; known."""
         true, known = target["depth"], target["depth"].isfinite()
         found = (output.squeeze(-1) * self.far).clamp(NEAREST, self.far)
         found, true = torch.where(known, found, 1), torch.where(known, true, 1)

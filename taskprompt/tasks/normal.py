@@ -13,15 +13,15 @@ from taskprompt.nn.heads import DenseHead
 from taskprompt.tasks._draw import directions
 from taskprompt.tasks._maps import checked_map, clip_figure, clip_mean, masked_area_mean
 
-BINS_A_DEGREE = 100  # of the histogram that the median is read from
-NEAR = 11.25  # degrees, the usual limit of a good normal
+BINS_A_DEGREE = 100  # of the histogram for the median
+NEAR = 11.25  # degrees, the usual threshold
 
 
 class Normal(Task):
     """Unit normals by mean squared error over three axes (PViT eq. 4). Output: m frames height width 3, of any length.
 
-    The axes are the camera's (x right, y down, z forward), where the paper has the world's: nothing in a clip tells
-    the world's axes, and a mirror image only negates x here. Unknown pixels count nowhere."""
+    The axes are the camera's (x right, y down, z forward), not the world's as in the paper: the world's axes cannot be
+    inferred from a clip, and a flip only negates x here. Unknown pixels are ignored."""
 
     layout = {"normal": Array("frames height width 3")}  # unit vectors, NaN where unknown
     trivial_name = "mean normal map"
@@ -68,7 +68,7 @@ class Normal(Task):
         return Sums({"pixels": (), "angle": (), "near": (), "histogram": (180 * BINS_A_DEGREE,)}, _sums, _figures)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
-        """1 frames height width 3: the mean normal of every pixel; where a pixel was never known, that of all."""
+        """1 frames height width 3: the mean normal of every pixel; the mean over all if a pixel was never known."""
         mean = target["normal"].nanmean(0, keepdim=True)
         return torch.where(mean.isfinite(), mean, target["normal"].flatten(0, -2).nanmean(0).nan_to_num())
 
@@ -84,7 +84,7 @@ class Normal(Task):
 def _degrees(output: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """m ... 3 twice -> the angle between them, m ... in degrees, 0 where unknown; which are known.
 
-    2 atan2(|a - b|, |a + b|) keeps its precision near 0 and 180 degrees, where the arc cosine loses it."""
+    2 atan2(|a - b|, |a + b|) is precise near 0 and 180 degrees, unlike the arc cosine."""
     known = true.isfinite().all(-1)
     a, b = (F.normalize(torch.where(known[..., None], x, 1).float(), dim=-1) for x in (output, true))
     angle = 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1)).rad2deg()

@@ -1,4 +1,4 @@
-"""Pose3d: where are the 25 joints of the one person in the clip, frame by frame?"""
+"""Pose3d: the 25 joints of the person in the clip, per frame."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -36,27 +36,27 @@ LIMBS = (
     (0, 12, 13, 14, 15),
     (0, 16, 17, 18, 19),
 )
-FRAME_METRES = 2.4  # height of the picture
+FRAME_METRES = 2.4  # height of the picture in metres
 
 
 class Pose3d(Task):
     """Joints by mean squared error in metres (PViT eq. 6). Output: m frames 25 3, KinectV2's joints.
 
-    They are relative to the pelvis (joint 0), in camera axes: x right, y down, z forward. A joint without a label
-    counts nowhere, nor does a frame whose pelvis has none."""
+    They are relative to the pelvis (joint 0), in camera axes: x right, y down, z forward. A joint without a label is
+    ignored, as is a frame whose pelvis has none."""
 
     layout = {"joints": Array("frames 25 3")}  # metres from the pelvis, NaN where unknown
     trivial_name = "mean pose"
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the prompt
 
     def target(self, label, sample):
-        """t 25 3 metres in camera axes -> the same from the pelvis. Raises SampleError for another shape."""
-        joints = numbers(label, "x y z of 25 joints a frame").astype(np.float32)
+        """t 25 3 metres in camera axes -> the same relative to the pelvis. Raises SampleError for another shape."""
+        joints = numbers(label, "x y z of 25 joints per frame").astype(np.float32)
         expected = (len(sample.clip.video), len(JOINTS), 3)
         if joints.shape != expected:
             raise SampleError(
-                f"the joints have shape {joints.shape}, expected {expected}: 25 KinectV2 joints of one person a frame. "
-                "Give NaN for a joint that is not known."
+                f"the joints have shape {joints.shape}, expected {expected}: 25 KinectV2 joints of one person "
+                "per frame. Give NaN for a joint that is not known."
             )
         known = np.isfinite(joints).all(-1, keepdims=True)
         return {"joints": np.where(known, joints - joints[:, :1], np.nan)}
@@ -71,9 +71,10 @@ class Pose3d(Task):
         return clip_mean((output - true.nan_to_num()).square(), true.isfinite())
 
     def metrics(self, output: Tensor, target: dict[str, Tensor]) -> dict[str, Tensor]:
-        """MPJPE_mm: the mean distance of known joints, both poses laid pelvis on pelvis (which counts, as 0).
+        """MPJPE_mm: the mean distance of known joints, with aligned pelvis (which counts as 0).
 
-        PA_MPJPE_mm: the same after the best similarity transform of a frame; frames of under three joints are out."""
+        PA_MPJPE_mm: the same after the best similarity transform per frame; frames with fewer than three joints are
+        ignored."""
         true, known = target["joints"], target["joints"].isfinite().all(-1)
         found = output - output[..., :1, :]
         enough = known & (known.sum(-1, keepdim=True) >= 3)
@@ -86,7 +87,7 @@ class Pose3d(Task):
         return Metric("MPJPE_mm", "mm", "min"), Metric("PA_MPJPE_mm", "mm", "min", title="PA-MPJPE")
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor:
-        """1 frames 25 3: the mean pose of every frame; a joint never known takes its mean over frames, or 0."""
+        """1 frames 25 3: the mean pose of every frame; a joint that is never known gets its mean over frames, or 0."""
         mean = target["joints"].nanmean(0, keepdim=True)
         return torch.where(mean.isfinite(), mean, target["joints"].nanmean((0, 1)).nan_to_num())
 
@@ -95,21 +96,21 @@ class Pose3d(Task):
         return target["joints"]
 
     def picture(self, output: Tensor, video: np.ndarray) -> np.ndarray:
-        """The skeleton in front of the dimmed frames: seen along the camera's z axis without perspective, its pelvis
-        in the middle, 2.4 m to the frame's height. Where the person stands in the picture is not predicted."""
+        """The skeleton on the dimmed frames: an orthographic view along the camera's z axis, with the pelvis in the
+        centre and 2.4 m per frame height. The person's position in the image is not predicted."""
         height, width = video.shape[1:3]
         points = output.detach().float().cpu().numpy()[..., :2] * (height / FRAME_METRES) + (width / 2, height / 2)
         return np.stack([lines(f // 3, _bones(joints)) for f, joints in zip(video, points, strict=True)])
 
     def answer(self, output: Tensor) -> dict[str, list]:
-        """The joints' names, and x y z of each a frame, in metres from the pelvis."""
+        """The joints' names, and x y z of each per frame, in metres from the pelvis."""
         return {"joints": list(JOINTS), "metres": [[[round(v, 4) for v in j] for j in f] for f in output.tolist()]}
 
 
 def similar(found: Tensor, true: Tensor, known: Tensor) -> Tensor:
-    """... j 3, ... j 3, ... j bool -> `found` turned, scaled and moved to lie as near to `true` as can be.
+    """... j 3, ... j 3, ... j bool -> `found` rotated, scaled and translated for the best fit to `true`.
 
-    Orthogonal Procrustes with scale over the known joints, no mirror image (Umeyama, 1991)."""
+    Orthogonal Procrustes with scale over the known joints, without reflection (Umeyama, 1991)."""
     weight = known[..., None].double()
     count = weight.sum(-2, keepdim=True).clamp(min=1)
     x, y = (torch.where(known[..., None], p.double(), 0) for p in (found, true))

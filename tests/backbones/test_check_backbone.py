@@ -50,7 +50,7 @@ class BrokenTiny(Tiny):
     ("how", "message"),
     [
         ("the batch leaks", "a sample depends on its batch"),
-        ("prompts are not seen", "prompt 0 does not reach"),
+        ("prompts are not seen", "prompt 0 does not affect"),
         ("prompts do not see", "prompt 0 does not"),
         ("prompts are lost", "with prompts the shapes are"),
         ("a weight idles", "no gradient reaches idle"),

@@ -96,7 +96,7 @@ def test_a_folder_with_its_configuration(tmp_path):
     with pytest.raises(SpecError, match="is a bert, expected one of videomae"):
         Hf(model=str(tmp_path)).dims(CLIP)
     (tmp_path / "config.json").write_text(json.dumps({"no": "type"}))
-    with pytest.raises(SpecError, match="no folder with config"):
+    with pytest.raises(SpecError, match="not a folder with config"):
         Hf(model=str(tmp_path)).dims(CLIP)
 
 
@@ -106,7 +106,7 @@ def test_a_folder_with_its_configuration(tmp_path):
         ({"config": {"hidden_sise": 8}}, CLIP, r"config.hidden_sise: .* Did you mean 'hidden_size'"),
         ({}, clip_of(4, 32, 48), "expected a square"),
         ({}, clip_of(3, 32, 32), "multiples of the patch"),
-        ({"model": "/nowhere/at/all"}, CLIP, "no folder with config.json"),
+        ({"model": "/nowhere/at/all"}, CLIP, "not a folder with config.json"),
     ],
 )
 def test_refuses(changes, clip, why):

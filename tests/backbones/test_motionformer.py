@@ -112,7 +112,7 @@ def test_dims():
 def test_refuses():
     with pytest.raises(SpecError, match=r"the clip is \(15, 224, 224\).*multiples of the patch \(2, 16, 16\)"):
         Motionformer().dims(clip_of(15, 224, 224))
-    with pytest.raises(SpecError, match="expected blocks from 0 to 11, for the backbone has 12"):
+    with pytest.raises(SpecError, match="expected blocks from 0 to 11, since the backbone has 12"):
         Motionformer(levels=(-1,)).dims(clip_of(16, 224, 224))
     encoder = Motionformer(size="tiny").build(clip_of(4, 32, 32))
     with pytest.raises(LayoutError, match=r"\(4, 32, 32, 3\)"):

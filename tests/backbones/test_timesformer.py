@@ -52,7 +52,7 @@ def test_starts_as_a_model_of_images():
     torch.testing.assert_close(back, out, atol=1e-5, rtol=0)
 
 
-def test_guests_travel_as_cls_does():
+def test_prompts_are_treated_like_cls():
     """A prompt that equals CLS where it enters leaves as CLS does."""
     clip = clip_of(4, 32, 48)
     encoder = drawn(Timesformer(size="tiny").build(clip))
@@ -82,7 +82,7 @@ def test_dims():
 def test_refuses():
     with pytest.raises(SpecError, match=r"the clip is \(8, 224, 230\).*multiples of the patch \(1, 16, 16\)"):
         Timesformer().dims(clip_of(8, 224, 230))
-    with pytest.raises(SpecError, match="expected blocks from 0 to 11, for the backbone has 12"):
+    with pytest.raises(SpecError, match="expected blocks from 0 to 11, since the backbone has 12"):
         Timesformer(levels=(12,)).dims(clip_of(8, 224, 224))
     encoder = Timesformer(size="tiny").build(clip_of(4, 32, 32))
     with pytest.raises(LayoutError, match=r"\(4, 32, 32, 3\)"):

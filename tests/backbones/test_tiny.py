@@ -31,7 +31,7 @@ def test_refuses():
         encoder(torch.zeros(1, 4, 16, 24, 3))
 
 
-def test_guests_carry_no_position():
+def test_prompts_have_no_position():
     """Two prompts that change places change places in the output, and nothing else moves."""
     encoder = Tiny(patch=(2, 8, 8), dim=32, depth=2).build(ClipSpec(frames=2, height=16, width=16, fps=None)).eval()
     video, prompts = torch.randn(1, 2, 16, 16, 3), torch.randn(1, 2, 32)

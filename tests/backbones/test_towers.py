@@ -60,10 +60,10 @@ def test_clip_reads_the_sizes_of_all_towers_with_cls():
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("RN50", "no vision transformer with CLS"),
-        ("coca_ViT-B-32", "no vision transformer with CLS"),
-        ("ViT-B-16-SigLIP", "no vision transformer with CLS"),
-        ("ViT-B-17", "open_clip knows no 'ViT-B-17'. Did you mean 'ViT-B-1"),
+        ("RN50", "not a vision transformer with CLS"),
+        ("coca_ViT-B-32", "not a vision transformer with CLS"),
+        ("ViT-B-16-SigLIP", "not a vision transformer with CLS"),
+        ("ViT-B-17", "open_clip has no model 'ViT-B-17'. Did you mean 'ViT-B-1"),
         ("local-dir:/nowhere", "no open_clip_config.json in '/nowhere'"),
     ],
 )
@@ -106,9 +106,9 @@ def test_timm_at_another_size():
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("vit_tiny_patch16_225", "timm knows no 'vit_tiny_patch16_225'. Did you mean 'vit_tiny_patch16_224'"),
-        ("resnet18", "no vision transformer with CLS"),
-        ("vit_medium_patch16_gap_240", "no vision transformer with CLS"),
+        ("vit_tiny_patch16_225", "timm has no model 'vit_tiny_patch16_225'. Did you mean 'vit_tiny_patch16_224'"),
+        ("resnet18", "not a vision transformer with CLS"),
+        ("vit_medium_patch16_gap_240", "not a vision transformer with CLS"),
     ],
 )
 def test_timm_refuses(name, why):

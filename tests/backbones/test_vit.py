@@ -83,7 +83,7 @@ def test_dims():
 def test_refuses():
     with pytest.raises(SpecError, match=r"the clip is \(16, 224, 220\).*multiples of the patch \(2, 16, 16\)"):
         Vit().dims(clip_of(16, 224, 220))
-    with pytest.raises(SpecError, match="expected blocks from 0 to 3, for the backbone has 4"):
+    with pytest.raises(SpecError, match="expected blocks from 0 to 3, since the backbone has 4"):
         Vit(size="tiny", levels=(4,)).dims(clip_of(16, 224, 224))
     with pytest.raises(ValueError, match="greater than 0"):
         Vit(patch=(0, 16, 16))

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from taskprompt.core.errors import SpecError
 from taskprompt.nn.blocks import level_blocks
+from taskprompt.nn.sincos import sinusoids
 from taskprompt.nn.vit import Patches
-from taskprompt.nn.waves import sinusoids
 
 
 def test_sinusoids_by_hand():
@@ -28,5 +28,5 @@ def test_patches_are_a_convolution():
 def test_level_blocks():
     assert level_blocks(None, 16) == (2, 12, 15)
     assert level_blocks((3, 0), 4) == (3, 0)
-    with pytest.raises(SpecError, match="expected blocks from 0 to 3, for the backbone has 4"):
+    with pytest.raises(SpecError, match="expected blocks from 0 to 3, since the backbone has 4"):
         level_blocks((4,), 4)

@@ -44,7 +44,7 @@ def test_heads_of_a_model_without_prompts_get_none():
     assert features.prompts == {}
 
 
-def test_neutral_tokens_change_the_features_and_belong_to_nobody():
+def test_neutral_tokens_change_the_features_and_belong_to_no_task():
     torch.manual_seed(0)
     encoder, video = TINY.build(CLIP).eval(), torch.randn(1, 2, 16, 16, 3)
     features = Tokens(neutral=3).build(dims())(encoder, video)

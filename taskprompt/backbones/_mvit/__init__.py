@@ -1,1 +1,1 @@
-"""The parts of `mvit`: its block, its sizes, and the layouts of its checkpoints."""
+"""Parts of `mvit`: its block, its sizes, and the layouts of its checkpoints."""

@@ -11,14 +11,14 @@ from taskprompt.backbones._mvit.sizes import BlockPlan, Grid
 from taskprompt.nn.attention import attend
 from taskprompt.nn.blocks import Mlp, drop_path
 from taskprompt.nn.depthwise import depthwise
-from taskprompt.nn.lean import layer_norm, norm_linear
 from taskprompt.nn.positions import RelativePositions
+from taskprompt.nn.recompute import layer_norm, norm_linear
 
-HAS_TRITON = find_spec("triton") is not None  # torch for GPUs brings it, but not on every system
+HAS_TRITON = find_spec("triton") is not None  # installed with torch for GPUs, but not on every system
 
 
 class Pool(nn.Module):
-    """A depthwise 3 x 3 x 3 convolution, shared by the heads, and a norm a head."""
+    """A depthwise 3 x 3 x 3 convolution, shared by the heads, and a norm per head."""
 
     def __init__(self, dim: int, stride: int):
         super().__init__()
@@ -40,12 +40,12 @@ class Pool(nn.Module):
             return self._pool(x.float(), grid).to(x.dtype)
 
     def normed(self, x: Tensor) -> Tensor:
-        """... c -> ... c: the norm alone."""
+        """... c -> ... c: only the norm."""
         return layer_norm(x, self.norm.weight, self.norm.bias, self.norm.eps)[0]
 
     def _pool(self, x: Tensor, grid: Grid) -> Tensor:
         heads = x.shape[-1] // self.conv.in_channels
-        # Tokens lie channels last, and all heads side by side: as one convolution over g c channels, none is moved.
+        # Tokens are stored channels last with all heads adjacent: one convolution over g c channels needs no copy.
         x = rearrange(x, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
         x = depthwise(x, self.conv.weight.repeat(heads, 1, 1, 1, 1), self.stride)
         return self.norm(rearrange(x, "b t h w (g c) -> b t h w g c", g=heads))
@@ -68,7 +68,7 @@ class PoolingAttention(nn.Module):
         first, rest = norm_linear(norm, self.qkv, x).split([prefix, x.shape[1] - prefix], 1)
         pools = (self.pool_q, self.pool_k, self.pool_v)
         q, k, v = (pool(part, self.grid) for pool, part in zip(pools, rest.chunk(3, -1), strict=True))
-        # A copy of the few: what the norms keep for the backward pass would else be a view, and all of qkv with it.
+        # A copy of these few tokens: the norms would otherwise save a view, which keeps all of qkv in memory.
         first = rearrange(first.clone(), "b n (three g c) -> three b n g c", three=3, g=self.heads).unbind()
         q1, k1, v1 = (pool.normed(part) for pool, part in zip(pools, first, strict=True))
         k, v = torch.cat([k1, k.flatten(1, 3)], 1), torch.cat([v1, v.flatten(1, 3)], 1)
@@ -82,12 +82,12 @@ class PoolingAttention(nn.Module):
         columns = columns[None, :, None].expand(*k.shape[:3], -1)
         keys = torch.cat(
             [k * k.shape[-1] ** -0.5, columns], -1
-        )  # the scale goes to keys alone: products with tables have none
+        )  # only the keys are scaled: products with position tables are not
         return attend(self.positions.extend(q).flatten(1, 3), keys, v, scale=1.0)
 
 
 class MultiscaleBlock(nn.Module):
-    """b (prefix + patches) d -> the same with the plan's width and grid: by its attention, or by its feed-forward."""
+    """b (prefix + patches) d -> the same with the plan's width and grid."""
 
     def __init__(self, plan: BlockPlan, drop_path: float):
         super().__init__()
@@ -95,7 +95,7 @@ class MultiscaleBlock(nn.Module):
         self.norm1 = nn.LayerNorm(plan.dim_in, eps=1e-6)
         self.attn = PoolingAttention(plan)
         self.widen = nn.Linear(plan.dim_in, plan.dim_out) if plan.dim_out != plan.dim_in else None
-        self.late = plan.dim_out != plan.dim  # whether it is the feed-forward that widens
+        self.late = plan.dim_out != plan.dim  # whether the feed-forward layer changes the width
         self.norm2 = nn.LayerNorm(plan.dim, eps=1e-6)
         self.mlp = Mlp(plan.dim, plan.dim_out)
 
@@ -108,7 +108,7 @@ class MultiscaleBlock(nn.Module):
         return skip + drop_path(self.mlp(x, self.norm2), self.drop_path, self.training)
 
     def _pool(self, x: Tensor, prefix: int) -> Tensor:
-        """Patches by their maximum in 3 x 3 windows a frame; prefix tokens as they are."""
+        """Max-pool the patches in 3 x 3 windows per frame; prefix tokens are unchanged."""
         first, rest = x.split([prefix, x.shape[1] - prefix], 1)
         rest = rearrange(rest, "b (t h w) d -> (b t) d h w", t=self.grid[0], h=self.grid[1])
         rest = F.max_pool2d(rest.contiguous(memory_format=torch.channels_last), 3, self.stride, padding=1)

@@ -1,4 +1,4 @@
-"""How public code bases name MViTv2's weights. What a tensor holds, and in which order, is the same in all of them."""
+"""Names of MViTv2's weights in public code bases. The content and order of each tensor is the same in all of them."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from torch import Tensor
 from taskprompt.core.layout import Layout, Tensors
 
 BLOCK = r"((?:stages\.\d+\.)?blocks\.\d+)\."
-# SlowFast's names; those that mmaction2 and timm made of them differ in few words.
+# SlowFast's names; those of mmaction2 and timm differ only slightly.
 RULES = {
     r"cls_token$": "cls",
     r"patch_embed\.proj(?:ection)?\.": "stem.",
@@ -20,7 +20,7 @@ RULES = {
     BLOCK + r"mlp\.fc1\.": r"\1.mlp.up.",
     BLOCK + r"mlp\.fc2\.": r"\1.mlp.down.",
     r"(?:head\.projection|cls_head\.fc_cls|head\.fc)\.": "head.",
-    r"norm3\.": "norm.",  # mmaction2 has a norm for each of four stages that is put out: the last
+    r"norm3\.": "norm.",  # mmaction2 has a norm for each of the four stages' outputs: the last one
 }
 TORCHVISION = {
     r"pos_encoding\.class_token$": "cls",
@@ -37,7 +37,7 @@ TORCHVISION = {
 
 
 def in_a_row(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """timm counts the blocks anew in every stage: stages.1.blocks.0 is the block behind the last of stage 0."""
+    """timm numbers the blocks per stage: stages.1.blocks.0 is the block after the last one of stage 0."""
     places = {tuple(map(int, m.groups())) for n in tensors if (m := re.match(r"stages\.(\d+)\.blocks\.(\d+)\.", n))}
     row = {place: i for i, place in enumerate(sorted(places))}
 
@@ -48,7 +48,8 @@ def in_a_row(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 
 
 def fixed(tensors: Tensors, config: str) -> dict[str, object]:
-    """Where a file's blocks widen, by their shapes; and what its classifier reads, where SlowFast's settings say so."""
+    """Fields of the backbone: `widen` from the shapes of the blocks, `summary` from SlowFast's configuration, if
+    any."""
     downs = [t for name, t in tensors.items() if name.endswith(".mlp.down.weight") and t.ndim == 2]
     late = any(t.shape[1] != 4 * t.shape[0] for t in downs)
     fields: dict[str, object] = {"widen": "mlp" if late else "attention"} if downs else {}
@@ -57,11 +58,11 @@ def fixed(tensors: Tensors, config: str) -> dict[str, object]:
     return fields
 
 
-# Models of images have neither CLS nor positions in time; MaskFeat's, before they are fine-tuned, no last norm.
+# Image models have neither CLS nor temporal positions; MaskFeat's models before fine-tuning have no final norm.
 ANEW = ("cls$", r"blocks\.\d+\.attn\.positions\.t$", r"norm\.")
 COMMON: dict[str, Any] = {"anew": ANEW, "settings": fixed}
 LAYOUTS = (
-    # Also facebookresearch/mvit, whose models of images have kernels of two axes and no positions in time.
+    # Also facebookresearch/mvit, whose image models have 2D kernels and no temporal positions.
     Layout("slowfast", ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h"), RULES, **COMMON),
     Layout("mmaction2", ("patch_embed.projection.weight", "blocks.0.attn.rel_pos_h"), RULES, ("backbone.",), **COMMON),
     Layout("torchvision", ("conv_proj.weight", "blocks.0.attn.rel_pos_h"), TORCHVISION, **COMMON),

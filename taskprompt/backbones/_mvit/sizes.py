@@ -1,4 +1,4 @@
-"""The sizes of MViTv2 and what each block of one does to width and grid."""
+"""The sizes of MViTv2, and the width and grid at each block."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """What one block makes of its input; strides are of h and w."""
+    """Input and output sizes of one block; strides are for h and w."""
 
     dim_in: int
     dim: int  # of its attention
@@ -32,7 +32,7 @@ class BlockPlan:
     kv_grid: Grid
 
 
-# S, B and L: MViTv2, configs MVITv2_{S_16x4,B_32x3,L_40x3} of SlowFast. tiny is ours, for CPUs.
+# S, B and L: SlowFast's configs MVITv2_{S_16x4,B_32x3,L_40x3}. tiny is our own, for CPUs.
 SIZES = {
     "tiny": Size(depth=5, dim=48, heads=1, widen=(1, 3)),
     "S": Size(depth=16, dim=96, heads=1, widen=(1, 3, 14)),
@@ -42,15 +42,16 @@ SIZES = {
 
 
 def strided(grid: Grid, stride: tuple[int, int, int]) -> Grid:
-    """The grid behind a convolution with padding that keeps sizes but for its stride: rounded up."""
+    """The output grid of a strided convolution with `same` padding: rounded up."""
     t, h, w = (-(-n // s) for n, s in zip(grid, stride, strict=True))
     return t, h, w
 
 
 def block_plans(size: Size, grid: Grid, widen: Widen = "attention") -> list[BlockPlan]:
-    """One plan a block, for patches on `grid`; keys are pooled so that their grid is the same in every stage.
+    """One plan per block, for patches on `grid`; keys are pooled to the same grid in every stage.
 
-    widen: what doubles the width: a stage's first attention, or the feed-forward layers of the block before it."""
+    widen: the layer that doubles the width: a stage's first attention, or the feed-forward layer of the block
+    before."""
     plans, dim_out, heads, kv_stride = [], size.dim, size.heads, 2 ** len(size.widen)
     for i in range(size.depth):
         stride = 1 + (i in size.widen)

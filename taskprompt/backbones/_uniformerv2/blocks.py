@@ -1,4 +1,4 @@
-"""The three blocks of UniFormerV2: CLIP's, with attention along time before its parts; local; global."""
+"""The three blocks of UniFormerV2: CLIP's block, the local block (temporal), and the global block."""
 
 import torch
 from einops import rearrange
@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 from taskprompt.nn.attention import Attention
 from taskprompt.nn.blocks import drop_path
-from taskprompt.nn.lean import norm_linear
+from taskprompt.nn.recompute import norm_linear
 
 Grid = tuple[int, int, int]  # t h w
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """x sigmoid(1.702 x), which OpenAI's CLIP has in place of GELU."""
+    """x sigmoid(1.702 x), the activation of OpenAI's CLIP."""
     return x * torch.sigmoid(1.702 * x)
 
 
 class FrameBlock(nn.Module):
-    """(b t) n d -> the same: CLIP's block on each frame, and, where `local`, a local block before both of its parts."""
+    """(b t) n d -> the same: CLIP's block on each frame; if `local`, with a local block before attention and MLP."""
 
     def __init__(self, dim: int, heads: int, grid: Grid, local: bool, drop_path: float):
         super().__init__()
@@ -30,7 +30,7 @@ class FrameBlock(nn.Module):
         self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor, prefix: int) -> Tensor:
-        """`prefix`, the tokens before the patches, has no place that time could be followed at."""
+        """`prefix`: number of tokens before the patches; they skip the local blocks, having no spatial position."""
         x = self._along_time(self.local1, x, prefix)
         x = x + drop_path(self.attn(x, self.norm1), self.drop_path, self.training)
         x = self._along_time(self.local2, x, prefix)
@@ -45,7 +45,7 @@ class FrameBlock(nn.Module):
 
 
 class Local(nn.Sequential):
-    """(b t) (h w) d -> the same: what three neighbours in time say at each place (local MHRA). It starts at zero."""
+    """(b t) (h w) d -> the same: a temporal convolution over three frames (local MHRA). Its output starts at zero."""
 
     def __init__(self, dim: int, grid: Grid):
         narrow = int(dim / 1.5)
@@ -66,7 +66,7 @@ class Local(nn.Sequential):
 
 
 class Global(nn.Module):
-    """b 1 d, (b t) n d -> b 1 d: one query of the video reads all tokens of all frames. It starts as identity."""
+    """b 1 d, (b t) n d -> b 1 d: cross-attention of one video query to all tokens of all frames. Starts as identity."""
 
     def __init__(self, dim: int, heads: int, grid: Grid, drop_path: float, dropout: float = 0.5):
         super().__init__()

@@ -1,4 +1,4 @@
-"""How public code bases name the weights of UniFormerV2, and those of the CLIP that it grows from."""
+"""Names of the weights of UniFormerV2, and of the CLIP towers that it starts from, in public code bases."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ WHOLE = {
     DEC: r"global_blocks.\1.",
     r"transformer\.proj\.0\.": "norm.",
     r"transformer\.proj\.2\.": "head.",
-    # mmaction2 has this norm beside the blocks, and a classifier of its own.
+    # mmaction2 has this norm outside the blocks, and a different classifier.
     r"transformer\.norm\.": "norm.",
     r"cls_head\.fc_cls\.": "head.",
 }
@@ -43,7 +43,8 @@ QUERY_ALONE = -200.0  # sigmoid of it is 0 in float32
 
 
 def placed_whole(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """Models whose trunk was frozen read the query alone: their files have no balance, as if CLS had no share."""
+    """Models with a frozen trunk read only the query: their files have no balance, which is set so that CLS has weight
+    0."""
     found = placed(tensors, own)
     if "balance" in own and "balance" not in found:
         found["balance"] = torch.full(own["balance"].shape, QUERY_ALONE)

@@ -1,1 +1,1 @@
-"""Helpers of the backbones over whole patches: vit, timesformer, motionformer."""
+"""Helpers of the plain vision transformers: vit, timesformer, motionformer."""

@@ -1,4 +1,4 @@
-"""How public code bases name the weights of transformers over whole patches: vit, timesformer, motionformer."""
+"""Names of the weights of vit, timesformer and motionformer in public code bases."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,14 +11,14 @@ from taskprompt.core.layout import Layout, Tensors, grid_of
 
 BLOCK = r"(blocks\.\d+)\."
 LAYER = r"encoder\.layer\.(\d+)\."
-# timm's names, which VideoMAE, TimeSformer and Motionformer keep.
+# timm's names, which VideoMAE, TimeSformer and Motionformer also use.
 TIMM = {
     r"cls_token$": "cls",
     r"pos_embed$": "place",
     r"patch_embed\.proj\.": "stem.",
     BLOCK + r"mlp\.fc1\.": r"\1.mlp.up.",
     BLOCK + r"mlp\.fc2\.": r"\1.mlp.down.",
-    r"fc_norm\.": "norm.",  # of the patches' mean, in place of a norm of each
+    r"fc_norm\.": "norm.",  # of the patches' mean, instead of a norm of each patch
 }
 VIDEOMAE = {**TIMM, BLOCK + r"attn\.([qv])_bias$": r"\1.attn.\2.bias"}
 TIMESFORMER = {
@@ -29,11 +29,11 @@ TIMESFORMER = {
     BLOCK + r"temporal_fc\.": r"\1.time_fc.",
 }
 MOTIONFORMER = {
-    **{pattern: new for pattern, new in TIMM.items() if new != "stem."},  # it keeps the stem of images, unused
+    **{pattern: new for pattern, new in TIMM.items() if new != "stem."},  # its file has an unused stem for images
     r"temp_embed$": "time",
     r"patch_embed_3d\.proj\.": "stem.",
     BLOCK + r"attn\.proj_q\.": r"\1.attn.frame_q.",
-    r"pre_logits\.": "head.hidden.",  # so that a classifier of two layers is not taken for one of one
+    r"pre_logits\.": "head.hidden.",  # so that a classifier of two layers is not mistaken for one layer
     r"head(\d)\.": r"head.\1.",  # of verbs and of nouns
 }
 TRANSFORMERS = {
@@ -72,7 +72,7 @@ def joined(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 
 
 def placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """The first row of their table is the place of CLS, which is never seen without; the others are a grid."""
+    """The first row of their table belongs to CLS and is added to it; the others are a grid."""
     rows = tensors["place"].flatten(0, -2)
     found = {**tensors, "cls": tensors["cls"].reshape(rows[0].shape) + rows[0], "place": grid_of(rows[1:])}
     if "time" in found:
@@ -81,7 +81,7 @@ def placed(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 
 
 def in_every_frame(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """Of a model of images: all frames have its places, where the encoder learns them."""
+    """For image models: repeat the position embeddings over frames, if the encoder learns them."""
     found = placed(tensors, own)
     if "place" in own:
         found["place"] = repeat(found["place"], "h w d -> t h w d", t=len(own["place"]))
@@ -89,13 +89,14 @@ def in_every_frame(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
 
 
 def with_time(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """Of a model of images: attention over time starts as that over space, with zeros behind it, as in TimeSformer."""
+    """For image models: temporal attention is copied from spatial attention, with a zero output layer, as in
+    TimeSformer."""
     copies = {n.replace(".norm1.", ".time_norm.").replace(".attn.", ".time_attn."): t for n, t in tensors.items()}
     return placed(copies | tensors, own)
 
 
 def by_frame(tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """Motionformer's keys and values along a trajectory lie in one; those that ours has not are left behind."""
+    """Split Motionformer's joint keys and values along a trajectory; drop those that our model does not have."""
     found = {}
     for name, tensor in placed(tensors, own).items():
         if ".attn.proj_kv." in name:
@@ -112,7 +113,7 @@ IMAGES = Layout(
     "timm",
     (*SPACE, "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"),
     TIMM,
-    # Time; distillation, registers, a norm before the blocks, scaled residuals, norms of queries.
+    # Temporal parameters; distillation token, registers, pre-norm, layer scale, query norm.
     unless=(*TIME, "dist_token", "reg_token", "norm_pre.weight", "blocks.0.ls1.gamma", "blocks.0.attn.q_norm.weight"),
     change=in_every_frame,
 )
@@ -122,7 +123,7 @@ OF_VIT = (
         "videomae",
         ("blocks.0.attn.qkv.weight", "blocks.0.attn.q_bias"),
         VIDEOMAE,
-        prefixes=("", "encoder."),  # fine-tuned; pretraining, whose decoder is left behind
+        prefixes=("", "encoder."),  # fine-tuned; pretrained, whose decoder is not loaded
         unless=("cls_token", "blocks.0.gamma_1"),  # BEiT
         change=joined,
     ),
@@ -131,7 +132,7 @@ OF_VIT = (
         (f"{THEIRS}query.weight", f"{THEIRS}value.weight"),
         TRANSFORMERS,
         prefixes=("", "videomae."),
-        unless=("embeddings.cls_token",),  # ViT, a model of images
+        unless=("embeddings.cls_token",),  # ViT, an image model
         change=joined,
     ),
     IMAGES,

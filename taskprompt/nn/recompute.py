@@ -1,7 +1,7 @@
-"""Linear layers behind a norm or a GELU that keep their input for the backward pass and compute the rest again.
+"""Linear layers after a norm or a GELU that save only their input for the backward pass and recompute the rest.
 
-A transformer's block keeps about twenty tensors as large as its tokens. Six of them are an elementwise step away from
-another one that is kept anyway: the two norms' outputs, and GELU's, which is four times as wide."""
+A transformer block saves about twenty tensors of the size of its tokens. Six of them follow by an elementwise operation
+from one that is saved anyway: the outputs of the two norms, and of GELU, which is four times as wide."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from torch.autograd.function import once_differentiable
 
 
 def norm_linear(norm: nn.LayerNorm | None, linear: nn.Linear, x: Tensor) -> Tensor:
-    """... c -> ... d: linear(norm(x)), keeping x alone; without a norm, linear(x)."""
+    """... c -> ... d: linear(norm(x)), saving only x; without a norm, linear(x)."""
     if norm is None:
         return linear(x)
     return _NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, product_type(x))
 
 
 def gelu_linear(linear: nn.Linear, x: Tensor) -> Tensor:
-    """... c -> ... d: linear(gelu(x)), keeping x alone."""
+    """... c -> ... d: linear(gelu(x)), saving only x."""
     return _GeluLinear.apply(x.to(product_type(x)), linear.weight, linear.bias)
 
 
 def product_type(x: Tensor) -> torch.dtype:
-    """The type in which x takes part in a matrix product: autocast's, or its own."""
+    """The data type of x in a matrix product: autocast's, or its own."""
     device = x.device.type
-    cast = device != "meta" and torch.is_autocast_enabled(device)  # meta, where operations are counted, has none
+    cast = device != "meta" and torch.is_autocast_enabled(device)  # the meta device has no autocast
     return torch.get_autocast_dtype(device) if cast else x.dtype
 
 
 def layer_norm(x: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """... c, c, c -> ... c, and mean and inverted deviation a row: in the type of x, where autocast on a GPU would give
-    float32 and the layer behind it make that bf16 again. Sums are float32 in any case."""
+    """... c, c, c -> ... c, and mean and inverse std per row, in the type of x. Autocast on a GPU would give float32,
+    which the next layer converts to bf16 again. Sums are always float32."""
     if x.device.type != "cuda":
         return torch.native_layer_norm(x, x.shape[-1:], gain, shift, eps)
     with torch.autocast("cuda", enabled=False):
@@ -82,7 +82,7 @@ class _GeluLinear(Function):
 def _linear_backward(
     dy: Tensor, x: Tensor | None, weight: Tensor, bias: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Gradients of a linear layer's input; of its weights, where its input is given; of its bias, where asked for."""
+    """Gradients of a linear layer's input; of its weights, if its input is given; of its bias, if requested."""
     rows = dy.flatten(0, -2)
     dw = None if x is None else (rows.mT @ x.flatten(0, -2)).to(weight.dtype)
     return dy @ weight.to(dy.dtype), dw, rows.sum(0).to(weight.dtype) if bias else None

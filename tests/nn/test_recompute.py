@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from taskprompt.nn.lean import gelu_linear, norm_linear
+from taskprompt.nn.recompute import gelu_linear, norm_linear
 
 
 def plain(norm: nn.LayerNorm, up: nn.Linear, down: nn.Linear, x: torch.Tensor) -> torch.Tensor:
