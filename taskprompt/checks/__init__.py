@@ -1,1 +1,1 @@
-"""`check`: everything that is wrong with a recipe, its model and its data, before anything starts."""
+"""`check`: all errors in a recipe, its model and its data, before anything starts."""

@@ -1,4 +1,4 @@
-"""`check`: everything that is wrong with a recipe, in one go, before anything starts; else what it is, in ten lines."""
+"""`check`: all errors in a recipe at once, before anything starts; or a ten-line summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from taskprompt.weights.start import check_weights
 
 @dataclass(frozen=True)
 class Checked:
-    """A recipe that can be trained, and what is known of it."""
+    """A recipe without errors, and its summary."""
 
     recipe: Recipe
     where: str  # the file, or 'recipe'
     parameters: dict[str, int]  # encoder, prompter and heads -> how many
-    weights: LoadReport | None = None  # what its `weights` would give
-    data: tuple[str, ...] = ()  # a line a source, where its data was looked into
+    weights: LoadReport | None = None  # how its `weights` would be loaded
+    data: tuple[str, ...] = ()  # one line per source, if its data was read
 
     def text(self, full: bool = False) -> str:
-        """For people: ok and the summary. full: the recipe with every default, as yaml, the rest as comments."""
+        """As text: `ok` and the summary. full: the recipe with every default, as yaml, and the rest as comments."""
         report = self.weights.text().splitlines() if self.weights else []
         if full:
             return dump(self.recipe) + "".join(f"# {line}\n" for line in (*report, *self.data))
@@ -36,9 +36,9 @@ class Checked:
     def summary(self) -> list[str]:
         """Ten lines."""
         r, clip = self.recipe, self.recipe.clip
-        spread = "spread over the video" if clip.fps is None else f"{clip.fps:g} a second"
+        spread = "spread over the video" if clip.fps is None else f"{clip.fps:g} fps"
         labels = {n: _some(labels_of(s)) or "no labels" for n, s in r.sources.items()}
-        sources = (f"{n} ({kind_of(type(s))}, {s.quota} a batch: {labels[n]})" for n, s in r.sources.items())
+        sources = (f"{n} ({kind_of(type(s))}, {s.quota} per batch: {labels[n]})" for n, s in r.sources.items())
         held = (f"{n} ({kind_of(type(s))}: {_some(r.measured(n, s))})" for n, s in r.held_out.items())
         tasks = (f"{n} ({kind_of(type(t))})" for n, t in r.tasks.items())
         stages = (f"{s.steps} steps of {_some(r.stage_tasks(s), 3)}, lr {s.lr:g}" for s in r.stages)
@@ -62,17 +62,17 @@ class Checked:
 
 
 def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: bool = False) -> Checked:
-    """Everything that can be known of a recipe before it is trained; a path is read with 'a.b=value' overrides.
+    """Check a recipe before it is trained; a path is read with 'a.b=value' overrides.
 
-    data: also list all clips of its sources, and read some of each as training would. Raises RecipeError with every
-    problem: fields, names that do not agree, tables that are missing, parts to freeze that the model has not, metrics
-    that are not measured, weights that do not fit."""
+    data: also list all clips of its sources, and read some of each as in training. Raises RecipeError with every
+    problem: fields, names that do not match, missing tables, parts to freeze that the model does not have, metrics that
+    are not measured, weights that do not fit."""
     made, problems, wrong = recipe, list[str](), tuple[str, ...]()
     where = "recipe" if isinstance(recipe, Recipe) else str(recipe)
     if not isinstance(made, Recipe):
         made, problems, wrong = draft(read(made, tuple(overrides)), where, Recipe)
     elif overrides:
-        raise RecipeError("overrides", ["are for a recipe's file. Give them to Recipe.load."])
+        raise RecipeError("overrides", ["need a recipe's file. Pass them to Recipe.load."])
     if made is None:
         raise RecipeError(where, problems)
     names = Checks(made, check_sources=True)
@@ -82,7 +82,7 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
         model, more = build_meta(made)
         found += more
     if model is not None:
-        # Where labels are missing, the tasks that a stage trains are known as far as the labels are.
+        # If labels are missing, a stage's tasks are derived from the known labels.
         found += trained_problems(_with_all_tasks(made, names) if names.unread else made, model)
         try:
             report = check_weights(_without_unknown_head(made))
@@ -103,14 +103,14 @@ def check(recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: b
 
 
 def _without_unknown_head(recipe: Recipe) -> Recipe:
-    """Its weights can be checked all the same."""
+    """Without a head for an unknown task, so that its weights can still be checked."""
     if recipe.weights is None or recipe.weights.head in (None, *recipe.tasks):
         return recipe
     return recipe.model_copy(update={"weights": recipe.weights.model_copy(update={"head": None})})
 
 
 def _with_all_tasks(recipe: Recipe, names: Checks) -> Recipe:
-    """The recipe with the tasks of each stage written out, as far as they are known."""
+    """The recipe with the known tasks of each stage written out."""
     stages = tuple(s.model_copy(update={"tasks": tuple(names.stage_tasks(s))}) for s in recipe.stages)
     return recipe.model_copy(update={"stages": stages})
 

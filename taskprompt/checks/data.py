@@ -1,4 +1,4 @@
-"""What is wrong with a recipe's data: does a source list clips, do its tables know them, can some be read?"""
+"""Errors in a recipe's data: sources without clips, tables without their clips, clips that cannot be read."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,11 +15,11 @@ from taskprompt.data.reader import Reader, table_of
 from taskprompt.labels.join import opened
 from taskprompt.recipe.recipe import Recipe
 
-READ = 8  # clips of a source that are read
+READ = 8  # clips to read per source
 
 
 def listing_problems(recipe: Recipe) -> Iterator[str]:
-    """Sources that list no clip: a misspelt split, a share that holds none. Only the first clip is looked for."""
+    """Sources that list no clip, such as a misspelt split or an empty share. Only the first clip is listed."""
     for where, source in _sources(recipe):
         try:
             if next(iter(source.rows()), None) is None:
@@ -29,13 +29,13 @@ def listing_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def table_problems(recipe: Recipe) -> Iterator[str]:
-    """Labels of tables that a task cannot use, such as embeddings of another width; one of each is looked at."""
+    """Labels of tables that a task cannot use, such as embeddings of another width; one of each label is checked."""
     dims = recipe.dims()
     clip = Clip(np.zeros((dims.frames, dims.height, dims.width, 3), np.uint8), np.arange(dims.frames) / 8)
     said = set()
     for where, source in _sources(recipe):
         for name, task, key, value in _first_labels(source, recipe.tasks):
-            if not (isinstance(value, dict) and "vectors" in value):  # of all others, the clip's own size may matter
+            if not (isinstance(value, dict) and "vectors" in value):  # other labels may depend on the clip's size
                 continue
             try:
                 task.target(value, Sample(key, clip, {task.label_name(name): value}))
@@ -56,17 +56,17 @@ def _first_labels(source: Source, tasks: Mapping[str, Task]) -> Iterator[tuple[s
                 if key is not None:
                     yield name, task, key, found.of(key, [label])[label]
         except Exception:
-            return  # told already
+            return  # already reported
 
 
 def look(recipe: Recipe) -> tuple[list[str], list[str]]:
-    """Lines on what all sources hold, and problems. A few clips of each are read, as training would read them."""
+    """A line per source on its data, and problems. A few clips of each are read, as in training."""
     notes, problems = [], []
     for where, source in _sources(recipe):
         try:
             table = table_of(source.rows())
             if not len(table):
-                continue  # told by `listing_problems`
+                continue  # reported by `listing_problems`
             tasks = recipe.tasks_of(where.partition(".")[2], source)
         except Exception as error:
             problems.append(f"{where}: {told(error)}")
@@ -79,14 +79,14 @@ def look(recipe: Recipe) -> tuple[list[str], list[str]]:
 
 
 def _mistakes(recipe: Recipe, where: str, source: Source, rows: pa.Table) -> list[str]:
-    """What a source's rows tell to be wrong for the tasks that read it: classes that none lists, misspelt names."""
+    """Errors of a source's rows for the tasks that read it: unlisted classes, misspelt names."""
     group, _, name = where.partition(".")
     tasks = recipe.tasks_of(name, source) if group == "sources" else recipe.measured(name, source)
     return [f"{where}: {line}" for line in source.mistakes(rows, tasks)]
 
 
 def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Table) -> tuple[str, list[str]]:
-    """How many of the clips are in the tables, and labels whose table knows none of them."""
+    """How many of the clips are in the tables, and labels whose table has none of them."""
     keys, words, problems = set(rows["key"].to_pylist()), "", []
     for table in source.tables:
         found = opened(table)
@@ -96,14 +96,14 @@ def _joined(where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Tabl
             if not count:
                 key, other = next(iter(rows["key"].to_pylist())), next(iter(found.at[label]))
                 problems.append(
-                    f"{where}: table {table.path} has {label!r} for none of its {len(rows)} clips: they are called "
-                    f"such as {key!r}, there {other!r}. Label this source, or join its own table."
+                    f"{where}: table {table.path} has {label!r} for none of its {len(rows)} clips: the clips have "
+                    f"keys such as {key!r}, the table {other!r}. Label this source, or join its own table."
                 )
     return words, problems
 
 
 def _read(recipe: Recipe, where: str, source: Source, tasks: Mapping[str, Task], rows: pa.Table, problems) -> str:
-    """Some clips, read: how many can be used. Where none can, that is a problem."""
+    """Read some clips, and report how many can be used. If none can, that is a problem."""
     reader = Reader(where, source, tasks, recipe.clip, None, recipe.dims(), 0, rows)
     places = sorted({round(i * (len(rows) - 1) / max(1, READ - 1)) for i in range(READ)})
     reasons, labelled = [], dict.fromkeys(tasks, 0)
@@ -119,7 +119,9 @@ def _read(recipe: Recipe, where: str, source: Source, tasks: Mapping[str, Task],
         return "reading them failed"
     usable = len(places) - len(reasons)
     if not usable:
-        problems.append(f"{where}: none of {len(places)} clips that were read can be used. For example {reasons[0]}")
+        problems.append(
+            f"{where}: none of the {len(places)} clips that were read can be used. For example {reasons[0]}"
+        )
     bare = [n for n, count in labelled.items() if not count and usable]
     return (
         f"read {len(places)}, {usable} can be used"

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe's model, found without weights or data: it is built on the meta device."""
+"""Errors in a recipe's model, found without weights or data: it is built on the meta device."""
 
 import math
 import warnings
@@ -17,25 +17,25 @@ from taskprompt.recipe.recipe import Best, Recipe, Stage
 from taskprompt.train.optim import make_optimizer
 
 MOST_PARAMETERS = 10**12  # four terabytes
-MOST = 10_000_000  # values of a target for which metrics are tried out
+MOST = 10_000_000  # largest target, in values, to try out metrics on
 
 
 def build_meta(recipe: Recipe) -> tuple[MultiTaskModel | None, list[str]]:
-    """The same, or why it cannot be built."""
+    """The model on the meta device, or why it cannot be built."""
     try:
         return meta_model(recipe), []
-    except Exception as error:  # a part's own code, or sizes that PyTorch cannot count with
+    except Exception as error:  # a part's own code, or sizes that overflow in PyTorch
         return None, _lines("the model cannot be built", error)
 
 
 def model_problems(recipe: Recipe) -> list[str]:
-    """One line for everything that keeps the model from being built, or a stage from training it."""
+    """One line for each problem that prevents building the model, or training a stage."""
     model, found = build_meta(recipe)
     return found if model is None else trained_problems(recipe, model)
 
 
 def trained_problems(recipe: Recipe, model: MultiTaskModel) -> list[str]:
-    """The same of a model that can be built."""
+    """The same for a model that can be built."""
     found = []
     if (count := sum(p.numel() for p in model.parameters())) > MOST_PARAMETERS:
         found.append(f"the model has {count:.1e} parameters, expected {MOST_PARAMETERS:.0e} at most. Make it smaller.")
@@ -63,7 +63,7 @@ def _stage_problems(recipe: Recipe, model: nn.Module) -> Iterator[str]:
 def _stage_tasks(recipe: Recipe, stage: Stage) -> list[str]:
     try:
         return [n for n in recipe.stage_tasks(stage) if n in recipe.tasks]
-    except SourceError:  # data that lies elsewhere: which labels it has is not known here
+    except SourceError:  # data on another machine: its labels are unknown here
         return list(recipe.tasks)
 
 
@@ -76,7 +76,7 @@ def best_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def _declares(task: Task) -> bool:
-    """Can its `measures` be read? Why not is told with the recipe's other problems."""
+    """Whether its `measures` can be read; if not, the reason is reported with the recipe's other problems."""
     try:
         task.declared()
     except Exception:
@@ -85,7 +85,7 @@ def _declares(task: Task) -> bool:
 
 
 def unmeasured(where: str, recipe: Recipe, metric: str) -> list[str]:
-    """The problem of a metric source/task/metric whose task is known, but measures nothing of that name."""
+    """The problem of a metric source/task/metric whose task exists, but has no metric of that name."""
     source, task, name = metric.split("/", 2)
     known = metric_names(recipe.tasks[task], recipe.dims())
     if known is None or name in known:
@@ -95,14 +95,14 @@ def unmeasured(where: str, recipe: Recipe, metric: str) -> list[str]:
 
 
 def no_direction(recipe: Recipe, best: Best) -> list[str]:
-    """The problem of a `best` for which neither its task nor its mode says which way is better."""
+    """The problem of a `best` if neither its task nor its mode gives the better direction."""
     if best.mode is not None or recipe.metric(best.metric).better is not None:
         return []
     return [f"best.mode: nothing says which way {best.metric!r} is better. Set mode to max or min."]
 
 
 def metric_names(task: Task, dims: Dims) -> tuple[str, ...] | None:
-    """What a task declares; else what its meter gives, tried out on blank targets; None where that says nothing."""
+    """The metrics that a task declares; else those of its meter on blank targets; None if that fails."""
     if declared := task.declared():
         return tuple(declared)
     try:
@@ -115,7 +115,7 @@ def metric_names(task: Task, dims: Dims) -> tuple[str, ...] | None:
             meter = task.meter()
             meter.update(_untrained(task, dims) if output is None else output, target)
             return tuple(meter.compute())
-    except Exception:  # a task's own code, on targets that no label gave
+    except Exception:  # a task's own code, on blank targets
         return None
 
 
@@ -132,8 +132,8 @@ def _untrained(task: Task, dims: Dims) -> Tensor:
 
 
 def check_fits(recipe: Recipe) -> None:
-    """Build the model once on the meta device: what cannot be built or trained is refused before anything starts.
+    """Build the model on the meta device, to reject what cannot be built or trained before anything starts.
 
-    Raises RecipeError with all that is wrong."""
+    Raises RecipeError with all problems."""
     if problems := model_problems(recipe):
         raise RecipeError("recipe", problems)

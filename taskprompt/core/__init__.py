@@ -1,3 +1,3 @@
-"""The vocabulary: interfaces, records, errors, metrics, files written whole or not at all.
+"""Core: interfaces, records, errors, metrics, and atomic file writes.
 
 It imports nothing else of taskprompt, and kinds may import all of it."""

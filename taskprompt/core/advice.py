@@ -1,6 +1,6 @@
-"""Advice in errors, for both kinds of callers.
+"""Advice in error messages, for the command line and for Python.
 
-Messages name options as the command line does: --resume, --out. Whoever called a function cannot type those."""
+Messages name command-line options such as --resume and --out; for callers in Python they become arguments."""
 
 import re
 

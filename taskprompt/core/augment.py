@@ -1,4 +1,4 @@
-"""Augment: what is done to training clips."""
+"""Augment: augmentation of training clips."""
 
 from pydantic import Field, field_validator
 
@@ -7,21 +7,21 @@ from taskprompt.core.spec import Spec
 
 
 class Augment(Spec):
-    """What is done to training clips; labels move with the pixels. Held-out clips are resized and centre-cropped."""
+    """Augmentation of training clips, applied to labels too. Held-out clips are resized and centre-cropped."""
 
-    jitter: bool = True  # the part of a video is drawn anew each time; false: its middle, as of held-out clips
-    scale: tuple[float, float] = (0.6, 1.0)  # side of the crop, as a share of the largest one that fits
-    flip: float = Field(default=0.5, ge=0, le=1)  # chance of a mirror image, where the source and the label allow it
-    brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, one a clip; likewise below
+    jitter: bool = True  # a random part of the video each time; false: always its middle, as for held-out clips
+    scale: tuple[float, float] = (0.6, 1.0)  # range of the crop's side, relative to the largest crop that fits
+    flip: float = Field(default=0.5, ge=0, le=1)  # probability of a horizontal flip, if source and label allow it
+    brightness: float = Field(default=0.0, ge=0)  # factor drawn from 1 +- this, once per clip
     contrast: float = Field(default=0.0, ge=0)  # factor, as for brightness
     saturation: float = Field(default=0.0, ge=0)  # factor, as for brightness
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle
-    grey: float = Field(default=0.0, ge=0, le=1)  # chance of losing all colour
-    noise: float = Field(default=0.0, ge=0)  # deviation of noise a pixel, of 255; drawn from 0 to this, one a clip
+    hue: float = Field(default=0.0, ge=0, le=0.5)  # largest rotation of the hue, in turns
+    grey: float = Field(default=0.0, ge=0, le=1)  # probability of conversion to grey
+    noise: float = Field(default=0.0, ge=0)  # std of pixel noise, of 255; drawn from 0 to this, once per clip
 
     @property
     def still(self) -> bool:
-        """Does it leave every clip as it is?"""
+        """Whether it leaves every clip unchanged."""
         return self.scale == (1.0, 1.0) and not any(v for n, v in self if n != "scale")
 
     @field_validator("scale")

@@ -15,16 +15,15 @@ from taskprompt.core.spec import Spec
 
 @dataclass(frozen=True)
 class TaskGradients:
-    """What a balance may know of one optimizer step, the same on every worker.
+    """The data of one optimizer step that a balance can use, the same on every worker.
 
     Tasks without a label in the step are absent, not zero. A loss is the mean over the labelled clips of the whole
     step: all its accumulated batches, on all workers. `counts`, `first`, `last` and `generator` are known before the
-    forward pass and cost nothing. What `losses` and `gradients` cost is said there; it is paid only where they are
-    used."""
+    forward pass and cost nothing. `losses` and `gradients` state their cost, which arises only if they are used."""
 
     counts: Mapping[str, int]  # task -> labelled clips in this step
     first: Mapping[str, float]  # task -> its loss in the first step of the run that had its labels
-    last: Mapping[str, float]  # task -> its loss in the newest step before this one that had its labels
+    last: Mapping[str, float]  # task -> its loss in the latest step before this one that had its labels
     generator: torch.Generator  # on the CPU, seeded by the recipe's seed and the step
     measure: Callable[[], Mapping[str, float]] = field(repr=False)  # computes `losses`
     differentiate: Callable[[str], Mapping[str, Tensor]] = field(repr=False)  # computes `gradients`
@@ -33,18 +32,18 @@ class TaskGradients:
     def losses(self) -> Mapping[str, float]:
         """task -> its loss in this step.
 
-        With `accumulate: 1` the forward pass that computes them is that of the training step, and there is no extra
-        pass. With more, all weights are needed before the second batch of the step is seen, so each batch goes through
-        one more forward pass, without gradients and with the same dropout."""
+        With `accumulate: 1` they come from the forward pass of the training step, without an extra pass. With more,
+        the weights are needed before the second batch of the step, so each batch needs one more forward pass, without
+        gradients and with the same dropout."""
         return self.measure()
 
     def gradients(self, part: str) -> Mapping[str, Tensor]:
-        """task -> p: the gradient of its loss by the p trained numbers of a part of the model, in one flat vector.
+        """task -> p: the gradient of its loss with respect to the p trained values of a part of the model, flattened.
 
         A part is the path of a module: 'encoder', 'prompter', 'encoder.blocks.-1' (the last block). Gradients are
-        float32, summed over accumulated batches and workers, before clipping. Cost: one backward pass a task, as far
-        as the part, beside the one of the training step; memory for one vector a task; with `accumulate` above 1 also
-        one more forward pass a batch. Raises SpecError for an unknown part, one that the stage freezes, weights
+        float32, summed over accumulated batches and workers, before clipping. Cost: one backward pass per task, down to
+        the part, in addition to that of the training step; memory for one vector per task; with `accumulate` above 1
+        also one more forward pass per batch. Raises SpecError for an unknown part, one that the stage freezes, weights
         sharded by FSDP, and a compiled encoder."""
         return self.differentiate(part)
 
@@ -60,7 +59,7 @@ class LossWeights:
     loss: Tensor | None = None  # a scalar of the balance's own parameters, added to the total: a regularizer, say
 
     def own_loss(self, losses: Mapping[str, float]) -> Tensor | None:
-        """The scalar whose gradient the balance's own parameters get; None where nothing of it can be learned."""
+        """The scalar whose gradient the balance's own parameters get; None if it has no trainable part."""
         terms = [w * losses[n] for n, w in self.tasks.items() if isinstance(w, Tensor)]
         terms = [t for t in (*terms, self.loss) if t is not None and t.requires_grad]
         return torch.stack(terms).sum() if terms else None
@@ -68,17 +67,17 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class JoinedGradients:
-    """The step is the joined gradient for the parts that it names, and the plain sum of the losses' gradients for all
-    other parameters, such as those of the heads."""
+    """The step is the joined gradient for the named parts, and the sum of the losses' gradients for all other
+    parameters, such as those of the heads."""
 
     parts: Mapping[str, Tensor]  # part, as asked for by TaskGradients.gradients -> p, its one gradient
 
 
 class Balance(nn.Module, ABC):
-    """The state of a balancer. One lives over all stages of a run, and its state_dict is in every checkpoint.
+    """The state of a balancer. One instance is used for all stages of a run, and its state_dict is in every checkpoint.
 
-    What it remembers from step to step must be a parameter or a buffer; a plain attribute is lost when a run is
-    resumed. Its parameters are trained by the stage's optimizer, under names that begin with `balance.`."""
+    State that it keeps between steps must be a parameter or a buffer; a plain attribute is lost when a run is resumed.
+    Its parameters are trained by the stage's optimizer, under names that begin with `balance.`."""
 
     def __init__(self, tasks: Iterable[str]):
         super().__init__()
@@ -88,11 +87,11 @@ class Balance(nn.Module, ABC):
 
     @abstractmethod
     def step(self, step: TaskGradients) -> LossWeights | JoinedGradients:
-        """How the losses of one optimizer step become one gradient. Called once a step, on every worker, before the
-        forward pass; must return the same on every worker, so randomness is drawn from `step.generator`."""
+        """Combine the losses of one optimizer step. Called once per step, on every worker, before the forward pass;
+        must return the same on every worker, so draw random numbers from `step.generator`."""
 
     def record(self, losses: Mapping[str, float]) -> None:
-        """Remember the losses of a finished step."""
+        """Store the losses of a finished step."""
         self.first = {**losses, **self.first}
         self.last = {**self.last, **losses}
 
@@ -120,8 +119,8 @@ class Balancer(Spec):
 
 
 def check_answer(answer: object, balance: Balance, counts: Iterable[str], sizes: Mapping[str, int]) -> None:
-    """Raises LayoutError where what `balance.step` returned does not fit the tasks that had labels (`counts`), or the
-    parts whose gradients it asked for (`sizes`: part -> p)."""
+    """Raises LayoutError if the result of `balance.step` does not match the tasks that had labels (`counts`), or the
+    parts whose gradients it requested (`sizes`: part -> p)."""
     where, names = f"{type(balance).__name__}.step", list(counts)
     if isinstance(answer, LossWeights):
         if set(answer.tasks) != set(names):

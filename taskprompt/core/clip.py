@@ -13,15 +13,15 @@ MOST_BYTES = 1 << 32  # of a clip's pixels
 
 
 class ClipSpec(Spec):
-    """How a clip is cut from a video, and what the model sees of it."""
+    """How a clip is sampled from a video: frames, size and frame rate of the model's input."""
 
     frames: int = Field(default=16, ge=1, le=10_000)  # frames of a clip
     height: int = Field(default=224, ge=8, le=16_384)  # pixels
     width: int = Field(default=224, ge=8, le=16_384)  # pixels
     fps: float | None = Field(
         default=7.5, ge=1e-3, le=10_000
-    )  # frames a second of the clip; null: spread over the whole video
-    formats: tuple[str, ...] = ()  # FFmpeg demuxers and decoders that may read a video, beside the usual ones
+    )  # frames per second of the clip; null: spread over the whole video
+    formats: tuple[str, ...] = ()  # additional FFmpeg demuxers and decoders to allow
 
     @model_validator(mode="after")
     def _fits_memory(self) -> "ClipSpec":

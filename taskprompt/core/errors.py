@@ -1,4 +1,4 @@
-"""Errors a user can act on. Each says what, what was found, what was expected, and what to do."""
+"""Errors for users. Each says what is wrong, what was found, what was expected, and what to do."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from taskprompt.core.text import shown as shown_text
 
 
 class TaskPromptError(Exception):
-    """Base of every error that taskprompt raises on purpose; the command line prints its `text` as one line.
+    """Base class of all errors that taskprompt raises on purpose; the command line prints its `text` as one line.
 
     A message names options as the command line does, such as --resume; str() of the error names them as Python does.
     So a message that holds another error takes its `text`, or `told` of it.
@@ -22,7 +22,7 @@ class TaskPromptError(Exception):
 
     @property
     def text(self) -> str:
-        """The message in the words of the command line."""
+        """The message with options of the command line."""
         return shown_text(super().__str__())
 
     def __str__(self) -> str:
@@ -67,33 +67,33 @@ class CheckpointError(TaskPromptError, ValueError):
 
 
 class WriteError(TaskPromptError, OSError):
-    """A file cannot be written: no room on the disk, no right to, or a place that is gone."""
+    """A file cannot be written: a full disk, missing permission, or a folder that no longer exists."""
 
     result: Mapping[str, Any] | None = None  # what was measured and could not be written
 
 
 class ClusterError(TaskPromptError, RuntimeError):
-    """What a recipe asks of the machine or the cluster cannot be had."""
+    """The machine or the cluster cannot be reached or lacks resources that a recipe requests."""
 
 
 class JobError(TaskPromptError, RuntimeError):
-    """A job for a cluster cannot be sent, is not known there, failed, or was stopped."""
+    """A job cannot be submitted, does not exist on the cluster, failed, or was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """An error as plain text. In this form errors cross processes: nothing is imported or unpickled to read them."""
+    """An error as plain text, to send it between processes: nothing is imported or unpickled to read it."""
 
     code: str  # the name of its class, one of this module
-    text: str  # its message, in the words of the command line; of a RecipeError its problems, one a line
-    key: str = ""  # of the clip; of a RecipeError where the recipe is
+    text: str  # its message, with options of the command line; of a RecipeError its problems, one per line
+    key: str = ""  # of the clip; of a RecipeError its `where`
 
     @classmethod
     def of(cls, error: BaseException, key: str = "") -> "ErrorRecord":
         """The record of an error. One that is not taskprompt's is a TaskError that says where it was raised."""
         if isinstance(error, RecipeError):
             return cls("RecipeError", "\n".join(error.problems), error.where)
-        if isinstance(error, TaskPromptError):  # a subclass that lies elsewhere may be unknown to the other process
+        if isinstance(error, TaskPromptError):  # a subclass from another module may be unknown to the other process
             return cls(next(c.__name__ for c in type(error).__mro__ if c.__module__ == __name__), error.text, key)
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
@@ -108,18 +108,18 @@ class ErrorRecord:
         return known.get(self.code, TaskPromptError)(self.text)
 
     def dumps(self) -> str:
-        """The record as one string, for a column of text."""
+        """The record as one string, for a text column."""
         return json.dumps([self.code, self.text, self.key])
 
     @classmethod
     def loads(cls, text: str) -> "ErrorRecord":
-        """The record that `dumps` made a string of."""
+        """The inverse of `dumps`."""
         code, message, key = json.loads(text)
         return cls(code, message, key)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'.', or '. Did you mean ...?' where a known word is near."""
+    """'. Did you mean ...?' if a known word is similar, else '.'."""
     near = get_close_matches(word[:100], list(known), 1)
     return f". Did you mean {near[0]!r}?" if near else "."
 
@@ -136,7 +136,7 @@ def told(error: Exception) -> str:
 
 @contextmanager
 def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple) -> Generator[None]:
-    """Around a task's own code: what it raises becomes a TaskError that names task, place and clips."""
+    """Around a task's code: an exception becomes a TaskError that names task, place and clips."""
     from torch import OutOfMemoryError
     from torch.distributed import DistError
 
@@ -147,7 +147,7 @@ def mistakes_of(task: str, where: str, keys: Callable[[], Sequence[str]] = tuple
     except Exception as error:
         clips = f", {shown(keys())}" if keys() else ""
         text = " ".join(str(error).split())
-        raise TaskError(f"task {task!r}{clips}: {type(error).__name__}: {text}. Mend {where}.") from error
+        raise TaskError(f"task {task!r}{clips}: {type(error).__name__}: {text}. Fix {where}.") from error
 
 
 def shown(keys: Sequence[str], most: int = 3) -> str:

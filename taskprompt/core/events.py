@@ -1,7 +1,7 @@
-"""Events: the facts that a job tells while it runs, as frozen records. Match on the class.
+"""Events: frozen records that a job emits while it runs. Match on the class.
 
-`watch` of `fit`, `evaluate`, `label` and `tune` is called with each of them, and so are trackers. Ignore the classes
-that you have no use for: later versions may add some."""
+`watch` of `fit`, `evaluate`, `label` and `tune` is called with each of them, and so are trackers. Ignore unknown
+classes: later versions may add some."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Step(Event):
 
     step: int  # counted from 1 over all stages
     stage: int  # counted from 0
-    loss: float  # that the balancer made of all tasks
+    loss: float  # the balancer's total over all tasks
     losses: Mapping[str, float]  # task -> mean over its labelled samples on all workers; tasks without a label: absent
     grad_norm: float  # before clipping
     lr: float
     clips_per_s: float  # since the job began, on all workers; 0 at its first step
-    steps_per_s: float  # likewise
+    steps_per_s: float  # since the job began; 0 at its first step
     left: int  # steps to the end of the last stage
 
     def scalars(self) -> dict[str, float]:
@@ -61,7 +61,7 @@ class WeightsLoaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something that a person should know; the job goes on all the same."""
+    """A warning for the user; the job continues."""
 
     text: str
     step: int | None = None  # None: before the first step of this job
@@ -79,14 +79,14 @@ class WorkerLost(Event):
     """A worker or its node was lost; the job starts again from the newest checkpoint."""
 
     error: str
-    left: int  # how often it may start again, this time included
+    left: int  # restarts left, including this one
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingUp(Event):
-    """The job stopped at a checkpoint and starts again, since there is room for more workers now."""
+    """The job stopped at a checkpoint and restarts, since there are resources for more workers now."""
 
-    workers: int  # that it had
+    workers: int  # before the restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ class Labeling(Event):
     labeler: str
     clips: int  # since the last event of this labeler
     seen: int  # clips since it began
-    total: int  # clips that it is asked about, at most
+    total: int  # largest number of clips to label
     seconds: float  # since it began
-    there: int  # answers that its table held before
+    there: int  # answers that its table had before
     made: int
     failed: int
     tokens: int  # read and written by the model
@@ -124,7 +124,7 @@ class Labeling(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrialChanged(Event):
-    """Something happened to a trial of a sweep."""
+    """The state of a sweep's trial changed."""
 
     trial: str  # its name, such as 003
     change: Change

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and json that is read whatever it holds.
+"""Atomic file writes, and safe reading of json.
 
-A file is written under another name, flushed to the disk and renamed, so that a full disk or a kill leaves what was
-there before. A symbolic link in the place of a file is replaced, never written through."""
+A file is written under a temporary name, flushed to disk and renamed, so a full disk or a kill leaves the old version.
+A symbolic link in place of a file is replaced, never followed."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from typing import Any
 
 from taskprompt.core.errors import WriteError
 
-STALE = 60  # seconds after which the draft of a small file can only be one of a killed process
+STALE = 60  # seconds after which the draft of a small file must be from a killed process
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # absent on Windows
-ADVICE = "Free some room there, or choose another place."
-ELSEWHERE = "Free some room there, or give another folder with --out."
+ADVICE = "Free disk space there, or choose another folder."
+ELSEWHERE = "Free disk space there, or give another folder with --out."
 
 
 @contextmanager
 def writing(place: str | Path, advice: str = ADVICE) -> Generator[None]:
-    """Around code that writes: what the system refuses becomes a WriteError that names `place`."""
+    """Around code that writes: an OSError becomes a WriteError that names `place`."""
     try:
         yield
     except WriteError:
@@ -35,7 +35,7 @@ def writing(place: str | Path, advice: str = ADVICE) -> Generator[None]:
 def replacing(path: Path, advice: str = ADVICE) -> Generator[Path]:
     """A draft's path to write to. It becomes `path` when the block ends, and is removed where the block raises.
 
-    The draft has the same suffix, which some libraries take the format from. Raises WriteError."""
+    It has the same suffix, which some libraries derive the format from. Raises WriteError."""
     draft = path.with_name(f".{uuid.uuid4().hex}.part{path.suffix}")
     try:
         with writing(path, advice):
@@ -49,14 +49,14 @@ def replacing(path: Path, advice: str = ADVICE) -> Generator[Path]:
 
 
 def write(path: Path, data: str | bytes, advice: str = ADVICE) -> Path:
-    """Write a file, whole or not at all; returns its path. Raises WriteError."""
+    """Write a file atomically; returns its path. Raises WriteError."""
     with replacing(path, advice) as draft, open(draft, "xb") as file:
         file.write(data if isinstance(data, bytes) else data.encode())
     return path
 
 
 def append(path: Path, text: str, advice: str = ADVICE) -> None:
-    """Add text at a file's end, all of it or nothing. Raises WriteError, also where the file is a symbolic link."""
+    """Append text to a file, all of it or nothing. Raises WriteError, also if the file is a symbolic link."""
     with writing(path, advice), os.fdopen(open_to_append(path), "ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         data = memoryview(text.encode())
@@ -69,12 +69,12 @@ def append(path: Path, text: str, advice: str = ADVICE) -> None:
 
 
 def open_to_append(path: Path) -> int:
-    """A file descriptor that writes at the end of a file, which is made if it is absent. Raises OSError for a link."""
+    """A file descriptor that appends to a file, which is created if it is missing. Raises OSError for a link."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINK, 0o666)
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk. Not every file system flushes folders."""
+    """fsync a file or a folder. Not every file system can sync folders."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -86,7 +86,7 @@ def flush(path: Path) -> None:
 
 
 def check_writable(folder: Path, advice: str = ADVICE) -> None:
-    """Find out before the work whether files can be made in a folder, which is made if absent. Raises WriteError."""
+    """Check that files can be created in a folder, which is created if missing. Raises WriteError."""
     with writing(folder, advice):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid.uuid4().hex}.part"
@@ -103,7 +103,7 @@ def remove_drafts(folder: Path) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Json as data. Raises ValueError for all that is not json, nested too deeply, or no UTF-8."""
+    """Parse json. Raises ValueError for text that is not json, is nested too deeply, or is not UTF-8."""
     try:
         return json.loads(text)
     except RecursionError:

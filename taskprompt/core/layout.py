@@ -1,4 +1,4 @@
-"""Layout: how other code bases name a backbone's weights, and how those become ours."""
+"""Layout: how other code bases name a backbone's weights, and how these map to ours."""
 
 import math
 import re
@@ -15,36 +15,37 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a code base names a backbone's weights, and how they become ours.
+    """How a code base names a backbone's weights, and how they map to ours.
 
-    A name changes by the first rule whose pattern matches it from its start, and by no other: what the pattern matched
-    is replaced, the rest stays. A name that no rule matches stays as it is. What then begins with `head.` is the
-    classifier's. `change` gets the others by our names and those of the encoder, whose shapes it may need, and returns
-    what to load: to split, join, copy or reshape some. It raises SpecError where it cannot.
+    Only the first rule whose pattern matches the start of a name is applied: the match is replaced, the rest is kept.
+    A name that no rule matches is kept. Names that then begin with `head.` belong to the classifier. `change` gets the
+    other tensors by our names, and the encoder's own tensors, whose shapes it may need; it returns the tensors to load:
+    it may split, join, copy or reshape them. It raises SpecError if it cannot.
 
-    A checkpoint is loaded whole or refused. `anew` and `dropped` say what may differ: tensors of ours that such files
-    lack, and tensors of theirs, by our names, inside the encoder's blocks that are not needed."""
+    All tensors must match, or the checkpoint is rejected, with two exceptions: `anew`, our tensors that such files
+    lack, which are randomly initialised; and `dropped`, tensors in the file's blocks, by our names, that we do not
+    need."""
 
-    name: str  # of the code base, as reports say it
-    marks: tuple[str, ...]  # names in the file that tell this layout: all of them are there
+    name: str  # of the code base, in reports
+    marks: tuple[str, ...]  # names that identify this layout: a file has all of them
     rules: Mapping[str, str] = field(default_factory=dict[str, str])  # pattern -> replacement, as for re.sub
-    prefixes: tuple[str, ...] = ("",)  # what may stand before the encoder's names; marks and rules see what is behind
-    unless: tuple[str, ...] = ()  # names of models with the same marks that are others: none of them is there
+    prefixes: tuple[str, ...] = ("",)  # possible prefixes of the encoder's names; marks and rules apply without them
+    unless: tuple[str, ...] = ()  # names of other models with the same marks: a file has none of them
     change: Callable[[Tensors, Mapping[str, Tensor]], Tensors] | None = None
-    anew: tuple[str, ...] = ()  # patterns of our names, matched from their start
-    dropped: tuple[str, ...] = ()  # the same
-    # Fields of the backbone that a file fixes, from its tensors by our names and the configuration in it, if any.
+    anew: tuple[str, ...] = ()  # patterns for the start of our names
+    dropped: tuple[str, ...] = ()  # patterns for the start of our names
+    # Fields of the backbone that a file determines, from its tensors by our names and its configuration, if any.
     settings: Callable[[Tensors, str], Mapping[str, object]] | None = None
 
     def prefix_in(self, names: Container[str]) -> str | None:
-        """What stands before the encoder's names in a file of these; None where the file has another layout."""
+        """The prefix of the encoder's names in a file with these names; None if the file has another layout."""
         for prefix in self.prefixes:
             if all(prefix + m in names for m in self.marks) and not any(prefix + u in names for u in self.unless):
                 return prefix
         return None
 
     def ours(self, name: str) -> str:
-        """Our name for one of theirs, which has no prefix any more."""
+        """Our name for one of theirs, without prefix."""
         for pattern, replacement in self.rules.items():
             new, hits = re.subn(rf"\A(?:{pattern})", replacement, name, count=1)
             if hits:

@@ -1,4 +1,4 @@
-"""Meters: what a metric remembers over a whole set, summed over workers by torchmetrics."""
+"""Meters: accumulators of metrics over a whole set, summed over workers by torchmetrics."""
 # torchmetrics leaves types out.
 # pyright: reportUnknownMemberType=false
 
@@ -26,7 +26,7 @@ class Means(Metric):
             setattr(self, f"{name}_count", getattr(self, f"{name}_count") + ok.sum())
 
     def expect(self, names: list[str]) -> None:
-        """Make room for these metrics: a worker that saw no sample must still take part in their sums."""
+        """Create the states of these metrics: a worker without samples must still take part in their reduction."""
         for name in names:
             if name not in self.names:
                 self.names.append(name)

@@ -22,31 +22,31 @@ Prompts = Tensor | Sequence[Tensor]
 
 
 class Encoder(nn.Module, ABC):
-    """b t h w c float, normalised; b n d -> Features, b n d: prompt tokens attend, are attended to, and come back.
+    """b t h w c float, normalised; b n d -> Features, b n d: prompt tokens take part in attention and are returned.
 
-    Prompts may also be a list, one b n d a block, of the widths that Dims says: then every block starts with its own,
-    and what the block before made of its prompts is dropped (VPT, deep). Where Dims say that it accepts none, it gets
-    none."""
+    Prompts may also be a list with one b n d per block, of the widths in Dims: then every block gets its own prompts,
+    and the previous block's output for its prompts is dropped (VPT-deep). If Dims says that the encoder accepts no
+    prompts, it is called without any."""
 
-    checkpointing: bool = False  # set by the trainer: blocks are computed again in the backward pass, not kept
+    checkpointing: bool = False  # set by the trainer: activations of blocks are recomputed in the backward pass
 
     @abstractmethod
     def forward(self, video: Tensor, prompts: Prompts | None = None) -> tuple[Features, Tensor | None]:
-        """As the class says; without prompts it returns None in their place."""
+        """See the class; without prompts it returns None for them."""
 
     def position_embeddings(self) -> dict[str, str]:
-        """Parameters that hold positions -> their leading axes: 't', 'h w', 't h w', or 'rows' of relative ones.
+        """Position embeddings -> their leading axes: 't', 'h w', 't h w', or 'rows' for relative positions.
 
-        Those of a checkpoint for clips of another shape are resized: bicubic over h and w, linear over any other."""
+        Those of a checkpoint for clips of another shape are resized: bicubic over h and w, linear over other axes."""
         return {}
 
 
 class Backbone(Spec):
-    """Base of all backbones: the spec; `build` makes the Encoder."""
+    """Base class of backbones: the spec; `build` makes the Encoder."""
 
     home: ClassVar[str] = "taskprompt.backbones"
-    layouts: ClassVar[tuple[Layout, ...]] = ()  # the code bases whose checkpoints it takes
-    # Unless a recipe gives them, those that come with its weights, or with the model that it names, take their place.
+    layouts: ClassVar[tuple[Layout, ...]] = ()  # the code bases whose checkpoints it can load
+    # Unless a recipe sets them, those of its weights, or of the model that it names, are used.
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)  # RGB in 0..1, subtracted
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)  # RGB in 0..1, divided by
 
@@ -59,38 +59,38 @@ class Backbone(Spec):
 
     @abstractmethod
     def dims(self, clip: ClipSpec) -> Dims:
-        """Sizes for clips of this shape; raises SpecError where the shape does not fit."""
+        """Sizes for clips of this shape; raises SpecError if the shape does not fit."""
 
     @abstractmethod
     def build(self, clip: ClipSpec) -> Encoder:
         """The encoder, freshly initialised."""
 
     def normalization(self) -> Normalization | None:
-        """The mean and std that come with the model that it names; None: it names none, or nothing is known of it."""
+        """The mean and std of the model that it names; None: it names none, or they are unknown."""
         return None
 
     def normalized_as(self, stated: Normalization | None) -> Self:
-        """The same, with the mean and std that are stated, as far as none were given."""
+        """The same, with the stated mean and std where the recipe does not set them."""
         given = self.model_fields_set
         found = {"mean": stated.mean, "std": stated.std} if stated else {}
         return self.model_copy(update={n: v for n, v in found.items() if n not in given})
 
 
 class Prompter(Spec):
-    """Base of all prompters: how the tasks' prompts come to be."""
+    """Base class of prompters, which compute the tasks' prompts."""
 
     home: ClassVar[str] = "taskprompt.prompters"
 
     def check(self, dims: Dims) -> None:
-        """Raises SpecError where a model of these sizes is not for it; asked before anything is built."""
+        """Raises SpecError if it cannot be used with these sizes; called before anything is built."""
         return
 
     def require_prompts(self, dims: Dims) -> None:
-        """Raises SpecError where the encoder does not accept prompt tokens."""
+        """Raises SpecError if the encoder does not accept prompt tokens."""
         if not dims.accepts_prompts:
             raise SpecError(
-                f"{kind_of(type(self))}: this backbone does not accept prompt tokens. Take the prompter processors, "
-                "which works behind it, or none; or another backbone."
+                f"{kind_of(type(self))}: this backbone does not accept prompt tokens. Use the prompter processors, "
+                "which reads its output, or none; or another backbone."
             )
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Prompter(Spec):
 
 
 class MultiTaskModel(nn.Module):
-    """encoder + prompter + one head a task. Heads run on the rows named for them, on all if no rows are given."""
+    """encoder + prompter + one head per task. Heads run on the rows given for them, or on all if no rows are given."""
 
     mean: Tensor
     std: Tensor
@@ -116,7 +116,7 @@ class MultiTaskModel(nn.Module):
         self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
 
     def features(self, video: Tensor) -> Features:
-        """b t h w c uint8 -> Features. Normalised here, so that pixels cross to the device as bytes."""
+        """b t h w c uint8 -> Features. Normalised here, so that pixels are copied to the device as bytes."""
         encoder = self.encoder if self.feature_cache is None else partial(self.feature_cache, self.encoder, video)
         return self.prompter(encoder, (video.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
@@ -126,12 +126,12 @@ class MultiTaskModel(nn.Module):
         rows: Mapping[str, Tensor] | None = None,
         inputs: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """b t h w c uint8 -> task -> output of the rows named for it (m first), of all b where rows is None.
+        """b t h w c uint8 -> task -> output for its rows (m first), for all b if rows is None.
 
-        inputs: task -> name -> m ..., for the tasks that declare `inputs`; a row each of those named for the task.
-        A task named with no rows runs on one sample, with inputs of zeros, so that its weights always take part in the
-        backward pass; its output then has the length 1 and the caller gives it no weight.
-        Raises TaskError where a task's head fails, or is to run without the inputs that it declares."""
+        inputs: task -> name -> m ..., for the tasks that declare `inputs`, with one entry for each of the task's rows.
+        A task with zero rows runs on one sample, with inputs of zeros, so that its weights always take part in the
+        backward pass; its output then has length 1 and the caller gives it weight zero.
+        Raises TaskError if a task's head fails, or lacks the inputs that it declares."""
         features = self.features(video)
         outputs: dict[str, Tensor] = {}
         for name, head in self.heads.items():
@@ -148,7 +148,7 @@ class MultiTaskModel(nn.Module):
     def _inputs_of(
         self, name: str, inputs: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, Tensor] | None
     ) -> tuple[dict[str, Tensor], ...]:
-        """What a task's head is called with behind the features: its inputs, or nothing where it declares none."""
+        """Further arguments of a task's head after the features: its inputs, or nothing if it declares none."""
         if name not in self.with_inputs or (rows is not None and name not in rows):
             return ()
         declared = self.with_inputs[name]

@@ -16,7 +16,7 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class Middle:
-    """The middle of the video: evaluation with one clip a video, and prediction."""
+    """The middle of the video: evaluation with one clip per video, and prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ Moment = Random | Middle | Part
 
 
 def positions(moment: Moment, count: int) -> np.ndarray:
-    """Where `count` things lie within the room that each has: numbers from 0, the start, to 1, the end."""
+    """`count` relative positions, each within its own interval: from 0, the start, to 1, the end."""
     match moment:
         case Random(rng):
             return rng.random(count)

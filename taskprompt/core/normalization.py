@@ -1,4 +1,4 @@
-"""How the pixels of a checkpoint were normalised, as the files that are published with it say."""
+"""Mean and std of a checkpoint, from the files that are published with it."""
 
 import json
 import math
@@ -24,7 +24,7 @@ class Normalization:
 
     mean: RGB
     std: RGB
-    where: str  # who says so
+    where: str  # the file or library that states it
 
     def text(self) -> str:
         """mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]."""
@@ -32,19 +32,19 @@ class Normalization:
 
 
 def beside(path: str | Path) -> Normalization | None:
-    """What is said of a checkpoint: in it by `convert`, by the run that wrote it, or by a configuration in its folder.
+    """The normalisation of a checkpoint: from `convert`'s metadata, its run, or a configuration in its folder.
 
-    None where nothing is. Raises SpecError where a configuration's mean or std is none."""
+    None if there is none. Raises SpecError for an invalid mean or std."""
     path = Path(path).expanduser()
     try:
         folder = path if path.is_dir() else path.parent
         return (_in_safetensors(path) if path.is_file() else None) or _of_run(path) or in_folder(folder)
-    except OSError:  # whoever reads the checkpoint itself says more
+    except OSError:  # reported when the checkpoint itself is read
         return None
 
 
 def in_folder(folder: str | Path) -> Normalization | None:
-    """What the configurations of transformers, open_clip and timm in a folder say. Raises SpecError as `beside`."""
+    """From the configurations of transformers, open_clip and timm in a folder. Raises SpecError like `beside`."""
     for name, read in _READERS.items():
         data = _load(Path(folder, name), json.loads)
         if is_mapping(data) and (found := read(data, name)) is not None:
@@ -77,7 +77,7 @@ def of_processor(data: Mapping[str, Any], where: str) -> Normalization | None:
 
 
 def of_mapping(data: Any, where: str) -> Normalization | None:
-    """`mean` and `std` of a dictionary, as timm, open_clip and our own have them. Raises SpecError."""
+    """`mean` and `std` of a dictionary, as in timm, open_clip and taskprompt. Raises SpecError."""
     if not is_mapping(data) or data.get("mean") is None or data.get("std") is None:
         return None
     return _checked(_rgb(data["mean"], f"{where}: mean"), _rgb(data["std"], f"{where}: std"), where)
@@ -99,7 +99,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any], str], Normalization | None]] = 
 
 
 def files_beside(path: str | Path) -> list[Path]:
-    """The files beside a checkpoint that `beside` may read."""
+    """The files in a checkpoint's folder that `beside` may read."""
     path = Path(path).expanduser()
     folder = path if path.is_dir() else path.parent
     run = run_of(path)
@@ -109,8 +109,8 @@ def files_beside(path: str | Path) -> list[Path]:
 
 
 def run_of(path: str | Path) -> Path | None:
-    """The folder of the run that a checkpoint belongs to: path is the folder itself, its checkpoints/step-N, or a file
-    in that. None for other checkpoints."""
+    """The folder of the run that a checkpoint belongs to. path: the folder itself, its checkpoints/step-N, or a file in
+    that. None for other checkpoints."""
     path = Path(path).expanduser()
     if path.is_dir() and (path / "recipe.yaml").is_file() and (path / "checkpoints").is_dir():
         return path

@@ -1,8 +1,8 @@
 """A user's own kinds: 'package.module:Class' -> its module, imported only where its source defines such a class.
 
-The name is checked first, then the module's file is found and read, not run. It must define the class, and the class
-must depend on something of taskprompt, followed through imports and base classes. So a recipe can import plug-ins and
-what they import, and no other module that happens to be installed."""
+The name is checked first, then the module's file is found and parsed, not run. It must define the class, and the class
+must depend on taskprompt, followed through imports and base classes. So a recipe can import plug-ins and their imports,
+but no other installed module."""
 
 import ast
 import importlib
@@ -17,8 +17,8 @@ from types import ModuleType
 
 from taskprompt.core.errors import SpecError, nearest
 
-LONGEST = 300  # letters of a kind
-MOST = 200  # names that a class is followed through
+LONGEST = 300  # characters of a kind
+MOST = 200  # names to follow from a class
 
 
 def own_module(kind: str) -> tuple[ModuleType, str]:
@@ -28,7 +28,7 @@ def own_module(kind: str) -> tuple[ModuleType, str]:
     if len(kind) > LONGEST or not all(p.isidentifier() and not keyword.iskeyword(p) for p in (*parts, name)):
         raise SpecError(f"kind {kind!r}: expected package.module:Class, names of Python joined by dots.")
     loaded = sys.modules.get(module_name)
-    if isinstance(loaded, ModuleType):  # nothing is run then; `__main__` is a script's or a notebook's
+    if isinstance(loaded, ModuleType):  # already run; `__main__` is a script or a notebook
         return loaded, name
     if parts[0] in sys.stdlib_module_names:
         raise SpecError(f"kind {kind!r}: {parts[0]!r} is a module of Python itself. Give your own another name.")
@@ -38,10 +38,10 @@ def own_module(kind: str) -> tuple[ModuleType, str]:
     if source is None:
         raise SpecError(
             f"kind {kind!r}: there is no module {module_name!r} in {Path.cwd()} or on the Python path. "
-            "Start where the module lies, or install its package."
+            "Start in the folder of the module, or install its package."
         )
     _check_source(kind, source, name)
-    if str(Path.cwd()) not in sys.path:  # from now on, also for what the module imports later
+    if str(Path.cwd()) not in sys.path:  # permanently, for later imports of the module
         sys.path.append(str(Path.cwd()))
     importlib.invalidate_caches()
     return import_kind(module_name, kind), name
@@ -56,13 +56,13 @@ def _check_source(kind: str, source: "Source", name: str) -> None:
         )
     if not depends(source, name):
         raise SpecError(
-            f"kind {kind!r}: the class {name!r} in {source.file} is derived from nothing of taskprompt, so it was not "
-            "imported. Derive it from Task, Source, Backbone, Prompter, Balancer, Labeler or Tracker."
+            f"kind {kind!r}: the class {name!r} in {source.file} is not derived from a class of taskprompt, so it was "
+            "not imported. Derive it from Task, Source, Backbone, Prompter, Balancer, Labeler or Tracker."
         )
 
 
 def import_kind(module_name: str, kind: str) -> ModuleType:
-    """Import the module of a kind. Raises SpecError where a package that it needs is not there, or its code fails."""
+    """Import the module of a kind. Raises SpecError if a package that it needs is missing, or its code fails."""
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -74,7 +74,7 @@ def import_kind(module_name: str, kind: str) -> ModuleType:
 
 @dataclass
 class Source:
-    """What a module's text says, without running it."""
+    """The definitions and imports in a module's source, without running it."""
 
     module: str
     file: Path
@@ -86,7 +86,7 @@ class Source:
 
 
 def depends(source: Source, name: str, seen: set[tuple[str, str]] | None = None) -> bool:
-    """Does the definition of a name lead to something of taskprompt? seen: names that were looked at already."""
+    """Whether the definition of a name depends on taskprompt. seen: names that were already visited."""
     seen = set() if seen is None else seen
     if (source.module, name) in seen or len(seen) >= MOST:
         return False
@@ -99,7 +99,7 @@ def depends(source: Source, name: str, seen: set[tuple[str, str]] | None = None)
 
 
 def _leads(module: str, name: str, seen: set[tuple[str, str]]) -> bool:
-    """The same of a name in another module; of any name in it, where the module itself was imported."""
+    """The same for a name in another module; for any name in it, if the module itself was imported."""
     top = module.split(".")[0]
     if top == "taskprompt" or top in sys.stdlib_module_names:
         return top == "taskprompt"
@@ -111,7 +111,7 @@ def _leads(module: str, name: str, seen: set[tuple[str, str]]) -> bool:
 
 
 def source_of(module: str) -> Source | None:
-    """A module's text, read; None where there is none. Raises SpecError for one that is not Python's text."""
+    """The parsed source of a module; None if there is none. Raises SpecError if it is not Python."""
     try:
         file = find(module)
         return None if file is None else _read(module, file, file.stat().st_mtime_ns)
@@ -149,7 +149,7 @@ def _read(module: str, file: Path, changed: int) -> Source:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Those of a module itself, also in `if` and `try`; none of functions and classes."""
+    """Module-level statements, including those in `if` and `try`, excluding those of functions and classes."""
     for node in body:
         yield node
         for part in ("body", "orelse", "finalbody", "handlers"):
@@ -165,7 +165,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _origin(node: ast.ImportFrom, package: str) -> str:
-    """The module that `from x import y` means; x may be relative."""
+    """The module in `from x import y`; x may be relative."""
     if not node.level:
         return node.module or ""
     base = package.split(".")[: len(package.split(".")) - node.level + 1]
@@ -173,7 +173,7 @@ def _origin(node: ast.ImportFrom, package: str) -> str:
 
 
 def find(module: str) -> Path | None:
-    """The file of a module, found as an import would find it, but without importing the packages that it lies in."""
+    """The file of a module, found as by an import, but without importing its parent packages."""
     top, *inner = module.split(".")
     finders = (f.find_spec for f in sys.meta_path if hasattr(f, "find_spec"))
     spec = next((s for find_spec in finders if (s := find_spec(top, None)) is not None), None)

@@ -1,4 +1,4 @@
-"""Kinds that installed packages announce by entry points: their metadata is read, and nothing is imported."""
+"""Kinds that installed packages declare by entry points: their metadata is read, and nothing is imported."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ GROUP = re.compile(r"^\s*\[\s*taskprompt\.", re.MULTILINE)  # in a package's ent
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A kind that a package announces."""
+    """A kind that a package declares."""
 
     home: str  # the group of entry points, which is called as the interface's `home`: taskprompt.tasks
     kind: str  # the name of the entry point
@@ -23,7 +23,7 @@ class Plugin:
 
 
 def plugins(home: str) -> dict[str, tuple[Plugin, ...]]:
-    """kind -> all that announce it for an interface. Raises SpecError for entry points that cannot be read."""
+    """kind -> all packages' entry points for it. Raises SpecError for entry points that cannot be read."""
     found: dict[str, tuple[Plugin, ...]] = {}
     for plugin in _installed(tuple(sys.path)):
         if plugin.home == home:
@@ -32,12 +32,12 @@ def plugins(home: str) -> dict[str, tuple[Plugin, ...]]:
 
 
 def plugin_of(home: str, place: str) -> Plugin | None:
-    """The plug-in that a class is known by, if its kind is announced by one package alone."""
+    """The plug-in of a class, if only one package declares its kind."""
     return next((found[0] for found in plugins(home).values() if len(found) == 1 and found[0].place == place), None)
 
 
 def chosen(home: str, kind: str, builtin: bool) -> Plugin | None:
-    """The plug-in of this kind; None where taskprompt alone has it. Raises SpecError where several have it.
+    """The plug-in of this kind; None if only taskprompt has it. Raises SpecError if several packages have it.
 
     builtin: taskprompt itself has a kind of this name."""
     found = plugins(home).get(kind, ())
@@ -45,7 +45,7 @@ def chosen(home: str, kind: str, builtin: bool) -> Plugin | None:
         owners = [*(["taskprompt"] if builtin else []), *(plugin.package for plugin in found)]
         places = " or ".join(plugin.place for plugin in found)
         raise SpecError(
-            f"kind {kind!r}: is announced by {' and by '.join(owners)}, expected one. Uninstall the other, or name the "
+            f"kind {kind!r}: is declared by {' and by '.join(owners)}, expected one. Uninstall the other, or name the "
             f"class: {places}."
         )
     return found[0] if found else None
@@ -57,7 +57,7 @@ def _installed(path: tuple[str, ...]) -> tuple[Plugin, ...]:
 
 
 def _read(path: tuple[str, ...]) -> Iterator[Plugin]:
-    """Of a package that is there twice, the first on the path counts, as for imports."""
+    """If a package is installed twice, the first on the path is used, as for imports."""
     seen: set[str] = set()
     for package in distributions(path=list(path)):
         if not GROUP.search(package.read_text("entry_points.txt") or ""):

@@ -1,4 +1,4 @@
-"""Results: dictionaries whose keys are attributes, too; and tables of anything, as text and as HTML."""
+"""Results: dictionaries whose keys are also attributes; and tables as text and as HTML."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -7,13 +7,14 @@ from typing import Any
 from taskprompt.core.errors import nearest
 from taskprompt.core.text import one_line
 
-LONGEST = 200  # letters of a cell
+LONGEST = 200  # characters of a cell
 
 
 class Result(dict[str, Any]):
-    """What a verb found: `found.sources` is `found["sources"]`.
+    """The result of a command: `result.sources` is `result["sources"]`.
 
-    A subclass names its keys, with their types, as annotations. It is plain data: json, pickle and copies take it."""
+    A subclass declares its keys and their types as annotations. It is plain data: it can be written as json, pickled
+    and copied."""
 
     __slots__ = ()
 
@@ -32,7 +33,7 @@ class Result(dict[str, Any]):
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> str:
-    """Cells below each other, one line a row; head: () for none."""
+    """Aligned columns, one line per row; head: () for none."""
     cells = [[_cell(c) for c in row] for row in ([head, *rows] if head else rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]

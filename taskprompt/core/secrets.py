@@ -1,4 +1,4 @@
-"""Keys in addresses: masked in all that is shown, logged, written or sent."""
+"""Masking of keys in addresses, for everything that is shown, logged, written or sent."""
 
 import re
 from typing import Any
@@ -7,9 +7,9 @@ from taskprompt.core.values import is_mapping, is_sequence
 
 MASK = "***"
 SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-# What stands before '@' is a name there, unless a colon follows it: a container, a user, an owner and a repository.
+# For these schemes the text before '@' is a name, not a key, unless it contains a colon: a container, user or owner.
 NAMED = {"abfs", "abfss", "wasb", "wasbs", "hdfs", "viewfs", "ssh", "sftp", "github"}
-# user:password@, where the password may hold slashes, as those of S3 do; a port is digits alone.
+# user:password@, where the password may contain slashes, as in S3; a port has only digits.
 USER = re.compile(rf"{SCHEME}(?P<who>[^\s/?#'\"<>]*|[^\s/?#'\"<>:@\[]*:(?!:|\d{{1,5}}[/?#])(?:(?!://)[^\s'\"<>])*)@")
 # ?token=..., &X-Amz-Signature=..., ;secret_key=...
 NAME = (
@@ -21,9 +21,9 @@ BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", r
 
 
 def masked(text: str) -> str:
-    """The text with every key of an address in it as '***': s3://KEY:SECRET@bucket, ?token=..., Bearer ....
+    """The text with the keys of all addresses in it replaced by '***': s3://KEY:SECRET@bucket, ?token=..., Bearer ....
 
-    Everything else stays as it is, so that an address can still be recognised."""
+    Everything else is kept, so that an address can still be recognised."""
     if "://" in text:
         text = USER.sub(_mask_user, text)
         text = QUERY.sub(rf"\g<name>{MASK}", text)
@@ -31,12 +31,12 @@ def masked(text: str) -> str:
 
 
 def has_key(text: str) -> bool:
-    """Does an address in this text hold a key?"""
+    """Whether an address in this text contains a key."""
     return masked(text) != text
 
 
 def masked_data(data: Any) -> Any:
-    """Data of dictionaries, lists and scalars with every string in it `masked`, keys of mappings included."""
+    """Nested data with every string `masked`, including keys of mappings."""
     if isinstance(data, str):
         return masked(data)
     if is_mapping(data):

@@ -21,10 +21,10 @@ ArrowTable = Any  # a pyarrow.Table: pyarrow has no types, and is not imported f
 
 
 class Table(Spec):
-    """A label table that a source joins. In a recipe its folder alone will do."""
+    """A label table that a source joins. In a recipe it may be given by its folder only."""
 
-    path: str  # folder of parquet files, which `taskprompt label` wrote
-    drop: tuple[Flag, ...] = ()  # answers that are left out: empty, refused, repetitive, truncated, duplicate
+    path: str  # folder of parquet files, written by `taskprompt label`
+    drop: tuple[Flag, ...] = ()  # answers to drop: empty, refused, repetitive, truncated, duplicate, reasoning
 
 
 def _table(value: Any) -> Any:
@@ -35,20 +35,20 @@ Joined = Annotated[Table, BeforeValidator(_table, json_schema_input_type=str | T
 
 
 class Source(Spec):
-    """Base of all sources."""
+    """Base class of sources."""
 
     home: ClassVar[str] = "taskprompt.sources"
     quota: int = Field(default=1, ge=1, le=1_000_000)  # samples of this source in every batch
     repeats: int = Field(
         default=1, ge=1, le=1_000_000
-    )  # how often in a row a clip is read, each time augmented anew; of the quota
-    only: tuple[str, ...] | None = None  # labels to keep, the others are dropped; null: all that its clips have
-    allow_flip: bool = True  # may its clips be flipped left to right?
+    )  # consecutive reads of each clip, with independent augmentation; counted in the quota
+    only: tuple[str, ...] | None = None  # labels to keep; the others are dropped; null: all that its clips have
+    allow_flip: bool = True  # whether clips may be flipped horizontally
     permute_labels: int | None = Field(
         default=None, ge=0
-    )  # seed: clips get each other's labels (PViT's control); null: own
-    augment: Augment | None = None  # what is done to its training clips; null: what the recipe says
-    tables: tuple[Joined, ...] = ()  # label tables: more labels for its clips
+    )  # seed of a permutation of labels over clips (PViT's control); null: no permutation
+    augment: Augment | None = None  # augmentation of its training clips; null: that of the recipe
+    tables: tuple[Joined, ...] = ()  # label tables with more labels for its clips
 
     @abstractmethod
     def own_labels(self) -> tuple[str, ...]:
@@ -60,30 +60,29 @@ class Source(Spec):
 
     @abstractmethod
     def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
-        """One row as a Sample: the part of its video that `moment` says, see `video.sampling.sample_times`.
+        """Load one row as a Sample: the part of its video given by `moment`, see `video.sampling.sample_times`.
 
-        Pure: the same row, clip and moment give the same sample. The frames keep their own size, or are scaled down
-        whole where they are much larger than the clip, labels with them. Raises SampleError where the row cannot be
-        read."""
+        Pure: the same row, clip and moment give the same sample. The frames keep their size, or are scaled down,
+        together with labels, if they are much larger than the clip. Raises SampleError if the row cannot be read."""
 
     def values(self, table: ArrowTable) -> Mapping[str, Counter[str]]:
-        """label -> how many rows have each of its values, for labels that rows tell without being loaded."""
+        """label -> how many rows have each of its values, for labels that are contained in rows."""
         return {}
 
     def mistakes(self, table: ArrowTable, tasks: Mapping[str, "Task"]) -> Iterator[str]:
-        """What is wrong of it for these tasks, one line each, as far as its rows tell without being loaded."""
+        """Errors of the source for these tasks, one line each, as far as they can be found without loading samples."""
         found = self.values(table)
         for name, task in tasks.items():
             label = task.label_name(name)
             for value, why in task.unlisted(found.get(label, ())).items():
                 count = f"{found[label][value]} clip{'s' * (found[label][value] > 1)}"
                 yield (
-                    f"task {name!r}: {label} {why} It is that of {count}. Add it to the task's `classes`, or leave "
-                    "these clips out (`classes` of a folder)."
+                    f"task {name!r}: {label} {why} Found in {count}. Add it to the task's `classes`, or exclude "
+                    "these clips (`classes` of a folder)."
                 )
 
     def why_missing(self, label: str) -> str:
-        """Why it does not have a label that it could have, in a few words for the user; empty where it could not."""
+        """Why it lacks a label that it could have, in a few words for the user; empty if it could not have it."""
         return ""
 
     def kept_labels(self) -> tuple[str, ...]:

@@ -28,13 +28,13 @@ S = TypeVar("S", bound="Spec")
 
 
 class Spec(BaseModel):
-    """Base of all that a recipe holds. With a `home` it is an interface: its kinds are the modules of that package.
+    """Base class of everything in a recipe. With a `home` it is an interface: its kinds are that package's modules.
 
-    Numbers are finite, whole numbers have 64 bits at most, and text can be written as UTF-8, whatever the field."""
+    In all fields, numbers are finite, integers have at most 64 bits, and text is valid UTF-8."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     home: ClassVar[str] = ""
-    default_kind: ClassVar[str] = ""  # of an interface: the kind where a recipe gives none
+    default_kind: ClassVar[str] = ""  # of an interface: the kind if a recipe gives none
 
     @model_validator(mode="wrap")
     @classmethod
@@ -44,7 +44,7 @@ class Spec(BaseModel):
         if is_mapping(value) and cls.home:
             options = dict(value)
             kind = options.pop("kind", None)
-            if "home" in vars(cls):  # the interface itself: the kind says which class
+            if "home" in vars(cls):  # the interface itself: the kind selects the class
                 return resolve(cls.default_kind or None if kind is None else kind, cls).model_validate(options)
             if kind is not None and kind not in (kind_of(cls), _place(cls)):
                 raise SpecError(f"found the kind {kind!r}, expected {kind_of(cls)!r}.")
@@ -55,7 +55,7 @@ class Spec(BaseModel):
             raise _with_hints(cls, error) from None
         except TaskPromptError:
             raise
-        except Exception as error:  # of a validator; pydantic passes on what is no ValueError
+        except Exception as error:  # of a validator; pydantic handles only ValueError
             text = f"cannot be checked: {told(error)}"
             raise PydanticCustomError("spec", "{text}", {"text": text}) from error
         if problems := list(_unusable_fields(made, value)):
@@ -101,8 +101,7 @@ def _of_several_types(cls: type[Spec], field: str) -> bool:
 
 
 def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
-    """Values that no field may hold, in the fields of this very spec; those of specs in it were checked as they were
-    made."""
+    """Values that no field may have, in the fields of this spec; nested specs were checked when they were created."""
     for name in type(spec).model_fields:
         raw = given.get(name) if is_mapping(given) else None
         for loc, found, text in unusable(getattr(spec, name), raw):
@@ -111,8 +110,8 @@ def _unusable_fields(spec: Spec, given: Any) -> Iterator[InitErrorDetails]:
 
 
 def kind_of(cls: type[Spec]) -> str:
-    """The kind that names a class: its module's name, the name by which an installed package announces it, or
-    'package.module:Class' for a user's own."""
+    """The kind of a class: its module's name, the name of a package's entry point, or 'package.module:Class' for a
+    user's own class."""
     package, _, module = cls.__module__.rpartition(".")
     if package == cls.home:
         return module
@@ -125,18 +124,18 @@ def _place(cls: type[Spec]) -> str:
 
 
 def kinds(interface: type[Spec]) -> list[str]:
-    """The names of all kinds: those that come with taskprompt, and those that installed packages announce."""
+    """The names of all kinds: built-in, and declared by installed packages."""
     return sorted({*builtin_kinds(interface), *plugins(interface.home)})
 
 
 def builtin_kinds(interface: type[Spec]) -> list[str]:
-    """The names of the kinds that come with taskprompt, by listing the interface's package."""
+    """The names of the built-in kinds, by listing the interface's package."""
     package = importlib.import_module(interface.home)
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
 def resolve(kind: Any, interface: type[S]) -> type[S]:
-    """'depth' -> the one Task in taskprompt/tasks/depth.py, or the class that an installed package announces by this
+    """'depth' -> the one Task in taskprompt/tasks/depth.py, or the class that an installed package declares under this
     name; 'pkg.mod:Name' -> that class. Raises SpecError."""
     what = interface.__name__.lower()
     known = kinds(interface)
@@ -180,7 +179,7 @@ def _is_kind(found: Any, interface: type[S]) -> TypeGuard[type[S]]:
 
 
 def _kinds_schema(interface: type[Spec], generate: Callable[[type[Spec]], JsonSchemaValue]) -> JsonSchemaValue:
-    """any of the interface's kinds, each with its `kind` required, but for the default one; or a user's own."""
+    """Any of the interface's kinds, with its `kind` required except for the default one; or a user's own."""
     options: list[JsonSchemaValue] = []
     for kind in kinds(interface):
         schema = dict(generate(resolve(kind, interface)))

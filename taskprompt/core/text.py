@@ -1,7 +1,7 @@
-"""Foreign text, made fit to be shown: on a terminal, in a page, in Markdown, in LaTeX, in a figure.
+"""Escaping of untrusted text for a terminal, a page, Markdown, LaTeX and figures.
 
-Names of files, columns and classes, answers of models and the errors of libraries are whatever somebody wrote: they may
-hold the control sequences of a terminal, tags, or the marks of a markup."""
+Names of files, columns and classes, answers of models and errors of libraries may contain terminal control sequences,
+tags or markup."""
 
 import html
 import logging
@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 from taskprompt.core.secrets import masked
 
-OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, lone surrogates, separators of lines
-KEPT = "\n\t\u200c\u200d"  # line ends, and the joiners that scripts and emoji need
+OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, direction marks, lone surrogates, line separators
+KEPT = "\n\t\u200c\u200d"  # line ends, and joiners that scripts and emoji need
 COLOUR = re.compile(r"(\x1b\[[0-9;]{0,16}m)")
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -29,13 +29,13 @@ LATEX = {
     "±": r"$\pm$",
     "\u2013": "--",
 }
-MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # within a word, '_' marks nothing
+MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # within a word, '_' is not markup
 
 
 def printable(text: str, *, colours: bool = False) -> str:
-    r"""The text with all that a terminal would obey, or could not show, written as an escape: '\x1b', '\udc80'.
+    r"""The text with characters that control a terminal, or cannot be shown, escaped: '\x1b', '\udc80'.
 
-    colours: leave the sequences that set colours alone, as in a log."""
+    colours: keep colour sequences, as in a log."""
     if text.isprintable():
         return text
     if colours:
@@ -44,22 +44,22 @@ def printable(text: str, *, colours: bool = False) -> str:
 
 
 def shown(text: Any) -> str:
-    """What may be told: without the keys of addresses, and printable."""
+    """Printable, and without keys in addresses."""
     return printable(masked(str(text)))
 
 
 def one_line(text: Any) -> str:
-    """The same in one line."""
+    """The same, in one line."""
     return " ".join(shown(text).split())
 
 
 def say(*parts: Any, file: TextIO | None = None, flush: bool = False) -> None:
-    """`print` for text that holds foreign names or answers."""
+    """`print` for text with untrusted names or answers."""
     print(*map(shown, parts), file=file or sys.stdout, flush=flush)
 
 
 class Formatter(logging.Formatter):
-    """Lines of a log that can be shown on a terminal."""
+    """Log lines that are safe to print on a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -67,12 +67,12 @@ class Formatter(logging.Formatter):
 
 
 def markdown(text: Any) -> str:
-    """Text as a cell or a paragraph of Markdown: no tag, no link, no mark, no new cell, no new line."""
+    """Text escaped for a cell or a paragraph of Markdown: no tag, link, markup, new cell or new line."""
     return MARKDOWN.sub(r"\\\g<0>", html.escape(one_line(text), quote=False))
 
 
 def latex(text: Any) -> str:
-    """Text as LaTeX takes it: no command, no mathematics, no comment."""
+    """Text escaped for LaTeX: no command, mathematics or comment."""
     return "".join(LATEX.get(c, c) for c in one_line(text))
 
 
@@ -81,5 +81,5 @@ def _escape(c: str) -> str:
 
 
 def unicode(text: str) -> str:
-    """The text as UTF-8 can hold it: halves of a surrogate pair are joined, and a half alone becomes U+FFFD."""
+    """The text as valid Unicode: surrogate pairs are joined, and a lone surrogate becomes U+FFFD."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""Tracker: shows a training in another place or form while it runs: TensorBoard, a table, a web service."""
+"""Tracker: sends the events of training to an external tool: TensorBoard, a table, a web service."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -9,28 +9,28 @@ from taskprompt.core.spec import Spec
 
 
 class Tracking(ABC):
-    """A tracker at work. It lives in the first worker, whose training waits until it returns.
+    """An open tracker. It runs on worker 0, and training waits until it returns.
 
-    What it raises is told once, as a warning of the run, and it is called no more; the training goes on."""
+    If it raises, the run gets one warning and it is not called again; training continues."""
 
     @abstractmethod
     def __call__(self, event: Event) -> None:
-        """Called with Step, Evaluated, Saved, Warned and WeightsLoaded as they happen. It ignores all others."""
+        """Called with Step, Evaluated, Saved, Warned and WeightsLoaded as they happen. Must ignore other events."""
 
     @abstractmethod
     def close(self) -> None:
-        """Called once, when the job ends, also where it fails."""
+        """Called once, when the job ends, also if it fails."""
 
 
 class Tracker(Spec):
-    """Base of all trackers."""
+    """Base class of trackers."""
 
     home: ClassVar[str] = "taskprompt.trackers"
 
     @abstractmethod
     def open(self, folder: Path, step: int) -> Tracking:
-        """Called when a job begins, on the first worker.
+        """Called when a job begins, on worker 0.
 
-        folder: a place in the run's folder for this tracker alone, called by its name in the recipe; make it if it is
-        needed. step: the steps that are made. A run that is resumed from step 100 repeats the later ones, so what the
-        tracker has kept of steps behind `step` is void."""
+        folder: the tracker's own folder inside the run's folder, with its name in the recipe; create it if needed.
+        step: the number of completed steps. A run that is resumed from step 100 repeats later steps, so the tracker
+        must drop earlier data of steps after `step`."""

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Set
 from typing import Any, TypeGuard
 
-BITS = 63  # of a whole number, beside its sign
-LARGEST, SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32, in which models calculate
-DEEPEST = 100  # levels of lists and mappings; it also ends at those that hold themselves
+BITS = 63  # of an integer, without its sign
+LARGEST, SMALLEST = 3.4028234e38, 1.1754944e-38  # of float32
+DEEPEST = 100  # levels of lists and mappings; also ends recursion in cyclic ones
 
 Found = tuple[tuple[int | str, ...], Any, str]
 
@@ -28,9 +28,9 @@ def is_sequence(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 
 
 def unusable(value: Any, given: Any = None, depth: int = 0) -> Iterator[Found]:
-    """place, value and what was expected, of every part of a value that cannot be used.
+    """path, value and what was expected, of every part of a value that cannot be used.
 
-    given: what the value was made from: true and false are no numbers, though Python takes them for 1 and 0."""
+    given: the input of the value: true and false are not numbers, though Python converts them to 1 and 0."""
     if depth > DEEPEST:
         yield (), "...", f"is nested more than {DEEPEST} deep."
     elif is_mapping(value):

@@ -1,1 +1,1 @@
-"""What a yaml file says: the recipe and its parts, reading, checks between its fields, the JSON schema, its model."""
+"""The recipe and its parts: reading yaml, checks between fields, the JSON schema, and building the model."""

@@ -13,15 +13,15 @@ from taskprompt.core.values import is_list, is_mapping
 from taskprompt.recipe import plain_yaml
 from taskprompt.recipe.problems import lines, repaired, shown
 
-Whole = TypeVar("Whole", bound=Spec)  # what a file holds: a recipe, a sweep
-MOST_FILES = 32  # that extend each other
-DEEPEST = 64  # keys of an override
-VERBS = {"recipe": "fit", "sweep": "tune"}  # what a file holds -> the verb that takes it
+Whole = TypeVar("Whole", bound=Spec)  # the content of a file: a recipe or a sweep
+MOST_FILES = 32  # in a chain of `extends`
+DEEPEST = 64  # keys in an override
+COMMANDS = {"recipe": "fit", "sweep": "tune"}  # content of a file -> its command
 MARKS = {"recipe": {"sources", "tasks", "backbone", "prompter", "stages"}, "sweep": {"recipe", "search", "metric"}}
 
 
 def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
-    """The same as one plain dictionary, merged and expanded but not yet checked."""
+    """The file as one plain dictionary, merged and expanded but not validated."""
     data = _read_extended(Path(path), ())
     for text in overrides:
         override(data, text)
@@ -33,8 +33,8 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[
 
 
 def validate(data: dict[str, Any], where: str, spec: type[Whole], *, check_sources: bool = True) -> Whole:
-    """A dictionary as a recipe, a sweep, or another spec; `where` names it in errors. check_sources=False: the recipe's
-    data may lie on other machines alone. Raises RecipeError with every problem."""
+    """Validate a dictionary as a recipe, a sweep, or another spec; `where` names it in errors. check_sources=False: the
+    recipe's data may be on other machines only. Raises RecipeError with every problem."""
     _check_holds(data, where, spec)
     context = {"check_sources": check_sources}
     try:
@@ -44,10 +44,10 @@ def validate(data: dict[str, Any], where: str, spec: type[Whole], *, check_sourc
 
 
 def draft(data: dict[str, Any], where: str, spec: type[Whole]) -> tuple[Whole | None, list[str], tuple[str, ...]]:
-    """A recipe whose names have not been compared yet, for a check that tells everything at once.
+    """A recipe without the checks between fields, for a check that reports everything at once.
 
-    Beside it, what is wrong with its fields, which it is then without, and the paths whose other problems may come from
-    that. None where too much is wrong. Raises RecipeError for what is no recipe."""
+    Also returns the problems of its fields, which are removed, and the paths whose other problems may follow from that.
+    None if too much is wrong. Raises RecipeError if it is not a recipe."""
     _check_holds(data, where, spec)
     try:
         return spec.model_validate(data, context={"draft": True}), [], ()
@@ -61,21 +61,21 @@ def draft(data: dict[str, Any], where: str, spec: type[Whole]) -> tuple[Whole | 
 
 
 def dump(spec: Spec) -> str:
-    """A recipe, or another spec that a file holds, as yaml that loads to the same."""
+    """A recipe or another spec as yaml that loads to the same."""
     return plain_yaml.dump(spec.model_dump(mode="json"))
 
 
 def _check_holds(data: Any, where: str, spec: type[Spec]) -> None:
-    """Raises RecipeError for a sweep where a recipe is expected, and the other way round."""
+    """Raises RecipeError for a sweep in place of a recipe, and vice versa."""
     wanted = spec.__name__.lower()
     if wanted in MARKS and isinstance(data, dict) and not MARKS[wanted] & {*data} - {"recipe"}:
         for found, marks in MARKS.items():
             if found != wanted and len(marks & {*data}) > 1:
-                raise RecipeError(where, [f"this is a {found}, expected a {wanted}: use {VERBS[found]}."])
+                raise RecipeError(where, [f"this is a {found}, expected a {wanted}: use {COMMANDS[found]}."])
 
 
 def _behind(data: dict[str, Any], error: ValidationError, spec: type[Spec], context: dict[str, Any]) -> list[str]:
-    """The problems between fields that show only when those of fields are put right."""
+    """The problems between fields that are found only after invalid fields are removed."""
     rest, wrong = repaired(data, error, spec)
     if rest is None:
         return []
@@ -91,7 +91,7 @@ def _behind(data: dict[str, Any], error: ValidationError, spec: type[Spec], cont
 def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = path.absolute()
     if path in seen:
-        raise RecipeError(str(path), [f"extends: {' -> '.join(p.name for p in (*seen, path))} goes round in a circle."])
+        raise RecipeError(str(path), [f"extends: {' -> '.join(p.name for p in (*seen, path))} is a cycle. Remove one."])
     if len(seen) >= MOST_FILES:
         raise RecipeError(str(seen[0]), [f"extends: more than {MOST_FILES} files extend each other."])
     data = _read_yaml(path)
@@ -131,8 +131,8 @@ def _of_folder(path: Path) -> str:
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Dictionaries merge by key, a null removes the key, and a new `kind` replaces the whole entry. A dictionary whose
-    keys are positions changes those entries of a list."""
+    """Merge dictionaries by key: null removes the key, and a new `kind` replaces the whole entry. A dictionary with
+    positions as keys changes those entries of a list."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
@@ -155,7 +155,7 @@ def _is_place(key: Any) -> bool:
 
 
 def _merge_list(key: str, old: list[Any], changes: dict[int, Any]) -> list[Any]:
-    """The list with some entries changed: {0: {tasks: [action]}}."""
+    """A list with some entries changed, such as {0: {tasks: [action]}}."""
     wrong = [i for i in changes if not 0 <= i < len(old)]
     if wrong:
         raise RecipeError(key, [f"there is no entry {wrong[0]}, the base has {len(old)}, counted from 0."])
@@ -165,7 +165,7 @@ def _merge_list(key: str, old: list[Any], changes: dict[int, Any]) -> list[Any]:
 
 
 def override(data: dict[str, Any], text: str) -> None:
-    """Set what 'a.b=value' says, the value being yaml. Raises RecipeError."""
+    """Apply 'a.b=value', with a yaml value. Raises RecipeError."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise RecipeError(f"override {text!r}", ["expected key=value, for example stages.0.steps=100."])
@@ -197,7 +197,7 @@ def change(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
-    """What holds 'a.b.0', a dictionary or a list, and the key in it."""
+    """The dictionary or list that contains 'a.b.0', and the key in it."""
     *parents, last = key.split(".")
     if len(parents) >= DEEPEST:
         raise ValueError(f"more than {DEEPEST} keys")
@@ -208,7 +208,7 @@ def _place(data: dict[str, Any], key: str) -> tuple[Any, Any]:
 
 
 def _expand(value: Any, path: str, problems: list[str]) -> Any:
-    """${NAME} and ${NAME:-default} in every string."""
+    """Replace ${NAME} and ${NAME:-default} in every string."""
     if is_mapping(value):
         return {k: _expand(v, f"{path}.{k}".lstrip("."), problems) for k, v in value.items()}
     if is_list(value):

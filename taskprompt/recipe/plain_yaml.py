@@ -1,4 +1,4 @@
-"""Plain yaml: text, numbers, lists and mappings of bounded size. No tags, so that nothing is built but these."""
+"""Plain yaml: text, numbers, lists and mappings of bounded size. No tags, so no other objects are constructed."""
 # PyYAML leaves types out.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-MOST_BYTES = 1 << 20  # of a file; the classes of ImageNet-21k by name are 0.4 MB
-MOST_NODES = 100_000  # values in a document, those that an alias repeats counted each time
-MOST_DIGITS = 1000  # of a whole number
+MOST_BYTES = 1 << 20  # of a file; the class names of ImageNet-21k have 0.4 MB
+MOST_NODES = 100_000  # values in a document, with aliases expanded
+MOST_DIGITS = 1000  # of an integer
 DEEPEST = 64  # levels of lists and mappings
-BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has libyaml
+BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML has libyaml
 INTEGER = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z")
 FLOAT = re.compile(
     r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))([eE][-+]?[0-9]+)?\Z"
@@ -23,22 +23,22 @@ FLOAT = re.compile(
 
 
 class PlainLoader(BASE):
-    """yaml without dates, numbers to the base 60 and leading zeros, which are text, and with 1e-3, a number."""
+    """yaml in which dates, base-60 numbers and numbers with leading zeros are text, and 1e-3 is a number."""
 
 
 class PlainDumper(yaml.SafeDumper):
-    """Writes what PlainLoader reads as the same, and other readers of yaml too."""
+    """Writes yaml that PlainLoader and other yaml readers read back identically."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def represent_str(self, data: str) -> yaml.ScalarNode:  # NEL, an old line break, is lost without quotes
+    def represent_str(self, data: str) -> yaml.ScalarNode:  # NEL, a line break in yaml, is lost without quotes
         style = '"' if "\x85" in data else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
 def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
-    """PyYAML's table, first letter -> tags, without dates, and with numbers as above."""
+    """PyYAML's table, first character -> tags, without dates, and with numbers as above."""
     dropped = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "int", "float", "value")}
     kept = {c: [(t, p) for t, p in found if t not in dropped] for c, found in BASE.yaml_implicit_resolvers.items()}
     for letters, tag, pattern in (("-+0123456789", "int", INTEGER), ("-+.0123456789", "float", FLOAT)):
@@ -53,7 +53,7 @@ PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.012
 
 
 def parse(text: str) -> Any:
-    """yaml -> plain values. Raises ValueError with what is wrong, in one line that says where."""
+    """yaml -> plain values. Raises ValueError with the problem and its position, in one line."""
     try:
         _check(yaml.parse(text, Loader=PlainLoader))
         return yaml.load(text, Loader=PlainLoader)  # safe: PlainLoader derives from SafeLoader
@@ -64,12 +64,14 @@ def parse(text: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split()).rstrip(".") + ".") from None
     except UnicodeEncodeError as error:
-        raise ValueError(f"it holds half a character, {error.object[error.start]!r}, at place {error.start}.") from None
+        raise ValueError(
+            f"it contains a lone surrogate, {error.object[error.start]!r}, at position {error.start}."
+        ) from None
 
 
 def read_text(path: Path) -> str:
-    """A text file that is not too large. Raises OSError; ValueError with what is wrong with it."""
-    mode = path.stat().st_mode  # before it is opened: a pipe would wait for whoever writes to it
+    """A text file of limited size. Raises OSError, or ValueError with the problem."""
+    mode = path.stat().st_mode  # before it is opened: opening a pipe would block
     if not S_ISREG(mode) and not S_ISDIR(mode):
         raise ValueError("is not a file.")
     with path.open("rb") as file:
@@ -88,14 +90,14 @@ def dump(data: Any) -> str:
 
 
 def _check(events: Iterator[Any]) -> None:
-    """Refuse tags, aliases to what holds them, too many values, deep nesting, odd and repeated keys.
+    """Reject tags, recursive aliases, too many values, deep nesting, invalid and duplicate keys.
 
-    It reads the parser's events, so that nothing is built yet, and ends at the first that is too many."""
+    It reads the parser's events, before anything is constructed, and stops at the first problem."""
     total, open_ = 0, [_Part(None, False)]
-    anchors: dict[str, tuple[int, int]] = {}  # finished ones: values and levels
+    anchors: dict[str, tuple[int, int]] = {}  # finished anchors: values and levels
     for event in events:
         if getattr(event, "tag", None) is not None:
-            raise ValueError(f"{_at(event.start_mark)}the tag {event.tag} is not allowed. Write the value alone.")
+            raise ValueError(f"{_at(event.start_mark)}the tag {event.tag} is not allowed. Write the value without it.")
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             open_[-1].meet(event, None)
             open_.append(_Part(event.anchor, isinstance(event, yaml.MappingStartEvent)))
@@ -114,7 +116,7 @@ def _check(events: Iterator[Any]) -> None:
         elif isinstance(event, yaml.AliasEvent):
             open_[-1].meet(event, None)
             if any(part.anchor == event.anchor for part in open_):
-                raise ValueError(f"{_at(event.start_mark)}*{event.anchor} stands inside what it repeats.")
+                raise ValueError(f"{_at(event.start_mark)}*{event.anchor} is inside of its own anchor.")
             size, depth, anchor = *anchors.get(event.anchor, (1, 0)), None
         else:
             continue
@@ -130,7 +132,7 @@ def _check(events: Iterator[Any]) -> None:
 
 
 class _Part:
-    """A list or a mapping whose end has not come yet."""
+    """An open list or mapping."""
 
     def __init__(self, anchor: str | None, is_mapping: bool):
         self.anchor, self.is_mapping = anchor, is_mapping
@@ -138,7 +140,7 @@ class _Part:
         self.keys: set[str] = set()
 
     def meet(self, event: Any, text: str | None) -> None:
-        """One more value; every other one of a mapping is a key. text: of a scalar."""
+        """Count one more value; in a mapping, keys and values alternate. text: of a scalar."""
         self.met += 1
         if not self.is_mapping or self.met % 2 == 0:
             return

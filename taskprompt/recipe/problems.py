@@ -1,4 +1,4 @@
-"""pydantic's errors as lines for people: path, what is wrong, and what was found."""
+"""pydantic's errors as readable lines: path, problem, and what was found."""
 
 import copy
 import reprlib
@@ -53,14 +53,14 @@ def _path(error: Any) -> str:
 
 
 def _deepest(error: ValidationError) -> list[Any]:
-    """A list whose only entry is wrong is also called too short: the deeper of two errors says it all."""
+    """pydantic also reports a list with an invalid entry as too short: keep only the deeper of the two errors."""
     errors = error.errors()
     shadows = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
     return [e for e in errors if e["loc"] not in shadows or not e["loc"]]
 
 
 def _lines(path: str, errors: list[Any]) -> list[str]:
-    if not path:  # the recipe's own checks say where they look
+    if not path:  # the recipe's own checks name the path themselves
         return [line[:LONGEST] for e in errors for line in _text(e).split("\n")]
     texts = [_text(e)[:LONGEST].removesuffix(".") for e in errors]
     expected = [text.removeprefix(EXPECTED) for text in texts if text.startswith(EXPECTED)]
@@ -84,9 +84,9 @@ def _found(error: Any) -> str:
 
 
 def repaired(data: dict[str, Any], error: ValidationError, spec: type[Spec]) -> tuple[Any, tuple[str, ...]]:
-    """The data without the fields that are wrong, and the paths whose other problems may come from that alone.
+    """The data without invalid fields, and the paths whose other problems may follow from that.
 
-    None for the data where a whole entry is wrong, such as a task of an unknown kind."""
+    None for the data if a whole entry is invalid, such as a task of an unknown kind."""
     rest, wrong = copy.deepcopy(data), set[str]()
     for e in _deepest(error):
         loc = [p for p in e["loc"] if p != "[key]"]
@@ -103,7 +103,7 @@ def repaired(data: dict[str, Any], error: ValidationError, spec: type[Spec]) -> 
             node.pop(loc[-1], None)
         except (KeyError, IndexError, TypeError, AttributeError):
             return None, ()
-        is_number = isinstance(e["input"], int | float)  # on which no names depend
+        is_number = isinstance(e["input"], int | float)  # other checks do not depend on it
         wrong.add(".".join(map(str, loc if is_number else loc[:-1] or loc)))
         if loc[0] in ("clip", "backbone"):
             wrong |= {"backbone", "prompter"}

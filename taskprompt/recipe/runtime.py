@@ -1,4 +1,4 @@
-"""Runtime: where and how a recipe runs."""
+"""Runtime: resources, precision and parallelism of a recipe's jobs."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class Runtime(Spec):
-    """Where and how it runs; changes speed, never the result beyond rounding."""
+    """Resources, precision and parallelism; affects speed, and the result only by rounding."""
 
-    workers: int | tuple[int, int] = 1  # training processes; two numbers: at least, and as many as have room
+    workers: int | tuple[int, int] = 1  # training processes; two numbers: fewest and most, for elastic training
     parallel: Literal["ddp", "fsdp"] = "ddp"  # a worker trains with all weights, or a shard; it measures with all
-    gpu: bool | float = Field(default=False, ge=0, le=1)  # one a worker; 0.25: four trials of a sweep share one
-    cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs that a training process asks Ray for
-    data_workers: int | dict[str, int] = 1  # decoding processes a worker: for each source, or by source's name (else 1)
-    data_cpus: float = Field(default=1.0, gt=0)  # CPUs that a decoding process asks Ray for
+    gpu: bool | float = Field(default=False, ge=0, le=1)  # GPUs per worker; 0.25: four trials share one
+    cpus_per_worker: float = Field(default=1.0, gt=0)  # CPUs per training process
+    data_workers: int | dict[str, int] = 1  # decoding processes per worker and source; or by source (else 1)
+    data_cpus: float = Field(default=1.0, gt=0)  # CPUs per decoding process
     worker_labels: dict[str, str] = {}  # labels of the nodes to train on, as in `ray start --labels`
     data_labels: dict[str, str] = {}  # labels of the nodes to decode on
-    autoscale: bool = False  # the cluster adds nodes when asked: ask, and wait for them instead of refusing
-    block: int | None = Field(default=None, ge=1)  # clips that a data task reads at once; null: about 64 MB, 4 to 128
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where hardware multiplies it; wherever models run
-    compile: bool = False  # torch.compile the encoder wherever models run: minutes at first; needs a C++ compiler
+    autoscale: bool = False  # request missing nodes from the cluster's autoscaler, and wait for them
+    block: int | None = Field(default=None, ge=1)  # clips per data task; null: about 64 MB, 4 to 128
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 if the hardware supports it
+    compile: bool = False  # torch.compile the encoder: takes minutes at first; needs a C++ compiler
     checkpointing: bool = False  # recompute the encoder's blocks in the backward pass: less memory, more time
-    max_failures: int = Field(default=3, ge=0)  # times a job that lost a worker or a node starts anew by itself
-    wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or coming
-    threads: int | None = Field(default=None, ge=1)  # of torch; null: cpus_per_worker for a worker on a CPU
+    max_failures: int = Field(default=3, ge=0)  # automatic restarts of a job after a worker or a node was lost
+    wait: float = Field(default=300, ge=0)  # seconds to wait for nodes that are lost, busy or starting
+    threads: int | None = Field(default=None, ge=1)  # torch threads; null: cpus_per_worker for a worker on a CPU
 
     @field_validator("workers")
     @classmethod
@@ -50,21 +50,21 @@ class Runtime(Spec):
 
     @property
     def gpu_share(self) -> float:
-        """GPUs a worker: 0, 1, or one part of several equal ones, of which none lies on two GPUs."""
+        """GPUs per worker: 0, 1, or 1/n, so that no worker spans two GPUs."""
         return 1 / int(1 / self.gpu + 1e-9) if self.gpu else 0.0
 
     @property
     def torch_threads(self) -> int | None:
-        """Threads of torch in a worker of a cluster; None: as many as torch takes by itself."""
+        """torch threads in a worker of a cluster; None: torch's default."""
         return self.threads or (None if self.gpu else max(1, int(self.cpus_per_worker)))
 
     def worker_resources(self) -> dict[str, float]:
-        """What a training process asks Ray for."""
+        """Ray resources of a training process."""
         return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpu_share} if self.gpu else {})
 
     def device(self, fallback: bool = False) -> "torch.device":
-        """Where a model runs in this process. fallback: on the CPU where there is no GPU, instead of a SpecError."""
-        import torch  # takes seconds, and most of what reads recipes needs none of it
+        """The device of models in this process. fallback: the CPU if there is no GPU, instead of a SpecError."""
+        import torch  # lazy: takes seconds, and is not needed to read recipes
 
         if self.gpu and not torch.cuda.is_available() and not fallback:
             raise SpecError(f"runtime.gpu is {self.gpu}, but torch sees no GPU here. Set runtime.gpu=false.")
@@ -74,14 +74,14 @@ class Runtime(Spec):
     def _whole_gpus(self) -> "Runtime":
         if self.workers != 1 and 0 < self.gpu_share < 1:  # NCCL refuses two of its workers on one GPU
             raise SpecError(
-                f"gpu is {self.gpu} and workers {self.workers}: a share of a GPU is for one worker. Set either to 1."
+                f"gpu is {self.gpu} and workers {self.workers}: a fraction of a GPU needs workers: 1. Set either to 1."
             )
         return self
 
     def worker_counts(self, quotas: Mapping[str, int]) -> list[int]:
-        """The numbers of workers that are allowed and that the sources' quotas divide by, largest first.
+        """The allowed numbers of workers that divide all quotas, largest first.
 
-        Raises SpecError where there is none."""
+        Raises SpecError if there is none."""
         least, most = self.workers if isinstance(self.workers, tuple) else (self.workers, self.workers)
         found = range(min(most, *quotas.values()), least - 1, -1)
         if numbers := [n for n in found if all(q % n == 0 for q in quotas.values())]:
@@ -89,7 +89,7 @@ class Runtime(Spec):
         if least == most:
             name = next(n for n, q in quotas.items() if q % most)
             raise SpecError(
-                f"sources.{name}.quota: {quotas[name]} clips cannot be shared by {most} workers. "
+                f"sources.{name}.quota: {quotas[name]} clips cannot be divided among {most} workers. "
                 f"Set a multiple of {most}, or runtime.workers to a divisor of {quotas[name]}."
             )
         listed = ", ".join(f"{n} {q}" for n, q in quotas.items())
@@ -98,13 +98,13 @@ class Runtime(Spec):
         )
 
     def data_workers_for(self, source: str) -> int:
-        """Decoding processes of one source, a worker."""
+        """Decoding processes of one source per worker."""
         return self.data_workers if isinstance(self.data_workers, int) else self.data_workers.get(source, 1)
 
 
 @contextmanager
 def torch_threads(count: int | None) -> Generator[None]:
-    """As many threads of torch meanwhile; None: as they are."""
+    """Set torch's number of threads in this context; None: unchanged."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""What a recipe can name: all kinds with their one-line descriptions, and the JSON schema of a recipe."""
+"""All kinds with their one-line descriptions, and the JSON schema of a recipe."""
 
 import inspect
 from typing import Any
@@ -14,7 +14,7 @@ from taskprompt.recipe.recipe import Recipe
 
 
 def interfaces() -> tuple[type[Spec], ...]:
-    """The interfaces that kinds plug into."""
+    """The interfaces of kinds."""
     return (Task, Source, Backbone, Prompter, Balancer, Labeler, Tracker)
 
 
@@ -24,7 +24,7 @@ def one_line(kind: type[Spec]) -> str:
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The JSON schema of a recipe; where an interface stands, any of its kinds, or a user's own."""
+    """The JSON schema of a recipe; for an interface, any of its kinds or a user's own."""
     return Recipe.model_json_schema() | {
         "title": "taskprompt recipe",
         "$schema": "https://json-schema.org/draft/2020-12/schema",

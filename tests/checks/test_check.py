@@ -65,7 +65,7 @@ def test_a_wrong_field_hides_no_name_and_invents_none(problems):
         (["stages.0.warmup=7"], "stages.0: warmup: found 7, but the stage has 6 steps"),
         (["best={metric: test/depth/RMSE}"], "'depth' measures no 'RMSE'. Did you mean 'test/depth/RMSE_m'?"),
         (["runtime.workers=[3, 9]"], "runtime.workers: no number from 3 to 9 divides every quota"),
-        (["runtime.workers=1000000000000000000"], "cannot be shared by 1000000000000000000 workers"),
+        (["runtime.workers=1000000000000000000"], "cannot be divided among 1000000000000000000 workers"),
         (["balancer.weights={dept: 1}"], "balancer.weights: 'dept' is not a task. Did you mean 'depth'?"),
         (["tasks.depth.height=16384", "tasks.depth.width=99999"], "tasks.depth.width"),
         (["backbone.dim=65536", "backbone.heads=1000"], "dim is 65536, expected a multiple of heads"),
@@ -121,13 +121,16 @@ def test_data_is_looked_into(squares, tmp_path, problems):
     ]
     assert "read 8, 6 can be used (not squares/0: squares/0: the file is empty" in checked.data[1]
     (line,) = problems(f"sources.rendered.broken={list(range(10))}", data=True)
-    assert "sources.rendered: none of 8 clips that were read can be used. For example squares/0" in line
+    assert "sources.rendered: none of the 8 clips that were read can be used. For example squares/0" in line
     table = embedded(tmp_path / "t", ["others/1"], label="say_embedding")
     tasks = squares["tasks"] | {"say": {"kind": "caption", "width": 4, "label": "say_embedding"}}
     given = [f"sources.labelled.tables=[{table}]", "sources.labelled.only=null"]
     assert problems(*given, tasks=tasks) == []
     (line,) = problems(*given, tasks=tasks, data=True)
-    assert "has 'say_embedding' for none of its 12 clips: they are called such as 'squares/0', there 'others/1'" in line
+    assert (
+        "has 'say_embedding' for none of its 12 clips: the clips have keys such as 'squares/0', the table 'others/1'"
+        in line
+    )
     (line,) = problems("sources.labelled.wrong=[0]", data=True)
     assert "sources.labelled: source 'sources.labelled', sample 'squares/0': ZeroDivisionError: a mistake" in line
 
@@ -136,7 +139,7 @@ def test_what_is_right(squares):
     checked = tp.check(tp.Recipe.model_validate(squares))
     assert len(checked.summary()) == 10
     assert checked.parameters.keys() == {"encoder", "prompter", "heads"}
-    assert checked.text().startswith("ok: recipe\n  clip       4 frames of 32 x 32, 8 a second\n")
+    assert checked.text().startswith("ok: recipe\n  clip       4 frames of 32 x 32, 8 fps\n")
     assert tp.Recipe.model_validate(yaml.safe_load(checked.text(full=True))) == checked.recipe
 
 

@@ -22,13 +22,13 @@ def faulty(squares, fails, **more):
     [
         (
             "target",
-            r"step [1-5]: task 'depth', clip 'squares/3': KeyError: 'thickness'\. Mend Faulty\.target, or raise",
+            r"step [1-5]: task 'depth', clip 'squares/3': KeyError: 'thickness'\. Fix Faulty\.target, or raise",
         ),
         (
             "head",
-            r"step 1: task 'depth': RuntimeError: .* Mend the module that its `head` builds, Broken\. Met on clips 'sq",
+            r"step 1: task 'depth': RuntimeError: .* Fix the module that its `head` builds, Broken\. Met on clips 'sq",
         ),
-        ("loss", r"step 1: task 'depth', clips 'squares/\d', 'squares/\d': RuntimeError: .* Mend Faulty\.loss\."),
+        ("loss", r"step 1: task 'depth', clips 'squares/\d', 'squares/\d': RuntimeError: .* Fix Faulty\.loss\."),
         ("nan", r"step 1: the loss of task 'depth' for clip.* 'squares/\d'.* is not a finite number; no weights were"),
     ],
 )
@@ -44,7 +44,9 @@ def test_steps_are_counted_over_stages(squares, tmp_path):
 
 
 def test_a_batch_that_made_no_number_is_kept(squares, tmp_path):
-    with pytest.raises(tp.TaskError, match=r"Saved, to be read by taskprompt.load_batch: .*worker-0-0\.safetensors"):
+    with pytest.raises(
+        tp.TaskError, match=r"The batch is saved; read it with taskprompt.load_batch: .*worker-0-0\.safetensors"
+    ):
         run(faulty(squares, "nan"), tmp_path / "run")
     (file,) = (tmp_path / "run" / "not_finite").iterdir()
     batch = tp.load_batch(file)
@@ -87,5 +89,5 @@ def test_a_best_that_cannot_be(squares, tmp_path):
         run(squares, tmp_path / "run")
     squares.pop("best")
     plain = run(squares, tmp_path / "plain")
-    with pytest.raises(tp.CheckpointError, match=r"no checkpoint is known as the best\. Set `best`"):
+    with pytest.raises(tp.CheckpointError, match=r"has no best checkpoint\. Set `best`"):
         tp.evaluate(plain, checkpoint="best", watch=lambda r: None)

@@ -130,7 +130,7 @@ def test_a_folder_s_own_or_what_its_type_has(model, mean, recipe, tmp_path):
     for name in (model, str(tmp_path)):
         made = recipe({"kind": "hf", "model": name})
         assert values(made)[0] == mean
-    assert "what most files of" in pixels(made.backbone, made.normalization())
+    assert "the usual values of" in pixels(made.backbone, made.normalization())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.7] * 3, "image_std": [0.2] * 3}))
     made = recipe({"kind": "hf", "model": str(tmp_path)})
     assert values(made) == (0.7, 0.2)
@@ -156,7 +156,7 @@ def test_weights_come_before_the_model_and_the_recipe_before_both(recipe, tmp_pa
     said = pixels(made.backbone, made.normalization())
     assert said.endswith(
         "from the recipe; but preprocessor_config.json says mean [0.45, 0.45, 0.45], std [0.225, 0.225, 0.225]: "
-        "set backbone.mean and std to follow it"
+        "set backbone.mean and std to use these"
     )
     assert validate(json.loads(json.dumps(made.model_dump(mode="json"))), "again", tp.Recipe) == made
 

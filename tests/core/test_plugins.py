@@ -89,7 +89,11 @@ def main_of(*words: str) -> None:
     ("place", "text", "words"),
     [
         ("plug_bad.kind:Touch", "raise RuntimeError('run')", r"plug_bad/kind.py defines no class 'Touch'"),
-        ("plug_bad.kind:Touch", "class Touch: ...", "is derived from nothing of taskprompt, so it was not imported"),
+        (
+            "plug_bad.kind:Touch",
+            "class Touch: ...",
+            "is not derived from a class of taskprompt, so it was not imported",
+        ),
         ("plug_bad.kind", "", r"expected package.module:Class, names of Python joined by dots"),
         ("os:system", "", "'os:system': the module defines no class 'system'"),
         ("plug_none:Touch", "", "there is no module 'plug_none'"),
@@ -112,7 +116,7 @@ def test_a_name_that_several_have_is_refused(install):
     with pytest.raises(tp.SpecError) as ours:
         resolve("depth", tp.Task)
     assert str(ours.value) == (
-        "kind 'depth': is announced by taskprompt and by plug-one, expected one. Uninstall the other, or name "
+        "kind 'depth': is declared by taskprompt and by plug-one, expected one. Uninstall the other, or name "
         "the class: plug_one:Depth."
     )
     with pytest.raises(tp.SpecError, match=r"by plug-one and by plug-two, .*: plug_one:Touch or plug_two:Touch"):
@@ -141,5 +145,5 @@ def test_a_submitted_job_expects_the_package_there(install, squares, tmp_path):
     start = [sys.executable, "start_taskprompt.py", "kinds"]
     job = subprocess.run(start, cwd=tmp_path / "job", capture_output=True, text=True)
     assert (job.returncode, job.stdout) == (1, "")
-    words = "lacks the package plug-hands, which announces the kind 'touch'. Install it on all machines there.\n"
+    words = "lacks the package plug-hands, which declares the kind 'touch'. Install it on all machines there.\n"
     assert job.stderr.endswith(words)

@@ -52,7 +52,7 @@ def test_json_and_pickle_round_trip_keeps_the_kind():
 
 def test_own_kind_that_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"no module 'mylab.touch' in .*Start where the module lies"):
+    with pytest.raises(ValueError, match=r"no module 'mylab.touch' in .*Start in the folder of the module"):
         resolve("mylab.touch:Touch", Task)
 
 

@@ -38,7 +38,7 @@ def test_extends_merges_by_key_and_a_new_kind_replaces(tmp_path, squares):
 def test_extends_in_a_circle_is_said(tmp_path):
     write(tmp_path, "a.yaml", {"extends": "b.yaml"})
     write(tmp_path, "b.yaml", {"extends": "a.yaml"})
-    with pytest.raises(RecipeError, match=r"a\.yaml -> b\.yaml -> a\.yaml goes round in a circle"):
+    with pytest.raises(RecipeError, match=r"a\.yaml -> b\.yaml -> a\.yaml is a cycle"):
         read(tmp_path / "a.yaml")
 
 
