@@ -1,1 +1,1 @@
-"""Sources: one file a kind, which reads one form of data set. Helpers are in _folder and _scenes."""
+"""Sources: one file per kind, which reads one type of data set. Helpers are in _folder and _scenes."""

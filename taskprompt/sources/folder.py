@@ -1,4 +1,4 @@
-"""Folder: your own videos, one sub-folder a class or listed in a csv file, with any label files beside them."""
+"""Folder: your own videos, with one subfolder per class or a csv file, and label files next to them."""
 
 import math
 from collections import Counter
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
     from taskprompt.core.task import Task
 
-SAMPLES = 8  # stored samples that are looked into for their labels' names
+SAMPLES = 8  # stored samples to read for their labels' names
 
 
 class Folder(Source):
-    """Videos of any container below a folder; also the samples that `taskprompt render` wrote, without declaration.
+    """Videos in any container format below a folder; also samples written by `taskprompt render`, undeclared.
 
-    A video without labels that live in its picture is scaled down while it is read, to twice the larger side of the
-    clip. What `taskprompt predict` wrote (`.taskprompt.` in its name) is no video to read."""
+    A video without spatial labels is scaled down while it is read, to twice the larger side of the clip. Files written
+    by `taskprompt predict` (`.taskprompt.` in the name) are not read as videos."""
 
     path: str  # the folder
-    csv: str | None = None  # file with a line a clip, from `path`; null: class/clip.mp4, the folder names the class
+    csv: str | None = None  # file with one line per clip, relative to `path`; null: class/clip.mp4
     columns: Columns = Columns()  # of the csv
-    file: str = "{clip}"  # csv: the video's path from what its column holds, such as "videos/{clip}.mp4"
-    label: str = "action"  # the name of the label that holds the class
+    file: str = "{clip}"  # csv: the video's path, given the value of its column, such as "videos/{clip}.mp4"
+    label: str = "action"  # the name of the class label
     texts: dict[str, str] = {}  # label -> csv column, read as text
     numbers: dict[str, str] = {}  # label -> csv column, read as a number
-    labels: dict[str, LabelFile] = {}  # label -> the file beside each clip that holds it
-    split: str | None = None  # csv: the lines whose split column holds this; null: all
-    share: tuple[float, float] = (0.0, 1.0)  # clips whose name falls here, 0 to 1 by hash: (0, 0.8) and (0.8, 1) part
-    leave: tuple[float, float] | None = None  # clips that are left out, likewise: a fold is `leave` here, `share` there
-    classes: tuple[str, ...] | None = None  # the classes to read, other clips are left out; null: all
-    flip_sensitive: tuple[str, ...] = ()  # classes in which left and right matter: never mirrored
+    labels: dict[str, LabelFile] = {}  # label -> the label file of each clip
+    split: str | None = None  # csv: only lines with this value in the split column; null: all
+    share: tuple[float, float] = (0.0, 1.0)  # only clips whose name's hash, 0 to 1, is in this range
+    leave: tuple[float, float] | None = None  # exclude this range; for a fold, `leave` in training, `share` held out
+    classes: tuple[str, ...] | None = None  # only clips of these classes; null: all
+    flip_sensitive: tuple[str, ...] = ()  # classes in which left and right matter: never flipped
 
     @field_validator("share", "leave")
     @classmethod
@@ -85,21 +85,21 @@ class Folder(Source):
         return self
 
     def own_labels(self) -> tuple[str, ...]:
-        """The declared labels, the class where there is one, and what the first stored sample of each folder holds."""
+        """The declared labels, the class if there is one, and the labels of the first stored sample of each folder."""
         folder = readable(self.path)
         named = any(subfolders(folder)) if self.csv is None else self.columns.label in header(folder, self.csv)
         names = [self.label] * named + [*self.texts, *self.numbers, *self.labels, *_stored_names(folder)]
         return tuple(dict.fromkeys(names))
 
     def why_missing(self, label: str) -> str:
-        """A csv without the column of classes."""
+        """The csv lacks the column of classes."""
         if self.csv is None or label != self.label or label in self.own_labels():
             return ""
         found = ", ".join(header(readable(self.path), self.csv))
-        return f"{self.csv} has no column {self.columns.label!r} (found: {found}; `columns.label` names another)"
+        return f"{self.csv} has no column {self.columns.label!r} (found: {found}; set `columns.label`)"
 
     def rows(self) -> Iterator[Row]:
-        """A row a clip, or a line of the csv, in the order of names or lines. Raises SourceError where none is."""
+        """One row per clip, in the order of names or of the csv's lines. Raises SourceError if there is none."""
         folder = readable(self.path)
         values = {n: (c, False) for n, c in self.texts.items()} | {n: (c, True) for n, c in self.numbers.items()}
         listed = (
@@ -120,11 +120,11 @@ class Folder(Source):
                 raise SourceError(f"`classes`: no clip is of the class {name!r}{nearest(name, found)} Found: {known}.")
         if empty:
             raise SourceError(
-                f"path {self.path!r}: no video is there to read. Check `path`, `csv`, `split`, `share` and `leave`."
+                f"path {self.path!r}: no video is selected. Check `path`, `csv`, `split`, `share` and `leave`."
             )
 
     def values(self, table: "pa.Table") -> dict[str, Counter[str]]:
-        """The classes; not of stored samples, which may name others than their folder does."""
+        """The classes; not of stored samples, whose label may differ from their folder's name."""
         classes = table["class"].to_pylist()
         if self.csv is None:
             clips = table["clip"].to_pylist()
@@ -133,29 +133,29 @@ class Folder(Source):
         return {self.label: Counter(name for name in classes if name)}
 
     def mistakes(self, table: "pa.Table", tasks: Mapping[str, "Task"]) -> Iterator[str]:
-        """Classes that no task lists, and names under `flip_sensitive` that are neither a task's nor of any clip."""
+        """Classes that no task lists, and names in `flip_sensitive` that are not a class of any task or clip."""
         yield from super().mistakes(table, tasks)
         found = self.values(table)[self.label]
         reading = [task for name, task in tasks.items() if task.label_name(name) == self.label]
         part = self.share != (0.0, 1.0) or self.leave or self.split or self.classes
         if not reading and (part or not found):
-            return  # other clips may be of these classes, or the samples themselves name theirs
+            return  # excluded clips may have these classes, or stored samples have their own
         for name in self.flip_sensitive:
             if name not in found and all(name in task.unlisted([name]) for task in reading):
                 known = (*found, *(c for task in reading for c in task.unseen([])))
-                yield f"`flip_sensitive` names {name!r}, which is no class of a clip or a task{nearest(name, known)}"
+                yield f"`flip_sensitive` names {name!r}, which is not a class of a clip or a task{nearest(name, known)}"
 
     def _has(self, at: float) -> bool:
-        """Is a clip whose name falls there one of its own?"""
+        """Whether a clip with this hash belongs to the source."""
         return _within(at, self.share) and not (self.leave and _within(at, self.leave))
 
     def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
-        """One clip of a row; frames outside the row's span are never shown."""
+        """Load one clip of a row, only from the row's span."""
         try:
             return self._load(row, clip, moment)
-        except OSError as error:  # a locked folder, a disk that fails
+        except OSError as error:  # missing permission, or a disk error
             raise SampleError(
-                f"{row['name']}: cannot be read: {error.strerror or error}. Unlock or remove it."
+                f"{row['name']}: cannot be read: {error.strerror or error}. Check its permissions, or remove it."
             ) from None
 
     def _load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
@@ -168,7 +168,7 @@ class Folder(Source):
             small = None if fixed else 2 * max(clip.height, clip.width)
             sample = Sample(row["key"], read_clip(video, clip, moment, row["start"], end, small, stored=fixed))
         labels = self._row_labels(row)
-        # A csv is written on purpose; the name of the folder in which a stored sample happens to lie is not.
+        # A csv's class overrides that of a stored sample; the name of its folder does not.
         labels = sample.labels | labels if self.csv else labels | sample.labels
         for name, spec in self.labels.items():
             if self.keeps(name) and (label := read_label(spec, video, sample.clip, clip.formats)) is not None:
@@ -181,7 +181,7 @@ class Folder(Source):
         sample = Sample(row["key"], sample.clip, labels, flip_sensitive)
         if sample.clip.aspect == 1:
             return sample
-        # Here, since torchvision takes seconds to load.
+        # Lazy, since torchvision takes seconds to import.
         from taskprompt.video.augment import squared
 
         return squared(sample)
@@ -214,7 +214,9 @@ def _stored_names(folder: Path) -> list[str]:
     return [name for part in parts for name in _first_names(part, part.stat().st_mtime_ns)]
 
 
-@lru_cache(maxsize=4096)  # a recipe's checks ask many times; a folder's time changes with the files in it
+@lru_cache(
+    maxsize=4096
+)  # called often by a recipe's checks; `changed`: the folder's mtime, which changes with its files
 def _first_names(part: Path, changed: int) -> tuple[str, ...]:
     names = [entry.name for entry in entries(str(part)) if entry.name.endswith(".labels.json")]
     for name in names[:SAMPLES]:

@@ -1,4 +1,4 @@
-"""Scenes: clips drawn on the CPU, with every label exact. A person in a room does one of eleven things."""
+"""Scenes: clips rendered on the CPU with exact labels. A person in a room performs one of eleven actions."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from taskprompt.video.store import read_sample, write_sample
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EDITION = "scenes1"  # to be changed with whatever changes a drawing, so that no older clip is taken from a cache
+EDITION = "scenes1"  # change it with every change of rendering, so that old clips in caches are not used
 
 LABELS = (
     "action",  # str, one of `actions`
@@ -34,7 +34,7 @@ LABELS = (
     "pose3d",  # Joints t 25 3, KinectV2 order
     "joints2d",  # Points t 25 2, NaN where hidden
     "camera",  # Camera t 3 3
-    "text_category",  # str, true answers to FTP's four questions
+    "text_category",  # str, ground-truth answers to FTP's four questions
     "text_components",
     "text_detail",
     "text_context",
@@ -42,17 +42,17 @@ LABELS = (
 
 
 class Scenes(Source):
-    """Labelled clips of procedural motion, ray cast by MuJoCo; the same seed gives the same clip everywhere.
+    """Labelled clips of procedural motion, ray-cast by MuJoCo; the same seed gives the same clip on every machine.
 
-    A clip has exactly ClipSpec.frames frames, spread over the whole action (1.6 seconds) whatever ClipSpec.fps says.
-    No sentence or action names left or right, so every clip may be mirrored."""
+    A clip has exactly ClipSpec.frames frames, spread over the whole action (1.6 seconds); ClipSpec.fps is ignored. No
+    caption or action mentions left or right, so every clip may be flipped."""
 
-    clips: int = Field(ge=1)  # how many; actions are balanced over them
-    seed: int = Field(0, ge=0)  # another seed, other clips
-    size: int = Field(112, ge=16, le=4096)  # pixels of the square frames as they are drawn
-    actions: tuple[str, ...] = ACTIONS  # those to draw, balanced over the clips
-    look: Look = "clean"  # worn: dim, pale, noisy and soft, with dark corners; the same geometry
-    cache: str | None = None  # folder of drawn clips: read where there is one, written where there is none
+    clips: int = Field(ge=1)  # number of clips
+    seed: int = Field(0, ge=0)  # of the scenes
+    size: int = Field(112, ge=16, le=4096)  # height and width of the rendered frames, in pixels
+    actions: tuple[str, ...] = ACTIONS  # actions to render, balanced over the clips
+    look: Look = "clean"  # worn: dim, pale, noisy and blurred, with vignetting; the same geometry
+    cache: str | None = None  # folder of rendered clips: read if a clip is there, else written
 
     @field_validator("actions")
     @classmethod
@@ -65,11 +65,11 @@ class Scenes(Source):
         return value
 
     def own_labels(self) -> tuple[str, ...]:
-        """Every label, always."""
+        """All labels."""
         return LABELS
 
     def rows(self) -> Iterator[Row]:
-        """key, index and action of each clip; every run of len(actions) clips holds each action once."""
+        """key, index and action of each clip; every len(actions) consecutive clips have each action once."""
         n = len(self.actions)
         for start in range(0, self.clips, n):
             order = np.random.default_rng((self.seed, start)).permutation(n)
@@ -82,7 +82,7 @@ class Scenes(Source):
         return {"action": Counter(table["action"].to_pylist())}
 
     def load(self, row: Row, clip: ClipSpec, moment: Moment) -> Sample:
-        """The clip of one row, drawn or read from the cache. It shows the whole scene, whatever `moment` says."""
+        """The clip of one row, rendered or read from the cache. It shows the whole scene and ignores `moment`."""
         name = self.stored_name(row, clip)
         if self.cache is not None and Path(self.cache, f"{name}.mov").exists():
             sample = read_sample(self.cache, name, self.kept_labels())
@@ -93,13 +93,13 @@ class Scenes(Source):
         return replace(sample, key=row["key"], labels={n: sample.labels[n] for n in self.kept_labels()})
 
     def draw_once(self, row: Row, clip: ClipSpec) -> bool:
-        """Draw a row into the cache unless it is there; True where it was drawn now."""
+        """Render a row into the cache unless it is there; returns whether it was rendered now."""
         if self.cache is None or Path(self.cache, f"{self.stored_name(row, clip)}.mov").exists():
             return False
         self.load(row, clip, Middle())
         return True
 
     def stored_name(self, row: Row, clip: ClipSpec) -> str:
-        """The name of a row's clip in the cache: all that the drawing depends on, and the drawing's own edition."""
+        """The name of a row's clip in the cache: all parameters of the rendering, and EDITION."""
         where = f"{EDITION}-{self.look}-{self.seed}-{clip.frames}x{self.size}"
         return f"{where}/{row['index']:06d}-{row['action']}"

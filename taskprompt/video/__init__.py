@@ -1,1 +1,1 @@
-"""Video files and what is done to clips: containers, decoding, frame sampling, augmentation that moves labels."""
+"""Video files and clips: containers, decoding, frame sampling, and augmentation of clips with their labels."""

@@ -1,4 +1,4 @@
-"""Decode exactly the frames that are shown at given ticks, and little else."""
+"""Decode the frames that are shown at given ticks, with as few other frames as possible."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,22 +13,22 @@ from av.video.stream import VideoStream
 from taskprompt.video._open import base, is_hidden, origin, packets
 from taskprompt.video.container import REORDER, decoded
 
-JUMP = 12  # packets that must be saved before a decoder is emptied and started again at a later key frame
-FAR = 10  # seconds between two wanted frames from which seeking beats reading on
-AHEAD = REORDER + 2  # later packets that make an earlier one impossible
+JUMP = 12  # packets to skip from which on restarting the decoder at a later key frame pays off
+FAR = 10  # seconds between two wanted frames from which on seeking is faster than reading
+AHEAD = REORDER + 2  # packets to look ahead: none after these can be shown earlier
 
 Keep = Callable[[int, VideoFrame], None]
 
 
 class Unreliable(Exception):
-    """The packets' time stamps or marks are wrong; only decoding in order can tell which frame is which."""
+    """The packets' time stamps or key frame flags are wrong, so the file must be decoded in order."""
 
 
 def pick(container: InputContainer, stream: VideoStream, ticks: list[int], keep: Keep) -> tuple[list[int], int | None]:
     """For each ascending tick, the pts of the frame shown then: the last that begins no later, or the first of all.
 
-    `keep` gets every frame that is shown, and its pts, at least once. Second: the end of the last frame where the file
-    ended before it was certain what comes next, else None. Raises Unreliable."""
+    `keep` is called with every shown frame and its pts, at least once. Second result: the end of the last frame if the
+    file ended before the next frame was known, else None. Raises Unreliable."""
     far = round(FAR / base(stream))
     runs: list[list[int]] = [[ticks[0]]]
     for tick in ticks[1:]:
@@ -40,13 +40,13 @@ def pick(container: InputContainer, stream: VideoStream, ticks: list[int], keep:
         shown += [plan.show(tick) for tick in run]
         plan.drain()
         if not plan.kept.issuperset(plan.shown):
-            raise Unreliable("a frame that a packet announced never came")
+            raise Unreliable("a packet without its frame")
         end = plan.end
     return shown, end
 
 
 class _Plan:
-    """A decoder that is told, packet by packet, what may be skipped; it looks ahead to know."""
+    """A decoder that looks ahead in packets to skip frames that are not needed."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, source: Iterator[av.Packet], keep: Keep):
         self.stream, self.decoder, self.source, self.keep = stream, stream.codec_context, source, keep
@@ -54,17 +54,17 @@ class _Plan:
         self.pending: list[av.Packet] = []  # read, not yet sent
         self.times: set[int] = set()  # of the packets that may still be shown, sent or not
         self.frames: dict[int, VideoFrame] = {}  # decoded, may still be shown
-        self.shown: set[int] = set()  # pts of the frames that are asked for
-        self.kept: set[int] = set()  # those of them that came
+        self.shown: set[int] = set()  # pts of the requested frames
+        self.kept: set[int] = set()  # those of them that were decoded
         self.started = False
         self.entry: int | None = None  # pts of the key frame at which decoding began
         self.decided: int | None = None  # the last tick whose frame is certain: no packet at or before it may follow
-        self.last: int | None = None  # pts of the last frame that came out
+        self.last: int | None = None  # pts of the last decoded frame
         self.end: int | None = None
         self._last_end = 0
 
     def show(self, tick: int) -> int:
-        """The pts of the frame shown at a tick no earlier than the one before; it is decoded or on its way."""
+        """The pts of the frame shown at a tick, not before the last one; the frame is decoded or in the decoder."""
         self._look_ahead(tick)
         if not self.times:
             raise Unreliable("no packets")
@@ -84,7 +84,7 @@ class _Plan:
         return pts
 
     def drain(self) -> None:
-        """Fetch what the decoder still holds."""
+        """Fetch the remaining frames of the decoder."""
         self._send(None, needed=True)
         self.decoder.flush_buffers()
 
@@ -108,7 +108,7 @@ class _Plan:
                 later += pts > tick
 
     def _jump(self, entry: int) -> None:
-        """Forget what lies before the key frame that comes now: nothing before it will be shown any more."""
+        """Drop everything before the next key frame: no earlier frame is needed."""
         if self.started:
             self.drain()
         self.entry = entry
@@ -118,13 +118,13 @@ class _Plan:
 
     def _send(self, packet: av.Packet | None, needed: bool) -> None:
         self.started = True
-        # A frame that no other refers to costs nothing where it is not shown.
+        # Frames that no other frame refers to need not be decoded if they are not shown.
         self.decoder.skip_frame = "DEFAULT" if needed else "NONREF"
         for frame in decoded(self.decoder, packet):
             if frame.pts is None or (self.last is not None and frame.pts <= self.last):
                 raise Unreliable("frames whose time stamps fall")
             if frame.pts == self.entry and frame.pict_type not in (PictureType.I, PictureType.NONE):
-                raise Unreliable("a packet that is marked as a key frame and is none")
+                raise Unreliable("a packet that is wrongly flagged as a key frame")
             self.last = frame.pts
             if frame.pts in self.shown:
                 self._keep(frame)
@@ -150,7 +150,7 @@ def _from(container: InputContainer, stream: VideoStream, tick: int) -> Iterator
             return packets(container, stream)
         source = packets(container, stream)
         packet = next(source, None)
-        # An index may be wrong, or absent: some demuxers then land late, or between key frames.
+        # An index may be wrong or missing: some demuxers then seek too far, or between key frames.
         if packet is not None and packet.is_keyframe and packet.pts is not None and packet.pts <= tick:
             return chain([packet], source)
     with suppress(FFmpegError):

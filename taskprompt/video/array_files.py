@@ -1,7 +1,7 @@
-"""Arrays, pictures and json that somebody else wrote.
+"""Reading of untrusted arrays, images and json.
 
-Announced sizes are checked before memory is taken, nothing is unpickled or executed, and whatever is wrong with a file
-is one SampleError that names it.
+Declared sizes are checked before memory is allocated, nothing is unpickled or executed, and every problem with a file
+is a SampleError that names it.
 """
 
 import json
@@ -21,19 +21,19 @@ from PIL import Image
 
 from taskprompt.core.errors import SampleError
 
-MOST = 1 << 29  # bytes of a file's arrays that are in memory at once
+MOST = 1 << 29  # bytes of a file's arrays in memory at once
 MOST_OF_A_ROW = 1 << 28  # bytes of one frame
-MOST_OF_AN_ARCHIVE = 1 << 32  # bytes of one array of an npz, which has to be unpacked to be checked
-MOST_OF_A_JSON = 1 << 26  # bytes of text; parsed, they take twenty times as much
-PLAIN = "buifUS"  # kinds of arrays: whole and real numbers, text
-GREY, COLOUR, PALETTE = 0, 2, 3  # of a png's header
+MOST_OF_AN_ARCHIVE = 1 << 32  # bytes of one array of an npz, which must be unpacked to be checked
+MOST_OF_A_JSON = 1 << 26  # bytes of text; parsed json takes twenty times as much
+PLAIN = "buifUS"  # numpy dtype kinds: integers, real numbers, text
+GREY, COLOUR, PALETTE = 0, 2, 3  # colour types in a png's header
 
 Each = Callable[[np.ndarray], np.ndarray]
 
 
 @contextmanager
 def damage(file: Path) -> Iterator[None]:
-    """Around the reading of one file: whatever a parser raises becomes a SampleError that names the file."""
+    """Around the reading of one file: an error of a parser becomes a SampleError that names the file."""
     try:
         yield
     except SampleError:
@@ -44,13 +44,13 @@ def damage(file: Path) -> Iterator[None]:
 
 
 def present(file: Path) -> bool:
-    """Is there such a file? Raises SampleError for what is there but no file: a folder, a dead link."""
+    """Whether the file exists. Raises SampleError if the path is not a file: a folder, a broken link."""
     with damage(file):
         try:
             found = os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.islink(file):
-                raise SampleError(f"{file}: is a link to nothing. Replace it or remove it.") from None
+                raise SampleError(f"{file}: is a broken link. Replace it or remove it.") from None
             return False
         if not stat.S_ISREG(found.st_mode):
             raise SampleError(f"{file}: is not a file. Replace it or remove it.")
@@ -58,7 +58,7 @@ def present(file: Path) -> bool:
 
 
 def read_json(file: Path) -> Any:
-    """What a json file holds. Raises SampleError where it cannot be read or is larger than 64 MiB."""
+    """The content of a json file. Raises SampleError if it cannot be read or is larger than 64 MiB."""
     with damage(file), open(file, "rb") as stream:
         data = stream.read(MOST_OF_A_JSON + 1)
         if len(data) > MOST_OF_A_JSON:
@@ -67,21 +67,21 @@ def read_json(file: Path) -> Any:
 
 
 class Header(NamedTuple):
-    """What an npy file says of its array."""
+    """The header of an npy file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     fortran: bool
-    start: int  # byte at which the values begin
+    start: int  # offset of the values in bytes
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The array's size in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 class ArrayFile:
-    """One array of an npy or npz file, of which rows can be taken without reading it all."""
+    """One array of an npy or npz file, from which rows can be read without reading all of it."""
 
     def __init__(self, file: Path, stream: IO[bytes], size: int, packed: bool):
         self.file, self.stream, self.packed = file, stream, packed
@@ -128,7 +128,7 @@ class ArrayFile:
                 raise SampleError(f"{self.file}: is cut off. Replace the file.")
 
     def _finish(self) -> None:
-        """An archive's checksum is compared where all of it was read."""
+        """Read an archive to its end, where its checksum is compared."""
         while self.packed and self.stream.read(1 << 20):
             pass
 
@@ -143,7 +143,7 @@ class ArrayFile:
 def open_array(file: Path, key: str | None = None) -> Iterator[ArrayFile]:
     """The array of an npy file, or one of an npz: the one called `key`, or the only one.
 
-    Raises SampleError where the file is damaged or holds something else than numbers or text."""
+    Raises SampleError if the file is damaged or has other data than numbers or text."""
     with damage(file), open(file, "rb") as stream:
         if file.suffix.lower() == ".npy":
             yield ArrayFile(file, stream, os.fstat(stream.fileno()).st_size, packed=False)
@@ -152,7 +152,7 @@ def open_array(file: Path, key: str | None = None) -> Iterator[ArrayFile]:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             member = members[chosen(file, key, members)]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise SampleError(f"{file}: is packed in a way that NumPy does not write. Save it with np.savez.")
+                raise SampleError(f"{file}: has a compression that NumPy does not write. Save it with np.savez.")
             if member.file_size > MOST_OF_AN_ARCHIVE:
                 raise SampleError(
                     f"{file}: an array takes {member.file_size >> 30} GiB. Save it as npy, which is read row by row."
@@ -162,7 +162,7 @@ def open_array(file: Path, key: str | None = None) -> Iterator[ArrayFile]:
 
 
 def chosen(file: Path, key: str | None, found) -> str:
-    """`key`, or the only entry that is found. Raises SampleError where it is not there, or there are several."""
+    """`key`, or the only entry. Raises SampleError if it is missing, or there are several."""
     if key is None and len(found) == 1:
         return next(iter(found))
     if key is None or key not in found:
@@ -172,14 +172,14 @@ def chosen(file: Path, key: str | None, found) -> str:
 
 
 def read_png(file: Path, check: Callable[[tuple[int, int]], None]) -> np.ndarray:
-    """h w of one channel, as stored: a palette's indices, grey of 1 to 16 bits. `check` gets (h, w) before it is read.
+    """h w of one channel, as stored: palette indices, or grey of 1 to 16 bits. `check` is called with (h, w) first.
 
     Raises SampleError for a damaged file, and for one with colours."""
     with damage(file):
         with open(file, "rb") as stream:
             head = stream.read(26)
             if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
-                raise SampleError(f"{file}: cannot be read: it is no png. Replace the file or remove it.")
+                raise SampleError(f"{file}: cannot be read: it is not a png. Replace the file or remove it.")
             width, height, depth, colour = struct.unpack(">IIBB", head[16:])
             if colour not in (GREY, PALETTE):
                 raise SampleError(f"{file}: has colours or transparency; a map has one channel. Save it as grey.")
@@ -188,10 +188,10 @@ def read_png(file: Path, check: Callable[[tuple[int, int]], None]) -> np.ndarray
                 raise SampleError(f"{file}: is {height} x {width} pixels, more than can be read. Make it smaller.")
             data = head + stream.read()
         with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-            picture.verify()  # the checksums, which nothing else compares
+            picture.verify()  # compares the checksums
         with Image.open(BytesIO(data), formats=["PNG"]) as picture:
             values = np.array(picture)
-        # Pillow spreads grey of 2 and 4 bits over 0 to 255.
+        # Pillow scales grey of 2 and 4 bits to 0 to 255.
         return values // (255 // (2**depth - 1)) if colour == GREY and depth in (2, 4) else values
 
 

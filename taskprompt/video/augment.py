@@ -1,4 +1,5 @@
-"""Sample -> Sample of the clip's height and width; labels move with the pixels, one set of parameters a clip."""
+"""Sample -> Sample of the clip's height and width; labels are transformed too, with the same parameters for all
+frames."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -23,11 +24,11 @@ def augment(
     rng: np.random.Generator | None = None,
     allow_flip: bool = True,
 ) -> Sample:
-    """Crop, scale, allow_flip and colour a sample at random; without spec or rng: the largest crop at the middle.
+    """Crop, scale, flip and colour-jitter a sample at random; without spec or rng: the largest centre crop.
 
-    A clip is flipped only where `allow_flip` (the source) and the sample (`flip_sensitive` False) allow it. Colour
-    changes and noise act on pixels alone. Raises SampleError for a label that does not go with the frames, and
-    LayoutError where the source gave another number of frames than the clip has."""
+    A clip is flipped only if `allow_flip` (the source) and the sample (`flip_sensitive` False) allow it. Colour changes
+    and noise affect only pixels. Raises SampleError for a label that does not match the frames, and LayoutError if the
+    source gave a wrong number of frames."""
     frames, height, width = sample.clip.video.shape[:3]
     if frames != clip.frames:
         raise LayoutError(f"{sample.key}: the source gave {frames} frames, the clip has {clip.frames}. Fix its `load`.")
@@ -43,9 +44,9 @@ def augment(
 
 
 def squared(sample: Sample) -> Sample:
-    """A sample whose pixels are not square, stretched with its labels so that they are; no side becomes shorter.
+    """Stretch a sample with non-square pixels, and its labels, to square pixels; no side becomes shorter.
 
-    Labels count in the pixels that are there. Raises SampleError for one that does not go with them."""
+    Labels are in stored pixels. Raises SampleError for one that does not match the frames."""
     if sample.clip.aspect == 1:
         return sample
     height, width = sample.clip.video.shape[1:3]
@@ -57,14 +58,14 @@ def squared(sample: Sample) -> Sample:
 
 
 def largest(height: int, width: int, out_height: int, out_width: int) -> View:
-    """The largest window of the new picture's proportions that fits into the old one, at its middle."""
+    """The largest centred window with the output's aspect ratio."""
     scale = min(height / out_height, width / out_width)
     tall, wide = max(1, round(out_height * scale)), max(1, round(out_width * scale))
     return View((width - wide) // 2, (height - tall) // 2, wide, tall, out_width, out_height)
 
 
 def drawn(view: View, height: int, width: int, spec: Augment, rng: np.random.Generator, allow_flip: bool) -> View:
-    """A window of a random size, place and side; as many draws whatever comes of them."""
+    """A random crop and flip; always uses the same number of random draws."""
     scale, across, down, coin = rng.uniform(*spec.scale), rng.random(), rng.random(), rng.random()
     wide, tall = max(1, round(view.width * scale)), max(1, round(view.height * scale))
     left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
@@ -72,7 +73,7 @@ def drawn(view: View, height: int, width: int, spec: Augment, rng: np.random.Gen
 
 
 def look(video: np.ndarray, view: View) -> Tensor:
-    """t h w 3 uint8 -> t 3 h w, as the view shows it: cropped before it is scaled, with anti-aliasing."""
+    """t h w 3 uint8 -> t 3 h w, transformed by the view: cropped, then scaled with anti-aliasing."""
     part = video[:, view.top : view.top + view.height, view.left : view.left + view.width]
     pixels = torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2)
     pixels = F.resize(pixels, [view.out_height, view.out_width], antialias=True)
@@ -80,7 +81,7 @@ def look(video: np.ndarray, view: View) -> Tensor:
 
 
 def _coloured(video: Tensor, spec: Augment, rng: np.random.Generator) -> Tensor:
-    """t 3 h w uint8 -> the same, with its colours changed and noise added. Rounded once, behind all changes."""
+    """t 3 h w uint8 -> the same, with colour jitter and noise. Rounded once, after all changes."""
     if not any((spec.brightness, spec.contrast, spec.saturation, spec.hue, spec.grey, spec.noise)):
         return video
     pixels = video.float().div_(255)

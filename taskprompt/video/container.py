@@ -1,7 +1,7 @@
-"""When each frame of a file is shown.
+"""Times of the frames in a video file.
 
-What packets say is read where it can be believed. Where packets and shown frames may differ (recordings that begin
-between key frames, joined streams, time stamps in the order of decoding), the file is decoded once and the result kept.
+The packets' time stamps are used if they are reliable. If packets and shown frames may differ (recordings that begin
+between key frames, joined streams, time stamps in decoding order), the file is decoded once and the result cached.
 """
 
 from collections.abc import Iterator
@@ -22,23 +22,23 @@ from av.video.stream import VideoStream
 from taskprompt.core.errors import SampleError
 from taskprompt.video._open import base, is_hidden, opened, origin, packets, pixel_aspect, rate, zero
 
-REORDER = 16  # frames that a decoder may hold back, at most: H.264's and HEVC's limit
-FIRST = 8  # frames decoded to see whether the packets tell the truth
-# Containers whose time stamps are one a shown frame, and whose header says where the film ends.
+REORDER = 16  # most frames that a decoder may delay: H.264's and HEVC's limit
+FIRST = 8  # frames to decode to verify the packets' time stamps
+# Containers with one time stamp per shown frame, and with the end of the video in the header.
 TRUSTED = {"mov", "matroska", "avi"}
-# FFmpeg's and other players' rule: in containers made for joining, a jump of more than 10 s is a new recording.
+# Rule of FFmpeg and other players: in containers that can be joined, a jump of more than 10 s is a new recording.
 JOINABLE, JUMP = {"mpegts", "mpeg", "ogg"}, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What is in a video file. Sizes are as the video is shown: upright, its pixels square."""
+    """Facts of a video file. Sizes are for upright frames with square pixels."""
 
     duration: float  # seconds from the start of the first frame to the end of the last
     fps: float  # average
     width: int  # pixels
     height: int  # pixels
-    frames: int | None  # as the file says; None where it does not
+    frames: int | None  # as stated by the file; None if it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class Timeline:
     ticks: np.ndarray  # n, int64: the decoder's time stamps; they may repeat or fall
     seconds: np.ndarray  # n, strictly ascending, from the start of the file
     end: float  # seconds: the end of the last frame
-    findable: bool  # time stamps tell which frame is meant, and decoding may begin at any key frame
+    findable: bool  # time stamps identify frames, and decoding may start at any key frame
 
     def at(self, seconds: np.ndarray) -> np.ndarray:
-        """k ascending times -> which frame is shown then; the first one also before its time."""
+        """k ascending times -> the index of the frame shown then; the first one also before its time."""
         return np.maximum(np.searchsorted(self.seconds, seconds, side="right") - 1, 0)
 
 
 def probe(path: str | Path, formats: tuple[str, ...] = ()) -> Info:
-    """What is in a video file; decodes one frame. Raises SampleError where it is missing or no video."""
+    """Facts of a video file; decodes one frame. Raises SampleError if it is missing or not a video."""
     with opened(path, formats) as (container, stream):
         start, end = span(container, stream, formats, trusted(container, stream))
         try:
@@ -69,19 +69,19 @@ def probe(path: str | Path, formats: tuple[str, ...] = ()) -> Info:
 
 
 def frame_times(path: str | Path, formats: tuple[str, ...] = (), exact: bool = False) -> np.ndarray:
-    """Seconds at which each frame that players show begins, ascending, from the start of the file.
+    """Seconds from the start of the file at which each shown frame begins, ascending.
 
-    Reads packets, and decodes all frames where packets cannot be believed or `exact` is set. Raises SampleError."""
+    Reads packets, and decodes all frames if packets are not reliable or `exact` is set. Raises SampleError."""
     return timeline(path, formats, exact).seconds
 
 
 def timeline(path: str | Path, formats: tuple[str, ...] = (), exact: bool = False) -> Timeline:
-    """See `frame_times`; kept for the files read last. Raises SampleError where nothing can be decoded."""
+    """See `frame_times`; cached for recent files. Raises SampleError if nothing can be decoded."""
     return _timeline(str(path), formats, exact, _state(path))
 
 
 def _state(path: str | Path) -> tuple[int, int]:
-    """What changes when a file does."""
+    """A cache key that changes with the file."""
     found = Path(path).stat() if Path(path).is_file() else None
     return (found.st_mtime_ns, found.st_size) if found else (0, 0)
 
@@ -96,20 +96,21 @@ def _timeline(path: str, formats: tuple[str, ...], exact: bool, _: tuple[int, in
 
 
 def trusted(container: InputContainer, stream: VideoStream) -> bool:
-    """Can frames be sought by the packets' time stamps without a look at the whole file? Reads the first packet."""
+    """Whether frames can be found by the packets' time stamps without reading the whole file. Reads the first
+    packet."""
     kind = container.format.name.split(",")[0]
     first = next(packets(container, stream), None)
     with suppress(FFmpegError):
         container.seek(min(0, origin(container, stream)), stream=stream)
-    # An AVI numbers its packets in the order of decoding, and FFmpeg numbers those of H.264 differently after a seek.
+    # An AVI numbers its packets in decoding order, and FFmpeg numbers those of H.264 differently after a seek.
     guessed = kind == "avi" and (stream.codec_context.reorder_depth or stream.codec_context.name in ("h264", "hevc"))
     return kind in TRUSTED and not guessed and first is not None and first.is_keyframe and first.pts is not None
 
 
 def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...], trust: bool) -> tuple[float, float]:
-    """Seconds from the start of the file at which the film starts and ends, as far as can be told without decoding.
+    """Seconds from the start of the file at which the video starts and ends, as far as known without decoding.
 
-    trust: what `trusted` says."""
+    trust: the result of `trusted`."""
     if not trust:
         line = timeline(container.name, formats)
         return float(line.seconds[0]), line.end
@@ -118,22 +119,22 @@ def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...
     matroska = "matroska" in container.format.name
     if stream.duration and not matroska:
         return first, first + float(stream.duration * tick)
-    # Matroska's header tells when the file ends, whichever stream is the last; others tell how long it lasts.
+    # Matroska's header gives the end of the file over all streams; others give its duration.
     early = 0 if matroska else start
     whole = float((container.duration or 0) / av.time_base + early * tick)
     if not whole or len(container.streams) > 1:
         end, last = _tail(container.name, stream.index, formats, _state(container.name))
-        whole = end if last > whole - 1 else whole  # else the file is cut off, which reading will tell
+        whole = end if last > whole - 1 else whole  # else the file is truncated, which is found when it is read
     return first, whole - float(start * tick)
 
 
 def square(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """The size at which pixels of that aspect are square; no side becomes shorter."""
+    """The size with square pixels, for this pixel aspect; no side becomes shorter."""
     return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
 
 def decoded(decoder: av.VideoCodecContext, packet: av.Packet | None) -> list[VideoFrame]:
-    """The frames that come out; none for a packet that is damaged, as a player would have it."""
+    """The decoded frames; none for a damaged packet, as in players."""
     try:
         return decoder.decode(packet)
     except FFmpegError:
@@ -141,15 +142,15 @@ def decoded(decoder: av.VideoCodecContext, packet: av.Packet | None) -> list[Vid
 
 
 def frames_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Every frame from the start of a file just opened, in the order in which players show them."""
+    """Every frame of a newly opened file, in the order in which players show them."""
     for packet in chain(packets(container, stream), [None]):
         yield from decoded(stream.codec_context, packet)
 
 
 @lru_cache(maxsize=4096)
 def _tail(path: str, index: int, formats: tuple[str, ...], _: tuple[int, int]) -> tuple[float, float]:
-    """Seconds, by the file's own clock, at which one stream ends, and at which the last of all does."""
-    for whole in (False, True):  # from the last key frame on; where none is found, over the whole file
+    """Seconds, in the file's own time, at which one stream ends, and at which the last of all streams ends."""
+    for whole in (False, True):  # from the last key frame on; if there is none, over the whole file
         with opened(path, formats) as (container, stream):
             if not whole:
                 with suppress(FFmpegError):
@@ -166,7 +167,7 @@ def _tail(path: str, index: int, formats: tuple[str, ...], _: tuple[int, int]) -
 
 
 def _from_packets(container: InputContainer, stream: VideoStream, formats: tuple[str, ...]) -> Timeline | None:
-    """What the packets say; None where it cannot be believed."""
+    """The timeline from packets; None if they are not reliable."""
     if not trusted(container, stream) and container.format.name == "avi":
         return None
     read = list(_facts(container, stream))
@@ -188,13 +189,13 @@ def _from_packets(container: InputContainer, stream: VideoStream, formats: tuple
 
 
 def _facts(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int | None, bool, bool, bool]]:
-    """Of each packet: its time stamp, and whether it is shown, a key frame, damaged."""
+    """For each packet: its time stamp, and whether it is shown, a key frame, damaged."""
     for packet in packets(container, stream):
         yield packet.pts, not is_hidden(packet, stream), packet.is_keyframe, packet.is_corrupt
 
 
 def _from_frames(container: InputContainer, stream: VideoStream) -> Timeline:
-    """Decode every frame, and keep the times alone."""
+    """Decode every frame, and keep only the times."""
     shown = [(frame.pts, frame.pict_type == PictureType.I) for frame in frames_in_order(container, stream)]
     if not shown:
         raise SampleError(f"{container.name}: not one frame can be decoded. Replace the file or remove it.")
@@ -203,9 +204,9 @@ def _from_frames(container: InputContainer, stream: VideoStream) -> Timeline:
     raw = _filled([pts for pts, _ in shown], step, origin(container, stream))
     far = round(JUMP / tick) if container.format.name in JOINABLE else None
     times = _ascending(raw, step, far, max(1, min(step // 2, round(0.002 / tick))))
-    if container.format.name == "avi":  # its stamps are numbers of packets, of which the first shown may be the second
+    if container.format.name == "avi":  # its stamps are packet numbers, and the first shown packet may be the second
         times = times - times[0] + origin(container, stream)
-    # A recording that begins between key frames shows what the decoder makes of it, and only in order.
+    # A recording that begins between key frames must be decoded in order.
     return _line(container, stream, raw, times, shown[0][1] and bool((raw == times).all()))
 
 
@@ -216,7 +217,7 @@ def _line(container, stream: VideoStream, ticks: np.ndarray, shown: np.ndarray, 
 
 
 def _filled(stamps: list[int | None], step: int, start: int) -> np.ndarray:
-    """n time stamps, the missing ones a frame after the one before, or before the first that is known."""
+    """n time stamps; missing ones are one frame after the previous, or before the first known one."""
     known = next((i for i, pts in enumerate(stamps) if pts is not None), None)
     last = start - step if known is None else stamps[known] - (known + 1) * step  # type: ignore[operator]
     filled = []
@@ -227,10 +228,10 @@ def _filled(stamps: list[int | None], step: int, start: int) -> np.ndarray:
 
 
 def _ascending(ticks: np.ndarray, step: int, far: int | None, gap: int) -> np.ndarray:
-    """Time stamps in the order in which frames are shown -> strictly ascending ones.
+    """Time stamps in display order -> strictly ascending ones.
 
-    Stamps in the order of decoding are the right ones, exchanged among neighbours. A jump back, or one further than
-    `far`, begins a new recording: it goes on where the one before ended. A stamp that repeats is moved by a `gap`."""
+    Stamps in decoding order are permuted among neighbours. A jump back, or by more than `far`, begins a new recording,
+    which continues where the previous one ended. A repeated stamp is moved by `gap`."""
     order = np.argsort(ticks, kind="stable")
     if (ticks[order] == ticks).all() and far is None and (np.diff(ticks) > 0).all():
         return ticks

@@ -1,20 +1,21 @@
-"""Does a label follow the conventions of its form? Those of other tools are named where the values look like them."""
+"""Checks of the conventions of spatial labels; messages name the conventions of other tools that the values look
+like."""
 
 import numpy as np
 
 from taskprompt.core.types import Boxes, Camera, Form, Joints, Points, Vectors
 
-NOISE = 1e-3  # pixels by which a corner may lie on the wrong side of the other
-BIT_MORE = 1.05  # what shares of the frame may reach; detectors give slightly more than 1
-LENGTH = 0.1  # by how much a unit vector's length may be off
-SHORT = 0.2  # share of vectors that may be shorter: scaled normal maps hold means of two directions
-FAR = 50.0  # metres, from which joints are taken for millimetres or centimetres
+NOISE = 1e-3  # tolerance in pixels for the order of a box's corners
+BIT_MORE = 1.05  # largest relative coordinate; detectors give slightly more than 1
+LENGTH = 0.1  # tolerance of a unit vector's length
+SHORT = 0.2  # share of vectors that may be shorter: scaled normal maps have averages of two directions
+FAR = 50.0  # metres, above which joints are probably in millimetres or centimetres
 
 
 def broken(label: Form, height: int, width: int) -> str:
-    """What is wrong with a label's values, and the likely reason; empty where nothing is.
+    """The problem with a label's values, and the likely reason; empty if there is none.
 
-    The frames' height and width are in pixels. The label's shape is known to be right."""
+    The frames' height and width are in pixels. The label's shape was checked before."""
     values = label.values
     if isinstance(label, Points | Joints):
         beyond = [pair for pair in label.swap if not all(0 <= i < values.shape[1] for i in pair)]
@@ -36,7 +37,7 @@ def broken(label: Form, height: int, width: int) -> str:
 
 
 def _vectors(values: np.ndarray) -> str:
-    """Of any length but 1; a vector of NaN is unknown."""
+    """Vectors with another length than 1; a vector of NaN is unknown."""
     if values.dtype.kind in "bui":
         return f"holds whole numbers up to {values.max(initial=0)}, expected unit vectors.{_COLOURS}"
     with np.errstate(over="ignore", invalid="ignore"):  # comparisons with NaN are False
@@ -54,7 +55,7 @@ def _vectors(values: np.ndarray) -> str:
 
 
 def _unit(values: np.ndarray) -> bool:
-    """Are nearly all known vectors of length 1?"""
+    """Whether nearly all known vectors have length 1."""
     off = np.abs(np.sqrt(np.einsum("...i,...i->...", values, values)) - 1)
     return bool((off[~np.isnan(off)] < LENGTH / 2).mean() > 1 - SHORT)
 
@@ -67,13 +68,13 @@ _COLOURS = (
 
 def _boxes(values: np.ndarray, height: int, width: int) -> str:
     if np.isinf(values).any():
-        return "holds an infinite corner. Give a box of NaN (null) where an object is not seen."
+        return "holds an infinite corner. Give a box of NaN (null) where an object is not visible."
     known = values[~np.isnan(values).any(-1)].astype(np.float64)
     turned = (known[:, 2:] < known[:, :2] - NOISE).any(-1)
     if turned.any():
         return (
-            f"holds the box {_listed(known[turned][0])}, whose x1 y1 lie before its x0 y0; expected x0 y0 x1 y1. "
-            "Boxes of COCO are x y width height: set `box: xywh`. (`box: cxcywh`: from the middle.)"
+            f"holds the box {_listed(known[turned][0])}, whose x1 y1 are less than its x0 y0; expected x0 y0 x1 y1. "
+            "Boxes of COCO are x y width height: set `box: xywh`. (`box: cxcywh`: centre and size.)"
         )
     real = known[(known[:, 2:] > known[:, :2]).all(-1)]
     if len(real) and _relative(real, height, width):
@@ -82,7 +83,7 @@ def _boxes(values: np.ndarray, height: int, width: int) -> str:
     return _outside(middles, "boxes", height, width) or _beyond(real, height, width)
 
 
-_RELATIVE = " Those from 0 to 1 are shares of the frame: set `relative: true`."
+_RELATIVE = " If they are relative to the frame's size, 0 to 1, set `relative: true`."
 
 
 def _points(values: np.ndarray, height: int, width: int) -> str:
@@ -96,30 +97,31 @@ def _points(values: np.ndarray, height: int, width: int) -> str:
 
 
 def _relative(values: np.ndarray, height: int, width: int) -> bool:
-    """Do all lie in 0..1, in frames of more than a few pixels?"""
+    """Whether all are in 0..1, for frames of more than a few pixels."""
     return min(height, width) >= 8 and values.min() >= 1 - BIT_MORE and values.max() <= BIT_MORE
 
 
 def _outside(middles: np.ndarray, what: str, height: int, width: int) -> str:
-    """Are most of them outside of the picture? An object may leave it, but not most of them for most of the time."""
+    """Whether most of them are outside of the frames. Objects may leave a frame, but not most objects in most
+    frames."""
     out = np.any((middles < 0) | (middles > (width, height)), -1)
     if len(middles) < 4 or out.mean() <= 0.5:
         return ""
     return (
-        f"{out.sum()} of its {len(middles)} {what} lie outside of the frames of {height} x {width}, one at "
-        f"{_listed(middles[out][0])}. They may be those of another size of the video, or have another order of numbers."
+        f"{out.sum()} of its {len(middles)} {what} are outside of the frames of {height} x {width}, one at "
+        f"{_listed(middles[out][0])}. They may be for another resolution of the video, or in another order of numbers."
     )
 
 
 def _beyond(boxes: np.ndarray, height: int, width: int) -> str:
-    """Does a corner lie more than a whole frame outside?"""
+    """Whether a corner is more than a whole frame outside."""
     size = np.array([width, height] * 2)
     far = ((boxes < -size) | (boxes > 2 * size)).any(-1)
     if not far.any():
         return ""
     return (
-        f"holds the box {_listed(boxes[far][0])}, far outside of the frames of {height} x {width}. It may be of "
-        "another size of the video, or in other units than pixels."
+        f"holds the box {_listed(boxes[far][0])}, far outside of the frames of {height} x {width}. It may be for "
+        "another resolution of the video, or in other units than pixels."
     )
 
 
@@ -137,7 +139,7 @@ def _joints(values: np.ndarray) -> str:
 
 
 def _camera(values: np.ndarray) -> str:
-    """A matrix of NaN alone is unknown."""
+    """A matrix of only NaN is unknown."""
     known = values[~np.isnan(values).all((-2, -1))]
     if not np.isfinite(known).all():
         return "holds a matrix with numbers that are not finite. Give NaN (null) for all nine where it is unknown."

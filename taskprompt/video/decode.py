@@ -1,6 +1,6 @@
-"""Reading frames from a video file: by time, seeking, decoding no more than needed.
+"""Reading frames from a video file by time, with seeking and minimal decoding.
 
-One clock for all: seconds from the start of the file, which is its first picture or sound, as players count.
+All times are seconds from the start of the file, which is its first frame or sound, as in players.
 """
 
 from fractions import Fraction
@@ -21,16 +21,16 @@ from taskprompt.video.container import frames_in_order, span, square, timeline, 
 from taskprompt.video.sampling import sample_times
 
 MIDDLE = Middle()
-SLACK = 1e-3  # seconds; containers round the time of a frame to as much as half a millisecond
+SLACK = 1e-3  # seconds; containers round times by up to half a millisecond
 
 
 def read_times(path: str | Path, times, short_side: int | None = None, formats: tuple[str, ...] = ()) -> Clip:
-    """The frames shown at `times`, seconds from the start of the file, ascending: a Clip of one frame a time.
+    """The frames shown at `times`, seconds from the start of the file, ascending: a Clip with one frame per time.
 
     A frame is shown from its own time until the next begins, the first one also before, and the last one ever after;
-    `Clip.times` are the frames' own times. `short_side`: scale larger pictures down to that many pixels. Rotation marks
-    are obeyed, and pixels made square. formats: see `ClipSpec.formats`. Raises SampleError for a file that is missing,
-    no video, or cut off before half of the times, and LayoutError for times that do not ascend."""
+    `Clip.times` are the frames' own times. `short_side`: scale larger frames down to this many pixels. Rotation
+    metadata is applied, and pixels are made square. formats: see `ClipSpec.formats`. Raises SampleError for a file that
+    is missing, not a video, or truncated before half of the times, and LayoutError for times that do not ascend."""
     if (np.diff(times) < 0).any():
         raise LayoutError(f"times must ascend, found {np.asarray(times).tolist()}. Sort them.")
     reader = _Reader(path, short_side, True, formats)
@@ -52,9 +52,9 @@ def read_clip(
 ) -> Clip:
     """A clip of the span from `start` to `end` seconds (None: the end of the video); see `sample_times`.
 
-    A span shorter than the clip repeats its last frame. A file that is cut off is sampled over what is there,
-    where that is at least half of the span or as long as the clip. `stored`: pixels that are not square stay as they
-    are, and `Clip.aspect` tells their shape. Raises SampleError where there is no picture in the span."""
+    A span shorter than the clip repeats its last frame. A truncated file is sampled over its readable part, if that is
+    at least half of the span or as long as the clip. `stored`: keep non-square pixels, with their aspect in
+    `Clip.aspect`. Raises SampleError if there is no frame in the span."""
     reader = _Reader(path, short_side, not stored, clip.formats)
     with opened(path, clip.formats) as (container, stream):
         trust = trusted(container, stream)
@@ -62,13 +62,13 @@ def read_clip(
         begin, stop = max(start, first), last if end is None else min(end, last)
         if stop <= begin:
             asked = f"{start:g} to {last if end is None else end:.4g} s"
-            raise SampleError(f"{path}: shows pictures from {first:.2f} to {last:.2f} s; the span {asked} has none.")
+            raise SampleError(f"{path}: has frames from {first:.2f} to {last:.2f} s; the span {asked} has none.")
         got, missing, there = reader.read(container, stream, sample_times(clip, begin, stop, moment), trust)
         if not missing:
             return got
         enough = min((stop - begin) / 2, clip.frames / clip.fps if clip.fps else np.inf)
         if there - begin < enough:
-            raise SampleError(f"{path}: is cut off at {there:.2f} s of {last:.2f} s. Fetch it again, or remove it.")
+            raise SampleError(f"{path}: is cut off at {there:.2f} s of {last:.2f} s. Copy it again, or remove it.")
         return reader.read(container, stream, sample_times(clip, begin, there, moment), trust)[0]
 
 
@@ -79,7 +79,7 @@ class _Reader:
         self.path, self.short_side, self.square, self.formats = path, short_side, square, formats
 
     def read(self, container, stream: VideoStream, times: np.ndarray, trust: bool) -> tuple[Clip, int, float]:
-        """The clip, how many times lie beyond a file that ended early, and the seconds at which it ended."""
+        """The clip, the number of times after the end of a truncated file, and the seconds at which it ended."""
         if trust:
             try:
                 return self._by_packets(container, stream, times)
@@ -98,8 +98,8 @@ class _Reader:
         return self._clip(stream, pictures, shown, own), sum(t >= late for t in ticks), end
 
     def _by_timeline(self, container, stream: VideoStream, times: np.ndarray) -> tuple[Clip, int, float]:
-        """For files whose packets do not say enough."""
-        # The whole is decoded where a first look at the packets was believed and then found to be wrong.
+        """For files whose packets are not reliable."""
+        # Decode all frames if the packets were trusted first and then found to be wrong.
         for exact in (False, True):
             line = timeline(self.path, self.formats, exact)
             at = line.at(times + SLACK)
@@ -141,7 +141,7 @@ class _Pictures:
     def __init__(self, short_side: int | None, aspect: Fraction):
         self.short_side, self.aspect, self.size, self.turned = short_side, aspect, None, False
         self.kept: dict[int, np.ndarray] = {}
-        self.reformatter = VideoReformatter()  # one for all: it keeps its tables
+        self.reformatter = VideoReformatter()  # shared: it caches its tables
 
     def keep(self, name: int, frame: VideoFrame) -> None:
         """Convert a frame, once, under a name."""

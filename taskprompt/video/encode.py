@@ -1,4 +1,4 @@
-"""Frames -> a video file that holds them bit for bit."""
+"""Lossless encoding of frames to a video file."""
 
 import io
 from fractions import Fraction
@@ -10,8 +10,8 @@ import numpy as np
 def lossless(video: np.ndarray, rate: Fraction) -> bytes:
     """t h w 3 uint8 RGB -> a QuickTime file in which frame i is shown at i / rate seconds.
 
-    QuickTime RLE keeps RGB exactly and decodes ten to twenty times faster than FFV1 or lossless H.264, at about
-    the size of the raw pixels where a picture has grain; ordinary players show it."""
+    QuickTime RLE stores RGB exactly and decodes ten to twenty times faster than FFV1 or lossless H.264; for frames with
+    grain its size is about that of raw pixels. Common players support it."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mov") as container:
         stream = container.add_stream("qtrle", rate=rate)

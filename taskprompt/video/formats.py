@@ -1,7 +1,7 @@
-"""Which of FFmpeg's demuxers and decoders may read a file: those of video that people train on.
+"""FFmpeg's demuxers and decoders that may read a file: those of common video formats.
 
-FFmpeg has hundreds, many of them old and seldom tested, and a file's content alone decides which one runs. A recipe
-allows more by their FFmpeg names in `clip.formats`.
+FFmpeg has hundreds, many of them old and seldom tested, and only the content of a file decides which one runs. A recipe
+can allow more by their FFmpeg names in `clip.formats`.
 """
 
 DEMUXERS = (
@@ -14,7 +14,7 @@ VIDEO_DECODERS = (
     *("wmv1", "wmv2", "wmv3", "vc1", "theora", "mjpeg", "mjpegb", "jpeg2000", "dvvideo", "gif", "png", "rawvideo"),
     *("ffv1", "huffyuv", "ffvhuff", "utvideo", "qtrle", "prores", "dnxhd", "cfhd", "v210", "yuv4"),
 )
-# Opened while a file's streams are looked at; sound itself is never decoded.
+# Opened when a file's streams are probed; audio itself is never decoded.
 AUDIO_DECODERS = (
     *("aac", "aac_latm", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus"),
     *("vorbis", "flac", "alac", "wmav1", "wmav2", "amrnb", "amrwb", "adpcm_ms", "adpcm_ima_wav", "adpcm_swf"),
@@ -24,7 +24,7 @@ AUDIO_DECODERS = (
 
 
 def whitelists(more: tuple[str, ...]) -> dict[str, str]:
-    """Options of a demuxer that keep it to the lists, and to files on this machine. more: names that are added."""
+    """Options that restrict a demuxer to these lists and to local files. more: additional names."""
     return {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join((*DEMUXERS, *more)),

@@ -1,7 +1,7 @@
-"""Cropping, scaling and mirroring of labels: every form moves as the pixels do.
+"""Cropping, scaling and flipping of spatial labels, together with the pixels.
 
-A point of the picture is counted from the outer corner of the first pixel, so pixel i reaches from i to i + 1, its
-middle is i + 0.5, and a mirror image of width w takes x to w - x.
+Coordinates start at the outer corner of the first pixel, so pixel i reaches from i to i + 1, its centre is i + 0.5, and
+a flip at width w maps x to w - x.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from taskprompt.core.errors import SampleError
 from taskprompt.core.types import Boxes, Camera, Form, Joints, Map, Points, Sample, Vectors
 from taskprompt.video.conventions import broken
 
-SLIVER = 0.1  # a box of which less than this share of its area is left counts as not seen
+SLIVER = 0.1  # a box with less than this share of its area inside counts as not visible
 AXES = {Map: "t h w", Vectors: "t h w 3", Boxes: "t o 4", Points: "t j 2", Joints: "t j 3", Camera: "t 3 3"}
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A window of the old picture, in its pixels, which becomes the whole new one."""
+    """A window of the old frame, in its pixels, which becomes the whole new frame."""
 
     left: int
     top: int
@@ -36,18 +36,18 @@ class View:
         return np.array([[-1.0, 0, self.out_width], [0, 1, 0], [0, 0, 1]]) @ moved if self.flip else moved
 
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
-        """h, w: the old row and column whose middle is nearest to that of each new one."""
+        """h, w: the old row and column whose centre is nearest to that of each new one."""
         rows = self.top + ((np.arange(self.out_height) + 0.5) * self.height / self.out_height).astype(np.intp)
         columns = self.left + ((np.arange(self.out_width) + 0.5) * self.width / self.out_width).astype(np.intp)
         return rows, columns[::-1] if self.flip else columns
 
 
 def move(label: Any, view: View) -> Any:
-    """The label as the view shows it; one without a form stays as it is.
+    """The label after the view's transform; a label without spatial type is unchanged.
 
-    Maps and vectors take the nearest value, so nothing is invented between two classes or two depths. Depths, joints
-    and vectors keep their values where the picture is cropped or scaled: they are metres and directions in camera
-    axes, and it is the camera's matrix that changes."""
+    Maps and vectors use the nearest value, without interpolation between classes or depths. The values of depths,
+    joints and vectors do not change with crops and scaling: they are in metres and camera axes; only the camera's
+    matrix changes."""
     match label:
         case Map(values):
             return Map(_gather(values, view))
@@ -60,19 +60,19 @@ def move(label: Any, view: View) -> Any:
         case Joints(values, swap):
             return Joints(_negate_x(_swapped(values, swap, view), view), swap)
         case Camera(values):
-            mirror = np.diag([-1.0 if view.flip else 1.0, 1, 1])  # the joints' x changed its sign, too
+            mirror = np.diag([-1.0 if view.flip else 1.0, 1, 1])  # the sign of the joints' x changed, too
             return Camera((view.matrix() @ values @ mirror).astype(values.dtype))
         case _:
             return label
 
 
 def move_labels(labels: dict[str, Any], view: View) -> dict[str, Any]:
-    """Every label as the view shows it."""
+    """Every label after the view's transform."""
     return {name: move(label, view) for name, label in labels.items()}
 
 
 def check_labels(sample: Sample) -> None:
-    """Raise SampleError for a label whose shape does not go with the frames, or that breaks its form's conventions."""
+    """Raise SampleError for a label whose shape does not match the frames, or that violates its type's conventions."""
     frames, height, width = sample.clip.video.shape[:3]
     for name, label in sample.labels.items():
         if not isinstance(label, Form):
@@ -82,7 +82,7 @@ def check_labels(sample: Sample) -> None:
 
 
 def misshapen(label: Form, frames: int, height: int, width: int) -> str:
-    """How a label's shape differs from the frames'; empty where it does not."""
+    """How a label's shape does not match the frames; empty if it does."""
     axes = AXES[type(label)].split()
     sizes = {"t": frames, "h": height, "w": width}
     shape = np.shape(label.values)
@@ -94,13 +94,13 @@ def misshapen(label: Form, frames: int, height: int, width: int) -> str:
     wanted = " x ".join(axis if size is None else str(size) for axis, size in zip(axes, expected, strict=True))
     return (
         f"is {' x '.join(map(str, shape)) or 'a number'}, expected {wanted} "
-        f"({' '.join(axes)}) for {frames} frames of {height} x {width}. Correct the label file or leave it out."
+        f"({' '.join(axes)}) for {frames} frames of {height} x {width}. Correct the label file or remove it."
     )
 
 
 def _gather(values: np.ndarray, view: View) -> np.ndarray:
     rows, columns = view.nearest()
-    flat = values.reshape(len(values), -1, *values.shape[3:])  # one index into h * w is twice as fast as two
+    flat = values.reshape(len(values), -1, *values.shape[3:])  # one index over h * w is twice as fast as two
     taken = np.take(flat, (rows[:, None] * values.shape[2] + columns).ravel(), axis=1)
     return taken.reshape(len(values), view.out_height, view.out_width, *values.shape[3:])
 
@@ -128,7 +128,7 @@ def _points(values: np.ndarray, view: View) -> np.ndarray:
 def _boxes(values: np.ndarray, view: View) -> np.ndarray:
     matrix = view.matrix()
     corners = values.reshape(*values.shape[:-1], 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
-    moved = np.concatenate([corners.min(-2), corners.max(-2)], -1)  # a mirror exchanges left and right
+    moved = np.concatenate([corners.min(-2), corners.max(-2)], -1)  # a flip exchanges left and right
     limit = np.array([view.out_width, view.out_height] * 2, float)
     seen = np.clip(moved, 0, limit)
     enough = (_sides(seen) >= 1).all(-1) & (_sides(seen).prod(-1) >= SLIVER * _sides(moved).prod(-1))

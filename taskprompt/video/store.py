@@ -1,12 +1,12 @@
-"""Samples on disk: what `taskprompt render` writes and the `folder` source reads.
+"""Samples on disk, as written by `taskprompt render` and read by the `folder` source.
 
-A sample called `name` in a folder is three files, and `name` may hold slashes:
+A sample called `name` in a folder has three files, and `name` may contain slashes:
 
     name.mov           the frames, exact RGB
     name.labels.npz    arrays: every label that has a form, and plain arrays; absent where there are none
     name.labels.json   the rest: key, times, flip_sensitive, plain labels, and the form of each array
 
-The video is put in place last, so a sample whose video is there is whole. Nothing is pickled.
+The video is written last, so a sample with a video is complete. Nothing is pickled.
 """
 
 import io
@@ -30,20 +30,20 @@ FORMAT = "taskprompt.sample/1"
 
 
 class Array(BaseModel):
-    """What an array of the npz is."""
+    """Metadata of an array of the npz."""
 
     form: Literal["array", "map", "vectors", "boxes", "points", "joints", "camera"]
-    framed: bool  # does it hold a row a frame?
+    framed: bool  # whether it has one row per frame
     swap: tuple[tuple[int, int], ...] = ()  # of points and joints
 
 
 class Meta(BaseModel):
-    """What the json of a stored sample says."""
+    """The json of a stored sample."""
 
     format: Literal["taskprompt.sample/1"]
     key: str
     flip_sensitive: bool
-    rate: str = Field(pattern=r"^[1-9]\d{0,11}(/[1-9]\d{0,11})?$")  # frames a second, a fraction
+    rate: str = Field(pattern=r"^[1-9]\d{0,11}(/[1-9]\d{0,11})?$")  # frames per second, a fraction
     times: list[FiniteFloat] = Field(min_length=1)  # seconds
     arrays: dict[str, Array]
     labels: dict[str, Any]
@@ -52,7 +52,7 @@ class Meta(BaseModel):
 def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
     """Store a sample; one of the same name is replaced.
 
-    Raises SampleError for a label that no file can hold, WriteError where the folder cannot be written."""
+    Raises SampleError for a label that cannot be stored, WriteError if the folder cannot be written."""
     path = Path(folder) / name
     arrays, forms, plain = _sort_labels(sample)
     times = np.asarray(sample.clip.times, np.float64)
@@ -66,7 +66,7 @@ def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
         "labels": plain,
     }
     text = json.dumps(meta, default=_to_json, ensure_ascii=False, indent=1)
-    with writing(path, "Make room, or choose another folder."):
+    with writing(path, "Free disk space, or choose another folder."):
         path.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".mov", ".labels.npz"):
             _beside(path, suffix).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
 def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = None) -> Sample:
     """A stored sample, equal to the one that was written; with `labels`, only those of them that it has.
 
-    Raises SampleError where it is missing or damaged."""
+    Raises SampleError if it is missing or damaged."""
     path = Path(folder) / name
     meta = read_meta(path)
     at = np.arange(len(meta.times))
@@ -89,12 +89,12 @@ def read_sample(folder: str | Path, name: str, labels: tuple[str, ...] | None = 
 
 
 def is_stored(file: Path) -> bool:
-    """Is this video the frames of a stored sample?"""
+    """Whether this video belongs to a stored sample."""
     return file.suffix == ".mov" and _beside(file.with_suffix(""), ".labels.json").is_file()
 
 
 def read_meta(path: Path) -> Meta:
-    """What `name.labels.json` says; path: folder / name. Raises SampleError where it is missing or damaged."""
+    """The content of `name.labels.json`; path: folder / name. Raises SampleError if it is missing or damaged."""
     file = _beside(path, ".labels.json")
     if not present(file):
         raise SampleError(f"{file}: there is no such stored sample. Render it again.")
@@ -123,7 +123,7 @@ def read_frames(path: Path, meta: Meta, at: np.ndarray, short_side: int | None =
 
 
 def read_labels(path: Path, meta: Meta, at: np.ndarray, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """The labels of some frames: k indices -> arrays k ... of those that have a row a frame; others as they are."""
+    """The labels of some frames: k indices -> arrays k ... of labels with one row per frame; others unchanged."""
     labels = {n: v for n, v in meta.labels.items() if (names is None or n in names) and v is not None}
     file = _beside(path, ".labels.npz")
     for name, form in meta.arrays.items():
@@ -147,7 +147,7 @@ def _read_label(file: Path, name: str, form: Array, at: np.ndarray, frames: int)
 
 
 def _sort_labels(sample: Sample) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
-    """labels -> arrays, what each array is, and the labels that are no arrays."""
+    """labels -> arrays, metadata of each array, and the labels that are not arrays."""
     arrays, forms, plain = {}, {}, {}
     for name, label in sample.labels.items():
         values = label.values if isinstance(label, Form) else label
@@ -167,7 +167,7 @@ def _sort_labels(sample: Sample) -> tuple[dict[str, np.ndarray], dict[str, Any],
 
 
 def _pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """An npz at the fastest compression: half the size of none, and read at hundreds of MB a second."""
+    """An npz with the fastest compression: half the size, and still read at hundreds of MB per second."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, values in arrays.items():
@@ -177,7 +177,7 @@ def _pack(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _rate(times: np.ndarray) -> Fraction:
-    """Frames a second of the stored file; only players look at it, for the true times lie in the json."""
+    """Frame rate of the stored file, only for players: the true times are in the json."""
     steps = np.diff(times)
     steps = steps[steps > 0]
     rate = Fraction(float(1 / np.median(steps))).limit_denominator(1000) if len(steps) else Fraction(1)
@@ -185,7 +185,7 @@ def _rate(times: np.ndarray) -> Fraction:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """path with the suffix added; names may hold dots, so nothing is taken for one."""
+    """path with the suffix appended; names may contain dots, so no existing suffix is replaced."""
     return path.with_name(path.name + suffix)
 
 

@@ -159,9 +159,7 @@ def test_csv_errors_name_what_was_found(classes):
 def test_a_csv_without_classes_says_which_columns_it_has(classes):
     table(classes, "clip,kind\na,b\n")
     source = Folder(path=str(classes), csv="list.csv")
-    assert source.why_missing("action") == (
-        "list.csv has no column 'class' (found: clip, kind; `columns.label` names another)"
-    )
+    assert source.why_missing("action") == ("list.csv has no column 'class' (found: clip, kind; set `columns.label`)")
     assert source.why_missing("depth") == ""
     renamed = Folder.model_validate({"path": str(classes), "csv": "list.csv", "columns": {"label": "kind"}})
     assert renamed.why_missing("action") == ""
@@ -173,7 +171,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="cannot be read: Not a directory"):
         list(Folder(path=str(tmp_path / "file")).rows())
-    with pytest.raises(SourceError, match="no video is there"):
+    with pytest.raises(SourceError, match="no video is selected"):
         list(Folder(path=str(tmp_path)).rows())
 
 
@@ -298,7 +296,7 @@ def test_label_files_that_do_not_fit(tmp_path):
     with pytest.raises(SampleError, match="classes go up to 300, expected 0 to 255; set `scale`"):
         sample(file="{stem}.many.npz")
     (tmp_path / "a.ragged.json").write_text(json.dumps([[[1, 2]], [[1]]] * 10))
-    with pytest.raises(SampleError, match=r"a frame holds \[\[1\]\], expected a list of points, each 2 numbers"):
+    with pytest.raises(SampleError, match=r"a frame has \[\[1\]\], expected a list of points, each 2 numbers"):
         sample(file="{stem}.ragged.json", form="points")
     assert clip.exists()
 

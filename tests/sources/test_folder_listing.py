@@ -124,8 +124,8 @@ def test_cells_that_are_no_moment_name_their_line(tmp_path, cell):
     [
         ("clip,class,class\na,b,c\n", "there are 2 columns 'class'"),
         ('clip,class\na,"b\nc,d\n', "cannot be read as a csv file"),  # a quote that never ends
-        ("clip,class\ncafé,b\n".encode("latin-1"), "is no UTF-8. Save it as UTF-8"),
-        ("clip\tclass\na\tb\n".encode("utf-16"), "is no UTF-8"),
+        ("clip,class\ncafé,b\n".encode("latin-1"), "is not UTF-8. Save it as UTF-8"),
+        ("clip\tclass\na\tb\n".encode("utf-16"), "is not UTF-8"),
         (b"", "no column 'clip'"),
         (b"\x00\x01", "no column 'clip'|cannot be read"),
     ],
@@ -155,14 +155,14 @@ def test_classes_that_cannot_be_right_are_told_before_training(tmp_path):
     assert mistakes(tmp_path) == ""
     assert mistakes(tmp_path, flip_sensitive=["run"]) == ""
     assert mistakes(tmp_path, flip_sensitive=["Walk left"]).startswith(
-        "`flip_sensitive` names 'Walk left', which is no class"
+        "`flip_sensitive` names 'Walk left', which is not a class"
     )
     assert "Did you mean 'walk'?" in mistakes(tmp_path, flip_sensitive=["walks"])
     assert mistakes(tmp_path, {}, flip_sensitive=["walk"]) == ""
     assert "'fly'" in mistakes(tmp_path, {}, flip_sensitive=["fly"])
     touched(tmp_path / "rnu/d.mp4")
     found = mistakes(tmp_path)
-    assert "'rnu' is not in the list of 2. Did you mean 'run'? It is that of 1 clip." in found
+    assert "'rnu' is not in the list of 2. Did you mean 'run'? Found in 1 clip." in found
     assert mistakes(tmp_path, {}) == ""  # no task reads the classes
     assert mistakes(tmp_path, classes=["walk", "run"]) == ""
     assert keys(tmp_path, classes=["run"]) == ["run/c.mp4"]

@@ -65,20 +65,20 @@ def camera(*rows):
 @pytest.mark.parametrize(
     ("form", "label", "words"),
     [
-        ("boxes", [[[30, 10, 10, 20]]] * FRAMES, "box 30 10 10 20, whose x1 y1 lie before its x0 y0.*`box: xywh`"),
+        ("boxes", [[[30, 10, 10, 20]]] * FRAMES, "box 30 10 10 20, whose x1 y1 are less than its x0 y0.*`box: xywh`"),
         ("boxes", [[[0.25, 0.25, 0.75, 0.75]]] * FRAMES, "no corner above 0.75; expected pixels.*`relative: true`"),
         ("boxes", [[[0, 0, 1, 1.0000001]]] * FRAMES, "`relative: true`"),  # the whole frame
-        ("boxes", [[[300, 200, 380, 280]]] * FRAMES, "20 of its 20 boxes lie outside of the frames of 32 x 48"),
+        ("boxes", [[[300, 200, 380, 280]]] * FRAMES, "20 of its 20 boxes are outside of the frames of 32 x 48"),
         ("boxes", [[[5, 5, 9, 9]]] * 19 + [[[5, 5, 300, 9]]], "far outside of the frames"),
-        ("boxes", [[[5, 5, 9, 9]]] * 19 + [[[30, 10, 10, 20]]], "x1 y1 lie before"),  # of a frame that is not shown
+        ("boxes", [[[5, 5, 9, 9]]] * 19 + [[[30, 10, 10, 20]]], "x1 y1 are less than"),  # of a frame that is not shown
         ("boxes", [[[5, 5, 9, 1e999]]] * FRAMES, "infinite corner"),
         ("boxes", [[[5, 5, 9, 9, 0.7]]] * FRAMES, "each 4 numbers or null"),
         ("boxes", [[5, 5, 9, 9]] * FRAMES, "expected a list of boxes"),
         ("boxes", [[{"x": 1}]] * FRAMES, "expected a list of boxes"),
         ("points", [[[0.5, 0.2], [0.1, 0.9]]] * FRAMES, "`relative: true`"),
-        ("points", [[[500, 200]]] * FRAMES, "20 points lie outside"),
+        ("points", [[[500, 200]]] * FRAMES, "20 points are outside"),
         ("points", [[[5, 5, 2]]] * FRAMES, "each 2 numbers"),
-        ("points", [[[5, 5]], [[5, 5], [6, 6]]] * 10, "frames hold 1, 2 points, expected as many in each"),
+        ("points", [[[5, 5]], [[5, 5], [6, 6]]] * 10, "frames have 1, 2 points, expected the same number in each"),
         ("joints", [[[100, -200, 3000.0]]] * FRAMES, "`scale: 0.001` for millimetres"),
         ("joints", [[[0, 0, 1e999]]] * FRAMES, "infinite joint"),
         ("camera", camera([40, 0, 0], [0, 40, 0], [24, 16, 1]), "transposed"),
@@ -175,7 +175,7 @@ def test_classes_stored_as_floats(read):
     row = prepare(read(stored, ".npy", form="map"), {"x": task}, DIMS)
     assert row["x/index"][0, :, 0].tolist() == [255, 255, 1, 1]
     for bad in (0.5, -1, 7, np.inf):
-        with pytest.raises(SampleError, match="the map holds class"):
+        with pytest.raises(SampleError, match="the map has class"):
             prepare(read(np.full_like(stored, bad), ".npy", form="map"), {"x": task}, DIMS)
 
 
@@ -302,10 +302,10 @@ def test_seconds_that_can_be_no_seconds(read, seconds, words):
 
 def test_the_number_of_the_first_file(read):
     files = {f"a_{i}.json": [[i, 1, i + 1, 5]] for i in range(1, FRAMES + 1)}
-    with pytest.raises(SampleError, match=r"a_20.json: lies behind the last of 20 frames.*`first: 1`"):
+    with pytest.raises(SampleError, match=r"a_20.json: is numbered after the last of 20 frames.*`first: 1`"):
         read(files, form="boxes", file="{stem}_{frame}.json")
     read(files, form="boxes", file="{stem}_{frame}.json", first=1)
-    with pytest.raises(SampleError, match=r"a_0.json: lies before the first frame's"):
+    with pytest.raises(SampleError, match=r"a_0.json: is numbered before the first frame"):
         read(files | {"a_0.json": []}, form="boxes", file="{stem}_{frame}.json", first=1)
 
 
@@ -313,7 +313,7 @@ def test_what_is_there_but_no_file(read, tmp_path):
     for make, words in (
         (lambda file: file.mkdir(), "is not a file"),
         (lambda file: os.mkfifo(file), "is not a file"),
-        (lambda file: file.symlink_to(tmp_path / "gone"), "is a link to nothing"),
+        (lambda file: file.symlink_to(tmp_path / "gone"), "is a broken link"),
         (lambda file: file.symlink_to(file), "cannot be read: Too many levels"),
     ):
         file = tmp_path / "a.x.json"

@@ -164,7 +164,7 @@ def test_audio_alone(tmp_path):
             frame.sample_rate, frame.pts = 16000, 1024 * i
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(SampleError, match="holds no video, only audio"):
+    with pytest.raises(SampleError, match="contains no video, only audio"):
         probe(tmp_path / "sound.mp4")
 
 

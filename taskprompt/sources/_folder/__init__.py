@@ -1,1 +1,1 @@
-"""The parts of the `folder` source: listing of clips, csv tables, label files and arrays."""
+"""Parts of the `folder` source: listing of clips, csv tables, label files and arrays."""

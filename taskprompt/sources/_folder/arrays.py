@@ -1,4 +1,4 @@
-"""What label files hold, as arrays of the clip's frames: grids of a value a pixel, lists of boxes, points and such."""
+"""Contents of label files as arrays for the clip's frames: pixel maps, and lists of boxes, points and joints."""
 
 import reprlib
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from taskprompt.sources._folder.label_file import LabelFile
 from taskprompt.video.array_files import MOST, chosen, open_array, read_json, read_png
 from taskprompt.video.geometry import View
 
-WIDTHS = {"boxes": 4, "points": 2, "joints": 3}  # numbers of one entry
+WIDTHS = {"boxes": 4, "points": 2, "joints": 3}  # numbers per entry
 UNKNOWN = 255  # of a map of classes
 
-Align = Callable[[int], np.ndarray]  # how many rows a file has -> the row of each frame of the clip
+Align = Callable[[int], np.ndarray]  # number of rows of a file -> the row of each frame of the clip
 Size = tuple[int, int]  # height and width of the frames
 
 
 def content(file: Path, key: str | None) -> Any:
-    """What a file holds under the key: an array, or for a json what its text says."""
+    """The content of a file under the key: an array, or json data."""
     if file.suffix == ".json":
         data = read_json(file)
         return data if key is None else data[chosen(file, key, data if isinstance(data, dict) else ())]
@@ -37,11 +37,11 @@ def numbers(file: Path, values: Any) -> np.ndarray:
             return values
         return np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise SampleError(f"{file}: expected numbers in a regular array, one entry a frame.") from None
+        raise SampleError(f"{file}: expected numbers in a regular array, one entry per frame.") from None
 
 
 def pixel_grid(spec: LabelFile, files: list[Path], frames: int, size: Size, align: Align) -> np.ndarray:
-    """t h w or t h w 3 of a map or of vectors: only the clip's rows are kept, at the frames' size."""
+    """t h w or t h w 3 of a map or of vectors: only the clip's rows, at the frames' size."""
 
     def fitted(row: np.ndarray) -> np.ndarray:
         return _resized(row, size)
@@ -79,7 +79,7 @@ def pixel_grid(spec: LabelFile, files: list[Path], frames: int, size: Size, alig
 def frame_list(
     spec: LabelFile, files: list[Path], frames: int, size: Size, align: Align
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All rows that were read, r ..., and t: the row of each frame of the clip."""
+    """All rows, r ..., and t: the row of each frame of the clip."""
     width = WIDTHS.get(spec.form)
     if spec.by_frame:
         loaded = {file: content(file, spec.key) for file in set(files)}
@@ -101,13 +101,15 @@ def frame_list(
 
 
 def padded(file: Path, frames: Sequence[Any], width: int, what: str) -> np.ndarray:
-    """A list of entries a frame, some or all of them empty -> t o width, filled up with NaN.
+    """A list of entries per frame, which may be empty -> t o width, padded with NaN.
 
-    Frames may hold different numbers of boxes. Points and joints are told apart by their place: all of them or none."""
+    Frames may have different numbers of boxes. Points and joints are identified by index: a frame has all or none."""
     rows = [_entries(file, frame, width, what) for frame in frames]
     counts = {len(row) for row in rows}
     if what != "boxes" and len(counts - {0}) > 1:
-        raise SampleError(f"{file}: frames hold {_listed(counts)} {what}, expected as many in each. Use null for some.")
+        raise SampleError(
+            f"{file}: frames have {_listed(counts)} {what}, expected the same number in each. Use null for some."
+        )
     most = max(counts, default=0)
     if len(rows) * most * width * 8 > MOST:
         raise SampleError(f"{file}: {len(rows)} frames with up to {most} {what} take too much memory.")
@@ -118,7 +120,7 @@ def padded(file: Path, frames: Sequence[Any], width: int, what: str) -> np.ndarr
 
 
 def _entries(file: Path, frame: Any, width: int, what: str) -> np.ndarray:
-    """What one frame holds -> o width."""
+    """The entries of one frame -> o width."""
     if frame is None or (frame.shape[:1] == (0,) if isinstance(frame, np.ndarray) else frame == []):
         return np.empty((0, width))
     values: np.ndarray = np.empty(0)
@@ -126,16 +128,16 @@ def _entries(file: Path, frame: Any, width: int, what: str) -> np.ndarray:
         listed = [[None] * width if e is None else e for e in frame] if isinstance(frame, list) else frame
         values = np.asarray(listed, np.float64)
     except (TypeError, ValueError, OverflowError):
-        pass  # told below
+        pass  # reported below
     if values.ndim != 2 or values.shape[1] != width:
         raise SampleError(
-            f"{file}: a frame holds {reprlib.repr(frame)}, expected a list of {what}, each {width} numbers or null."
+            f"{file}: a frame has {reprlib.repr(frame)}, expected a list of {what}, each {width} numbers or null."
         )
     return values
 
 
 def _check_grid(spec: LabelFile, file: Path, shape: tuple[int, ...], size: Size) -> None:
-    """Raise SampleError where a row is no map of the frames' size, before it is read."""
+    """Raise SampleError if a row is not a map of the frames' size, before it is read."""
     inner = (3,) if spec.form == "vectors" else ()
     if len(shape) != 2 + len(inner) or shape[2:] != inner or 0 in shape[:2]:
         wanted = " x ".join(["height", "width", *map(str, inner)])
@@ -145,12 +147,12 @@ def _check_grid(spec: LabelFile, file: Path, shape: tuple[int, ...], size: Size)
         found, wanted = (f"{height} x {width}" for height, width in (shape[:2], size))
         raise SampleError(
             f"{file}: label file {spec.file!r} is {found}, expected {wanted} as the frames. "
-            "Replace it, or set `resize: true` if it shows the same picture."
+            "Replace it, or set `resize: true` if it covers the same field of view."
         )
 
 
 def _resized(row: np.ndarray, size: Size) -> np.ndarray:
-    """h w ... -> the frames' size: the value under the middle of each pixel."""
+    """h w ... -> the frames' size, by nearest pixel."""
     if row.shape[:2] == size:
         return row
     rows, columns = View(0, 0, row.shape[1], row.shape[0], size[1], size[0]).nearest()
@@ -166,7 +168,7 @@ def _stacked(file: Path, rows: list[Any]) -> np.ndarray:
 
 
 def _typed(spec: LabelFile, file: Path, values: np.ndarray, size: Size) -> np.ndarray:
-    """Values as the form has them: classes in bytes, else floats, in its units, NaN where unknown."""
+    """Values in the form's type and units: classes as uint8, else floats, NaN where unknown."""
     if values.dtype.kind not in "buif":
         raise SampleError(f"{file}: holds text, expected numbers. Replace the file.")
     if spec.form == "map" and spec.scale is None and values.dtype.kind in "bui":
@@ -177,8 +179,8 @@ def _typed(spec: LabelFile, file: Path, values: np.ndarray, size: Size) -> np.nd
         unknown = np.broadcast_to(unknown.all(within, keepdims=True), values.shape)
     if spec.form == "vectors":
         if values.dtype.kind in "bui":
-            return values  # no unit vectors, as will be told
-        nothing = ~values.any(-1, keepdims=True)  # a vector of length 0 has no direction
+            return values  # not unit vectors, which is reported later
+        nothing = ~values.any(-1, keepdims=True)  # a vector of length 0 is unknown
         unknown = np.broadcast_to(nothing if unknown is None else nothing | unknown, values.shape)
     with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(np.float64 if spec.form in ("camera", *WIDTHS) else np.float32)
@@ -202,7 +204,7 @@ def _classes(spec: LabelFile, file: Path, values: np.ndarray) -> np.ndarray:
 
 
 def _corners(spec: LabelFile, values: np.ndarray, size: Size) -> np.ndarray:
-    """Boxes and points as stored -> x0 y0 x1 y1, or x y, in pixels."""
+    """Stored boxes and points -> x0 y0 x1 y1, or x y, in pixels."""
     if spec.relative:
         values = values * np.tile((size[1], size[0]), values.shape[-1] // 2)
     if spec.box == "xyxy":

@@ -1,4 +1,4 @@
-"""LabelFile: what a recipe says of a label file beside each clip."""
+"""LabelFile: the declaration of label files in a recipe."""
 
 from typing import Literal
 
@@ -12,24 +12,24 @@ SUFFIXES = (".png", ".npz", ".npy", ".json")
 
 
 class LabelFile(Spec):
-    """Where a label lies and what it is. Row i of a file belongs to frame i of the video, unless `times` says more.
+    """Path and format of a label file. Row i of a file belongs to frame i of the video, unless `times` is given.
 
     A clip without the file has no such label. Lists of boxes may differ in length from frame to frame, and may be
-    empty; null in a json stands for unknown. A label that does not follow its form's conventions (corners in another
-    order, shares of the frame for pixels, colours for normals) makes its clip unusable, with the likely reason."""
+    empty; null in a json means unknown. A clip whose label violates the conventions of its form (corners in another
+    order, relative coordinates for pixels, colours for normals) is skipped, with the likely reason."""
 
     form: Literal["map", "vectors", "boxes", "points", "joints", "camera", "value"]  # see taskprompt.core.types
-    file: str  # from the clip's folder, such as "{stem}.depth.npz" or "../depth/{stem}/{frame:05d}.png"
-    key: str | None = None  # which array of an npz, which entry of a json; null: the only one, the whole
-    times: str | None = None  # entry of the same file with each row's seconds; the nearest row is taken
-    first: int = Field(default=0, ge=0)  # {frame} of the first frame
-    scale: float | None = Field(default=None, gt=0)  # map, joints: metres a step, such as 0.001
-    invalid: float | None = None  # stored value that means unknown; of vectors, boxes, ...: all numbers of one
-    box: Literal["xyxy", "xywh", "cxcywh"] = "xyxy"  # boxes: two corners; corner and size (COCO); middle and size
-    relative: bool = False  # boxes and points: stored as shares of the frame, 0 to 1, not in pixels
-    resize: bool = False  # maps and vectors of another size than the frames are scaled to them; else such clips are bad
-    framed: bool = False  # value: the file holds one entry a frame
-    swap: tuple[tuple[int, int], ...] = ()  # points and joints: pairs that a mirror exchanges
+    file: str  # relative to the clip's folder: "{stem}.depth.npz", "../depth/{stem}/{frame:05d}.png"
+    key: str | None = None  # array of an npz, entry of a json; null: the only array, the whole json
+    times: str | None = None  # entry of the same file with each row's seconds; the nearest row is used
+    first: int = Field(default=0, ge=0)  # number {frame} of the first frame
+    scale: float | None = Field(default=None, gt=0)  # map, joints: metres per stored unit, such as 0.001
+    invalid: float | None = None  # stored value for unknown; for vectors, boxes, ...: if all numbers have it
+    box: Literal["xyxy", "xywh", "cxcywh"] = "xyxy"  # boxes: two corners; corner and size (COCO); centre and size
+    relative: bool = False  # boxes and points: coordinates relative to the frame's size, 0 to 1, not in pixels
+    resize: bool = False  # scale maps and vectors to the frames' size; else clips with another size are skipped
+    framed: bool = False  # value: the file has one entry per frame
+    swap: tuple[tuple[int, int], ...] = ()  # points and joints: pairs that a flip exchanges
 
     @field_validator("file")
     @classmethod
@@ -68,15 +68,15 @@ class LabelFile(Spec):
         if self.box != "xyxy" and self.form != "boxes":
             raise SpecError(f"`box` has no meaning for the form {self.form!r}, only for boxes.")
         if self.times and (self.by_frame or self.file.endswith(".png")):
-            raise SpecError("`times` has no meaning for a file a frame.")
+            raise SpecError("`times` has no meaning for one file per frame.")
         return self
 
     @property
     def by_frame(self) -> bool:
-        """Is there a file for every frame?"""
+        """Whether there is one file per frame."""
         return "frame" in fields(self.file)
 
     @property
     def in_pixels(self) -> bool:
-        """Does the label live in the picture, so that it goes with the frames' size?"""
+        """Whether the label is spatial, so that it depends on the frames' size."""
         return self.form in ("map", "vectors", "boxes", "points", "camera")

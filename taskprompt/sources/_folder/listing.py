@@ -48,7 +48,7 @@ def by_csv(
 
 
 def unique(rows: Iterable[Row]) -> Iterator[Row]:
-    """The same rows; one that repeats a key gets a number behind it."""
+    """The same rows; a number is appended to repeated keys."""
     seen: Counter[str] = Counter()
     for row in rows:
         key = row["key"]
@@ -60,7 +60,7 @@ def unique(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def place(name: str) -> float:
-    """0 to 1: where a clip's name falls, the same for ever and everywhere."""
+    """A hash of a clip's name in 0 to 1, the same on every machine."""
     return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=7).digest()) / 2**56
 
 

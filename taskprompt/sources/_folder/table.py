@@ -1,4 +1,4 @@
-"""A csv file with a line a clip."""
+"""A csv file with one line per clip."""
 
 import csv
 import math
@@ -9,17 +9,17 @@ from taskprompt.core.errors import SourceError, nearest
 from taskprompt.core.spec import Spec
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-NOTHING = ("", "nan", "na", "n/a", "<na>", "none", "null")  # how tools write a number that is not there
+NOTHING = ("", "nan", "na", "n/a", "<na>", "none", "null")  # representations of a missing number
 
 
 class Columns(Spec):
-    """The names of a csv file's columns; only `clip` must be there, unless you name another."""
+    """The names of a csv file's columns; only `clip` is required, unless others are set."""
 
-    clip: str = "clip"  # the video's path from the source's `path`
+    clip: str = "clip"  # the video's path, relative to the source's `path`
     label: str = "class"  # the class
     start: str = "start"  # seconds; empty: the start of the video
     end: str = "end"  # seconds; empty: its end
-    split: str = "split"  # what the source's `split` is compared with
+    split: str = "split"  # compared with the source's `split`
 
 
 def header(folder: Path, file: str) -> list[str]:
@@ -28,7 +28,7 @@ def header(folder: Path, file: str) -> list[str]:
 
 
 def read(path: Path, only_header: bool = False) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Column names; (number, column -> cell) of each line. Commas, semicolons or tabs part the cells."""
+    """Column names; (number, column -> cell) of each line. Cells are separated by commas, semicolons or tabs."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             first = file.readline()
@@ -42,7 +42,7 @@ def read(path: Path, only_header: bool = False) -> tuple[list[str], list[tuple[i
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         if isinstance(error, UnicodeDecodeError):
-            reason = "it is no UTF-8. Save it as UTF-8"
+            reason = "it is not UTF-8. Save it as UTF-8"
         raise SourceError(f"{path}: cannot be read as a csv file: {reason}.") from None
     for at, line in lines:
         if len(line) != len(names):
@@ -53,7 +53,7 @@ def read(path: Path, only_header: bool = False) -> tuple[list[str], list[tuple[i
 
 
 def check_columns(path: Path, found: list[str], columns: Columns, split: str | None, values: list[str]) -> None:
-    """Raise SourceError for a column that is needed and is not there, or is there twice."""
+    """Raise SourceError for a required column that is missing or duplicate."""
     needed = [columns.clip, *values] + [columns.split] * (split is not None)
     named = {getattr(columns, field): info.default for field, info in Columns.model_fields.items()}
     needed += [column for column, default in named.items() if column != default]
@@ -61,7 +61,7 @@ def check_columns(path: Path, found: list[str], columns: Columns, split: str | N
         if column not in found:
             raise SourceError(
                 f"{path}: there is no column {column!r}{nearest(column, found)} Found: {', '.join(found) or 'none'}. "
-                "Name the right one under `columns`, or add a line of column names to the file."
+                "Set its name under `columns`, or add a line of column names to the file."
             )
     for column in (*needed, *named):
         if found.count(column) > 1:
@@ -69,7 +69,7 @@ def check_columns(path: Path, found: list[str], columns: Columns, split: str | N
 
 
 def number(path: Path, at: int, column: str, cell: str) -> float:
-    """The number in a cell; NaN where there is none. Raises SourceError, with the line, for anything else."""
+    """The number in a cell; NaN if it is empty. Raises SourceError, with the line, for anything else."""
     if cell.lower() in NOTHING:
         return math.nan
     if not NUMBER.fullmatch(cell) or math.isinf(float(cell)):
@@ -79,8 +79,10 @@ def number(path: Path, at: int, column: str, cell: str) -> float:
 
 
 def moment(path: Path, at: int, column: str, cell: str) -> float:
-    """Seconds from the start of the video; NaN where the cell is empty."""
+    """Seconds from the start of the video; NaN if the cell is empty."""
     seconds = number(path, at, column, cell)
     if seconds < 0:
-        raise SourceError(f"{path}, line {at}: column {column!r} holds {cell!r}, expected seconds from 0 on, or none.")
+        raise SourceError(
+            f"{path}, line {at}: column {column!r} holds {cell!r}, expected seconds from 0 on, or an empty cell."
+        )
     return seconds

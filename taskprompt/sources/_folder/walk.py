@@ -1,4 +1,4 @@
-"""The videos below a folder, whatever links and names it holds."""
+"""The videos below a folder, with handling of links and unusual names."""
 
 import os
 from collections import deque
@@ -11,11 +11,11 @@ VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".ogv", ".avi", ".divx", ".wmv", ".asf", ".flv", ".gif"),
     *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".mxf", ".h264", ".hevc"),
 )
-OWN = ".taskprompt."  # in the names of all that `predict` writes
+OWN = ".taskprompt."  # in the names of files that `predict` writes
 
 
 def readable(path: str) -> Path:
-    """The folder, absolute. Raises SourceError where it cannot be listed."""
+    """The folder, absolute. Raises SourceError if it cannot be listed."""
     folder = Path(path).expanduser().absolute()
     try:
         with os.scandir(folder):
@@ -28,8 +28,8 @@ def readable(path: str) -> Path:
 def videos(root: Path) -> Iterator[Path]:
     """Every video below the folder, each once.
 
-    A folder that links reach in several ways is read where it really lies, if that is below, and else by the first
-    link. Links to a folder above lead out of the data, and are left. So is what `predict` wrote."""
+    A folder that is reached by several links is read at its real path, if that is below, else by the first link. Links
+    to a parent folder are not followed. Files written by `predict` are skipped."""
     seen = {_identity(str(parent)) for parent in root.resolve().parents}
     links: deque[str] = deque()
     folders = deque([str(root)])
@@ -52,20 +52,21 @@ def subfolders(folder: Path) -> Iterator[Path]:
 
 
 def entries(folder: str) -> list[os.DirEntry[str]]:
-    """What a folder holds, in the order of names, without hidden files. Raises SourceError where it is locked."""
+    """The contents of a folder in the order of names, without hidden files. Raises SourceError if it is not
+    readable."""
     try:
         with os.scandir(folder) as found:
             return sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise SourceError(
-            f"{folder}: the folder cannot be read: {error.strerror}. Unlock it or move it away."
+            f"{folder}: the folder cannot be read: {error.strerror}. Change its permissions or move it away."
         ) from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # links in a circle
+    except OSError:  # cyclic links
         return False
 
 
@@ -73,12 +74,12 @@ def _identity(folder: str) -> tuple[int, int]:
     try:
         found = os.stat(folder)
     except OSError as error:
-        raise SourceError(f"{folder}: the folder cannot be read: {error.strerror}. Unlock it.") from None
+        raise SourceError(f"{folder}: the folder cannot be read: {error.strerror}. Change its permissions.") from None
     return found.st_dev, found.st_ino
 
 
 def stored_path(file: Path) -> str:
-    """A path as text that Arrow can hold: one that is no UTF-8 is marked by a zero byte, which no path holds."""
+    """A path as text for Arrow: one that is not UTF-8 is marked by a zero byte, which no path contains."""
     try:
         str(file).encode()
     except UnicodeEncodeError:
@@ -87,10 +88,10 @@ def stored_path(file: Path) -> str:
 
 
 def real_path(text: str) -> Path:
-    """The path that `stored_path` made the text of."""
+    """The inverse of `stored_path`."""
     return Path(os.fsdecode(text[1:].encode("latin-1")) if text.startswith("\0") else text)
 
 
 def as_text(name: str) -> str:
-    r"""A name that Arrow and files can hold: bytes that are no UTF-8 as \xff, all else as it is."""
+    r"""A name as valid text: bytes that are not UTF-8 become \xff, the rest is unchanged."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,1 +1,1 @@
-"""The parts of the `scenes` source: a plan is drawn from a seed, a world is built from it, frames are rendered."""
+"""Parts of the `scenes` source: a plan is sampled from a seed, a world is built from it, frames are rendered."""

@@ -10,19 +10,19 @@ from math import cos, pi, sin
 
 from taskprompt.sources._scenes.body import LEG
 
-Angles = dict[str, tuple[float, float, float]]  # joint -> flex, spread, twist
+Angles = dict[str, tuple[float, float, float]]  # joint -> flex, spread, twist, in radians
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Joint angles, and where the whole figure is. Lengths are metres at scale 1."""
+    """Joint angles, and the position of the whole figure. Lengths are metres at scale 1."""
 
     angles: Angles = field(default_factory=dict)
     ahead: float = 0.0  # of the start, along the heading
     aside: float = 0.0  # to the left of the heading
     lift: float = 0.0  # of the lowest point above the floor
     roll: float = 0.0  # about the heading, radians
-    lean: float = 0.0  # of the trunk, forward, over upright legs, radians
+    lean: float = 0.0  # of the trunk, forward, with upright legs, radians
 
 
 def ramp(u: float, start: float, end: float) -> float:
@@ -32,7 +32,7 @@ def ramp(u: float, start: float, end: float) -> float:
 
 
 def bump(u: float, start: float = 0.0, end: float = 1.0) -> float:
-    """0 outside `start`..`end`, 1 half-way, smooth between."""
+    """0 outside `start`..`end`, 1 in the middle, smooth between."""
     return sin(pi * min(max((u - start) / (end - start), 0.0), 1.0)) ** 2
 
 
@@ -63,7 +63,7 @@ def _gait(
 
 
 def walk(u: float, vigour: float, phase: float) -> Pose:
-    """1.3 cycles of the legs, and about as far as they reach."""
+    """1.3 cycles of the legs; the distance matches the strides."""
     hip = 0.42 * vigour
     travel = 1.3 * 4 * LEG * sin(hip) * (u - 0.5) * 0.85
     return _gait(2 * pi * (1.3 * u + phase), hip, 0.85, 0.5 * vigour, 0.2, 0.03, travel)
@@ -96,7 +96,7 @@ def jump(u: float, vigour: float, phase: float) -> Pose:
 
 
 def kick(u: float, vigour: float, phase: float) -> Pose:
-    """One straight leg swings back, then up in front; the other stands."""
+    """One straight leg swings back, then up in front; the other foot stays on the floor."""
     up = bump(u, 0.3, 0.85)
     angles: Angles = {
         "HipRight": (-0.55 * bump(u, 0, 0.42) + 1.55 * vigour * up, 0, 0),

@@ -28,7 +28,7 @@ class Solid(NamedTuple):
 
 
 class Bone(NamedTuple):
-    """A joint, the joint it hangs from, its offset there, and its solids."""
+    """A joint, its parent joint, its offset from it, and its solids."""
 
     joint: str
     parent: str | None

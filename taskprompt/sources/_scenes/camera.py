@@ -1,4 +1,4 @@
-"""A camera that drifts around the person and follows a moving one, chosen so that all of the action is seen."""
+"""A camera that drifts around the person and follows motion, chosen so that the whole action is visible."""
 
 from math import atan2, cos, hypot, pi, radians, sin, tan
 from typing import NamedTuple
@@ -8,24 +8,24 @@ import numpy as np
 from taskprompt.sources._scenes.handling import HANDLING
 from taskprompt.sources._scenes.plan import Plan
 
-MARGIN = 0.06  # share of the picture that every joint keeps from its edges
-# How far from the person's front the camera may stand, radians to either side; any other action: anywhere.
+MARGIN = 0.06  # smallest distance of joints from the image border, relative to its size
+# Largest angle between camera and the person's front, radians to either side; for other actions: any angle.
 _AROUND = {"punch": (0.4, 1.8), "kick": (0.4, 2.6), "wave": (0.0, 2.2)}
-# Where an object is handled: the middle of the camera's range, towards the acting hand, and half the range.
+# For actions with an object: the centre of the camera's range, towards the acting hand, and half the range.
 _BEFORE = {"pick_up": (0.4, 0.9), "push": (-0.5, 0.7), "drop": (0.4, 0.9)}
 _TRIES = 120
 
 
 class Shot(NamedTuple):
-    """How a scene is filmed. World axes, metres and radians."""
+    """Parameters of the camera. World axes, metres and radians."""
 
-    azimuth: float  # of the camera, half-way through the scene
+    azimuth: float  # of the camera, at the middle of the scene
     distance: float  # from `centre`, on the floor
     height: float
-    drift: float  # how far the azimuth moves from the first to the last frame
-    fov: float  # full angle of the square picture
-    centre: np.ndarray  # what it looks at half-way
-    follow: float  # share of the person's way that it turns with
+    drift: float  # change of the azimuth from the first to the last frame
+    fov: float  # full field of view of the square image
+    centre: np.ndarray  # the point that it looks at, at the middle of the scene
+    follow: float  # share of the person's motion that it follows
 
 
 class View(NamedTuple):
@@ -40,12 +40,12 @@ class View(NamedTuple):
 
 
 def focal(shot: Shot, size: int) -> float:
-    """Focal length in pixels of a picture of size x size."""
+    """Focal length in pixels, for an image of size x size."""
     return size / 2 / tan(shot.fov / 2)
 
 
 def view(shot: Shot, u: float, pelvis: np.ndarray) -> View:
-    """The camera at the phase u; `pelvis`: 3, where the person is then."""
+    """The camera at the phase u; `pelvis`: 3, the position of the person."""
     azimuth = shot.azimuth + shot.drift * (u - 0.5)
     origin = shot.centre + np.array([cos(azimuth) * shot.distance, sin(azimuth) * shot.distance, 0])
     origin[2] = shot.height
@@ -58,9 +58,9 @@ def view(shot: Shot, u: float, pelvis: np.ndarray) -> View:
 
 
 def choose_shot(plan: Plan, points: np.ndarray) -> Shot:
-    """The first drawn shot that keeps `points` in the picture, or the one that keeps most.
+    """The first random shot with all `points` in the image, or the one with most.
 
-    points: k p 3 world metres at k phases from 0 to 1, all to be seen; the first of the p is the pelvis."""
+    points: k p 3 world metres at k phases from 0 to 1, which should be visible; the first of the p is the pelvis."""
     rng = plan.rng(2)
     best, most = None, -1.0
     farther = 0.0
@@ -95,7 +95,7 @@ def _draw(plan: Plan, points: np.ndarray, rng: np.random.Generator, farther: flo
 
 
 def _share_seen(plan: Plan, shot: Shot, points: np.ndarray) -> float:
-    """Share of the points inside the margin; 0 where a wall or an object stands in the way."""
+    """Share of the points inside the margin; 0 if a wall or an object blocks the view."""
     inside = 0.0
     limit = (1 - 2 * MARGIN) * tan(shot.fov / 2)
     for u, at in zip(np.linspace(0, 1, len(points)), points, strict=True):
@@ -110,12 +110,12 @@ def _share_seen(plan: Plan, shot: Shot, points: np.ndarray) -> float:
 
 
 def _blocks(thing, origin: np.ndarray, pelvis: np.ndarray) -> bool:
-    """Does the object stand near the line from the camera to the person, on the floor plan?"""
+    """Whether the object is near the line from the camera to the person, on the floor plan."""
     way = pelvis[:2] - origin[:2]
     offset = np.array(thing.spot) - origin[:2]
     length = hypot(way[0], way[1])
     along = offset @ way / length
     angle = abs(atan2(way[0] * offset[1] - way[1] * offset[0], way @ offset))
     if -thing.radius - 0.3 < along < 0.3 and hypot(*offset) < thing.radius + 0.4:
-        return True  # the camera would stand in it
+        return True  # the camera would be inside of it
     return bool(0 < along < length and hypot(*offset) * sin(min(angle, pi / 2)) < thing.radius + 0.25)

@@ -1,4 +1,4 @@
-"""One whole scene as a Sample: pixels and every label."""
+"""Rendering of a scene as a Sample: pixels and all labels."""
 
 from typing import NamedTuple
 
@@ -14,13 +14,13 @@ from taskprompt.sources._scenes.render import Frame, cast, render, visible
 from taskprompt.sources._scenes.words import sentences
 from taskprompt.sources._scenes.world import OTHERS, PERSON, TABLE, TARGET, World
 
-SLOTS = 8  # boxes a frame
-_DEEP = 0.17  # metres: how far below the skin a joint lies at most
+SLOTS = 8  # boxes per frame
+_DEEP = 0.17  # metres: largest depth of a joint below the skin
 _HEAD_TOP = 0.16  # metres above the joint Head, at scale 1
 
 
 class Stage(NamedTuple):
-    """A scene, ready to be drawn."""
+    """A scene, ready to be rendered."""
 
     plan: Plan
     world: World
@@ -33,7 +33,7 @@ class Stage(NamedTuple):
 
 
 def stage(seed: int, index: int, action: str) -> Stage:
-    """The scene that (seed, index, action) stands for."""
+    """The scene for (seed, index, action)."""
     plan = plan_scene(seed, index, action)
     world = World(plan)
     return Stage(plan, world, choose_shot(plan, _path(world)))
@@ -42,7 +42,7 @@ def stage(seed: int, index: int, action: str) -> Stage:
 def draw(key: str, seed: int, index: int, action: str, look: Look, frames: int, size: int) -> Sample:
     """The scene (seed, index, action) in `frames` frames of size x size pixels, spread over all of it.
 
-    The look changes the pixels alone, and neither it nor the size changes the geometry."""
+    The look affects only the pixels; neither it nor the size affects the geometry."""
     scene = stage(seed, index, action)
     plan, world = scene.plan, scene.world
     f = focal(scene.shot, size)
@@ -72,7 +72,7 @@ def draw(key: str, seed: int, index: int, action: str, look: Look, frames: int, 
 
 
 def _path(world: World) -> np.ndarray:
-    """k p 3: what must stay in the picture, at k phases: the joints, the top of the head, a handled object."""
+    """k p 3: points that must be in the image, at k phases: the joints, the top of the head, a handled object."""
     points = []
     for u in np.linspace(0, 1, 13):
         world.pose(u)
@@ -84,7 +84,7 @@ def _path(world: World) -> np.ndarray:
 
 
 def _shown(scene: Stage, phases: np.ndarray) -> set[int]:
-    """Which of plan.things have their centre in the first or the last frame, with nothing before it."""
+    """The plan.things whose centre is visible in the first or the last frame."""
     centres = np.array([(*t.spot, t.half) for t in scene.plan.things]).reshape(-1, 3)
     found: set[int] = set()
     for u in (phases[0], phases[-1]) if len(centres) else ():
@@ -98,13 +98,13 @@ def _shown(scene: Stage, phases: np.ndarray) -> set[int]:
 
 
 def _inside(points: np.ndarray, f: float, size: int) -> np.ndarray:
-    """p 3 camera metres -> p bool: before the camera and in the picture."""
+    """p 3 camera metres -> p bool: in front of the camera and inside the image."""
     limit = points[:, 2] * size / 2 / f
     return (points[:, 2] > 0) & (np.abs(points[:, 0]) < limit) & (np.abs(points[:, 1]) < limit)
 
 
 def _slots(scene: Stage) -> list[int]:
-    """The instance of each box slot: person, table, handled object, then the others, nearest half-way first."""
+    """The instance of each box slot: person, table, handled object, then the others, nearest at mid-scene first."""
     origin = scene.at(0.5).origin
     things = scene.plan.things
     near = sorted(range(len(things)), key=lambda i: float(np.hypot(*(np.array(things[i].spot) - origin[:2]))))
@@ -125,7 +125,7 @@ def _labels(world: World, camera: View, frame: Frame, slots: list[int], f: float
 
 
 def _boxes(instances: np.ndarray, slots: list[int]) -> np.ndarray:
-    """h w -> SLOTS 4: x0 y0 x1 y1 in pixels around each instance of `slots`, NaN where it is not seen."""
+    """h w -> SLOTS 4: x0 y0 x1 y1 in pixels around each instance of `slots`, NaN if it is not visible."""
     boxes = np.full((SLOTS, 4), np.nan, np.float32)
     for slot, instance in enumerate(slots):
         mask = instances == instance

@@ -1,7 +1,7 @@
-"""The actions with an object: where the object and the hand are at a phase u in 0..1.
+"""The actions with an object: positions of object and hand at a phase u in 0..1.
 
-Nothing is simulated: a held object follows its path, and a released one falls freely, so that what the words say
-happens in every clip. Person axes: x forward, y left, z up, metres; the person stands at the origin.
+Nothing is simulated: a held object follows a path, and a released one falls freely, so that the captions are true for
+every clip. Person axes: x forward, y left, z up, metres; the person stands at the origin.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from taskprompt.sources._scenes.actions import ramp
 
 SECONDS = 1.6  # from the first to the last frame of every scene
 GRAVITY = 9.81  # metres / second^2
-RELEASE = 0.3  # phase at which a dropped object is let go
+RELEASE = 0.3  # phase at which a dropped object is released
 BOUNCE = 0.25  # share of its speed that a dropped object keeps
 
 
@@ -22,13 +22,13 @@ class Grip(NamedTuple):
     """Object and hand at one phase."""
 
     thing: np.ndarray  # centre of the object
-    hand: np.ndarray  # where the middle of the hand is led
+    hand: np.ndarray  # target of the middle of the hand
     grasp: float  # 0: the arm hangs, 1: the hand is at `hand`
     lean: float  # of the trunk, radians
 
 
 class Setting(NamedTuple):
-    """What the paths depend on. Lengths in metres."""
+    """Parameters of the paths. Lengths in metres."""
 
     scale: float  # of the person
     side: int  # 1: left hand, -1: right hand
@@ -55,7 +55,7 @@ def push(u: float, s: Setting) -> Grip:
 
 
 def drop(u: float, s: Setting) -> Grip:
-    """Held out beside the table, let go, falls to the floor and bounces once."""
+    """Held next to the table, released, falls to the floor and bounces once."""
     held = np.array([0.2 * s.scale, s.side * 0.58 * s.scale, 1.0 * s.scale])
     rise = s.half + 0.01 + 0.06 * ramp(u, RELEASE, RELEASE + 0.15)
     hand = held + np.array([-0.02, 0, rise])

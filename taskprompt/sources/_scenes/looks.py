@@ -1,4 +1,4 @@
-"""From light to bytes: two looks of the same scene. Neither moves anything."""
+"""From light to bytes: two looks of the same scene, with the same geometry."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Look = Literal["clean", "worn"]
 
 
 def develop(light: np.ndarray, look: Look, style: np.random.Generator, grain: np.random.Generator) -> np.ndarray:
-    """h w 3 linear -> h w 3 uint8. `style` draws what a clip keeps, `grain` what changes from frame to frame."""
+    """h w 3 linear -> h w 3 uint8. `style`: generator for parameters per clip; `grain`: per frame."""
     if look == "clean":
         picture, noise = np.sqrt(np.clip(light, 0, 1)), 1.5
     else:
@@ -19,7 +19,7 @@ def develop(light: np.ndarray, look: Look, style: np.random.Generator, grain: np
 
 
 def _wear(light: np.ndarray, style: np.random.Generator) -> np.ndarray:
-    """What a cheap camera in a dim room makes of it: underexposed, pale, with a cast, dark corners, out of focus."""
+    """The look of a cheap camera in a dim room: underexposed, pale, with a colour cast, vignetting and blur."""
     level, pale = style.uniform(0.12, 0.24), style.uniform(0.5, 0.8)
     cast = style.uniform(0.85, 1.1, 3).astype(np.float32)
     dark = style.uniform(0.3, 0.6)

@@ -1,4 +1,4 @@
-"""All that a scene is, drawn from its seed: the numbers that the world is built from and the words are read from."""
+"""The plan of a scene, sampled from its seed: the parameters of the world and of the captions."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Thing:
     paint: Paint
     radius: float  # seen from above
     half: float  # half its height
-    spot: tuple[float, float]  # x y of its centre; of a handled one, overruled by the hand
+    spot: tuple[float, float]  # x y of its centre; a handled one follows the hand instead
     turn: float  # about z, radians
 
 
@@ -35,7 +35,7 @@ class Person:
     trousers: Paint
     shoes: Paint
     side: int  # 1: acts with the left hand or foot, -1: with the right
-    vigour: float  # 0.85..1.15: how far the motion goes
+    vigour: float  # 0.85..1.15: amplitude of the motion
     phase: float  # 0..1: where a cyclic motion starts
     heading: float  # radians from the world's x
 
@@ -58,7 +58,7 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A slab on one foot, centred at x = ahead, y = 0. Lengths in metres."""
+    """A table top on one leg, centred at x = ahead, y = 0. Lengths in metres."""
 
     top: float  # height of its upper face
     ahead: float
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One scene. `entropy` seeds whatever is drawn later: textures, camera, noise."""
+    """One scene. `entropy` seeds later random choices: textures, camera, noise."""
 
     entropy: tuple[int, int]
     action: str
@@ -80,11 +80,11 @@ class Plan:
     things: tuple[Thing, ...]  # the others
 
     def rng(self, *purpose: int) -> np.random.Generator:
-        """A generator for one purpose, the same whatever was drawn before."""
+        """A generator for one purpose, independent of earlier draws."""
         return np.random.default_rng((*self.entropy, *purpose))
 
     def setting(self) -> Setting:
-        """What the paths of a handled object depend on."""
+        """The parameters of the paths of a handled object."""
         if self.table is None or self.target is None:
             raise ValueError(f"the action {self.action!r} handles no object; expected one of {', '.join(HANDLING)}.")
         p = self.person
@@ -92,7 +92,7 @@ class Plan:
 
 
 def plan_scene(seed: int, index: int, action: str) -> Plan:
-    """The scene that (seed, index) stands for, with this action."""
+    """The plan for (seed, index) with this action."""
     rng = np.random.default_rng((seed, index, 0))
     handled = action in HANDLING
     half = tuple(rng.uniform(2.9, 3.9, 2))
@@ -129,7 +129,7 @@ def _paint(rng: np.random.Generator, but: Collection[str] = ()) -> Paint:
 
 
 def _person(rng: np.random.Generator, handled: bool, room: Room) -> Person:
-    """Someone whose clothes differ from the room, so that they can be told apart."""
+    """A person whose clothes differ in colour from the room."""
     tone, around = rng.uniform(0.18, 0.85), {room.wall.color, room.floor.color}
     return Person(
         scale=rng.uniform(0.88, 1.1),
@@ -147,7 +147,7 @@ def _person(rng: np.random.Generator, handled: bool, room: Room) -> Person:
 
 
 def _things(rng: np.random.Generator, room: Room, person: Person, count: int, handled: bool) -> tuple[Thing, ...]:
-    """Objects on the floor that touch neither one another nor the walls nor the person's way."""
+    """Objects on the floor that touch neither each other nor the walls nor the person's path."""
     along = np.array([cos(person.heading), sin(person.heading)])
     found: list[Thing] = []
     for _ in range(count):
@@ -158,7 +158,7 @@ def _things(rng: np.random.Generator, room: Room, person: Person, count: int, ha
             x, y = rng.uniform(-1, 1, 2) * (np.array(room.half) - 0.5)
             ahead, aside = along @ (x, y), along @ (y, -x)
             way = hypot(max(0.0, abs(ahead) - 1.9), aside) if not handled else hypot(ahead - 0.3, aside)
-            # a cartwheel goes aside, so both axes of the person are kept free of things
+            # a cartwheel moves sideways, so both axes of the person are kept free of objects
             across = hypot(max(0.0, abs(aside) - 1.3), ahead)
             apart = all(hypot(x - t.spot[0], y - t.spot[1]) > 1.5 * (radius + t.radius) for t in found)
             if apart and way > 0.9 + radius and across > 0.9 + radius:

@@ -13,11 +13,11 @@ from taskprompt.sources._scenes.textures import SIDE
 from taskprompt.sources._scenes.world import World
 
 FAR = 30.0  # metres; the rooms are smaller
-_JITTER = ((-0.25, 0.25), (0.25, -0.25))  # pixels: the further rays of a pixel on an edge
+_JITTER = ((-0.25, 0.25), (0.25, -0.25))  # pixels: offsets of additional rays for pixels on edges
 
 
 class Frame(NamedTuple):
-    """One frame as it was rendered."""
+    """One rendered frame."""
 
     light: np.ndarray  # h w 3 float32, linear RGB, about 0..1
     geom: np.ndarray  # h w int32: MuJoCo geom
@@ -61,7 +61,7 @@ def cast(world: World, origin: np.ndarray, directions: np.ndarray, normals: bool
 
 
 def visible(world: World, view: View, points: np.ndarray, slack: float) -> np.ndarray:
-    """p 3 world metres -> p bool: nothing stands more than `slack` metres before the point."""
+    """p 3 world metres -> p bool: nothing is more than `slack` metres in front of the point."""
     way = points - view.origin
     far = np.sqrt((way * way).sum(1))
     return cast(world, view.origin, way / far[:, None])[1] > far - slack
@@ -92,7 +92,7 @@ def _shade(world: World, view: View, local: np.ndarray, focal: float):
     beam = hits - np.array(lamp.at)
     length = np.sqrt((beam * beam).sum(1))
     beam /= length[:, None]
-    # From the lamp to the hits, for a call casts from one origin.
+    # From the lamp to the hits, since one call casts rays from one origin.
     lit = cast(world, np.array(lamp.at), beam)[1] > length - 0.006
     far, beam32 = length.astype(np.float32), beam.astype(np.float32)
     diffuse = np.clip(-_dot(normal, beam32), 0, 1) * lit * (6.5 / (1.5 + far * far))
@@ -107,8 +107,8 @@ def _shade(world: World, view: View, local: np.ndarray, focal: float):
 
 
 def _albedo(world: World, geom: np.ndarray, hits: np.ndarray, normal: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Colour of the surface, n 3: the tile along the two axes that the surface faces least. A detail smaller than a
-    pixel's footprint (n, metres) fades into the tile's mean, for it would flicker."""
+    """Colour of the surface, n 3: the texture tile is projected along the axis that the surface faces most. Details
+    smaller than a pixel's footprint (n, metres) fade into the tile's mean, to avoid flicker."""
     turn = world.data.geom_xmat.astype(np.float32).reshape(-1, 3, 3)[geom]
     offset = (hits - world.data.geom_xpos[geom]).astype(np.float32)
     at = np.matmul(offset[:, None], turn)[:, 0]

@@ -1,4 +1,4 @@
-"""Colours that have a name, patterns that have a name, and the small pictures made of them."""
+"""Named colours and patterns, and textures made of them."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ SIDE = 64  # pixels of a tile
 
 
 class Paint(NamedTuple):
-    """What the words say of a surface, and what is drawn on it."""
+    """Colour and pattern of a surface, for rendering and captions."""
 
     color: str
     pattern: str = "plain"
@@ -33,7 +33,7 @@ class Paint(NamedTuple):
 
 
 def texture(rng: np.random.Generator, color: tuple[float, ...], pattern: str) -> np.ndarray:
-    """A tile, h w 3 float32: one colour and a lighter or darker shade of it, so that the colour's name stays true."""
+    """A tile, h w 3 float32: a colour and a lighter or darker shade of it, so that the colour's name is correct."""
     tone = np.asarray(color)
     second = tone + 0.14 if tone.mean() < 0.15 else tone * 0.55
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE

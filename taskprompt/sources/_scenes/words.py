@@ -1,4 +1,4 @@
-"""Four true sentences about a scene, one for each question of FTP. None names left or right."""
+"""Four ground-truth captions of a scene, one for each question of FTP. None mentions left or right."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -44,13 +44,13 @@ DETAIL = {
     "push": "pushes {thing} along the table",
     "drop": "drops {thing} to the floor",
 }
-TALL, SHORT = 1.04, 0.94  # scales of the figure beyond which the words say so
-BRISK, GENTLE = 1.06, 0.93  # vigours likewise
+TALL, SHORT = 1.04, 0.94  # scales of the figure from which captions mention the height
+BRISK, GENTLE = 1.06, 0.93  # vigours from which captions mention the amplitude
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 
 
 def sentences(plan: Plan, seen: Collection[int]) -> dict[str, str]:
-    """label -> sentence. `seen`: which of plan.things are in the picture, by position."""
+    """label -> sentence. `seen`: indices of the plan.things that are visible."""
     thing = plan.target.shape if plan.target else ""
     return {
         "text_category": f"A person is {CATEGORY[plan.action]}.",
@@ -65,7 +65,7 @@ def _detail(plan: Plan) -> str:
     stature = "tall person" if p.scale > TALL else "short person" if p.scale < SHORT else "person"
     manner = " with big movements" if p.vigour > BRISK else " with small movements" if p.vigour < GENTLE else ""
     if plan.action == "drop":
-        manner = ""  # gravity does the work, whatever the vigour
+        manner = ""  # falling does not depend on the vigour
     deed = DETAIL[plan.action]
     if target is not None:
         deed = deed.format(thing=_a(f"{target.paint} {target.shape}"))

@@ -1,4 +1,4 @@
-"""A plan as a MuJoCo model: the figure's kinematics, and what rays hit. Nothing is simulated."""
+"""A plan as a MuJoCo model, for kinematics and ray casting. Nothing is simulated."""
 
 # MuJoCo takes its names from compiled modules, which a type checker cannot see into.
 # pyright: reportAttributeAccessIssue=false
@@ -15,7 +15,7 @@ from taskprompt.sources._scenes.plan import Plan, Thing
 from taskprompt.sources._scenes.textures import COLORS, FINEST, Paint, texture
 
 SEGMENTS = ("floor", "wall", "ceiling", "table", "object", "skin", "hair", "shirt", "trousers", "shoes")
-ROOM, PERSON, TABLE, TARGET, OTHERS = 0, 1, 2, 3, 4  # instances; the others count on from 4
+ROOM, PERSON, TABLE, TARGET, OTHERS = 0, 1, 2, 3, 4  # instances; further objects have 5, 6, ...
 _GEOM = {
     "plane": mujoco.mjtGeom.mjGEOM_PLANE,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -55,7 +55,7 @@ class World:
         self._index()
 
     def pose(self, u: float) -> None:
-        """Move figure and object to the phase u in 0..1."""
+        """Move the figure and the object to the phase u in 0..1."""
         plan = self.plan
         if plan.action in MOTIONS:
             pose = MOTIONS[plan.action](u, plan.person.vigour, plan.person.phase)
@@ -71,7 +71,7 @@ class World:
         return self.data.xpos[self._joint_bodies].copy()
 
     def target(self) -> np.ndarray | None:
-        """3: centre of the handled object in world metres; None where there is none."""
+        """3: centre of the handled object in world metres; None if there is none."""
         return None if self.plan.target is None else self.data.mocap_pos[0].copy()
 
     def _paint(self, paint: Paint, gloss: float, tile_size: float) -> tuple:
@@ -135,7 +135,7 @@ class World:
                 self._add(body, solid.stuff, PERSON, looks[solid.stuff], solid.shape, size, **where)
 
     def _index(self) -> None:
-        """MuJoCo orders geoms by body: bring what is known of each geom into that order."""
+        """Sort the attributes of geoms by body, as MuJoCo does."""
         order = sorted(range(len(self._geoms)), key=lambda i: self._geoms[i][0].id)
         columns = list(zip(*(self._geoms[i][1:] for i in order), strict=True))
         self.segment, self.instance = (np.array(c, np.uint8) for c in columns[:2])
@@ -157,7 +157,7 @@ class World:
         )
 
     def _stand(self, pose: Pose) -> None:
-        """Set every joint, then let the lowest point of the figure stand on the floor, or `lift` above it."""
+        """Set every joint, then place the lowest point of the figure on the floor, or `lift` above it."""
         p, qpos = self.plan.person, self.data.qpos
         for joint, at in self._address.items():
             flex, spread, twist = pose.angles.get(joint, _NO_TURN)
@@ -179,7 +179,7 @@ class World:
         mujoco.mj_kinematics(self.model, self.data)
 
     def _reach(self, side: str, goal: np.ndarray, grasp: float) -> None:
-        """Two-bone inverse kinematics: the middle of the hand goes `grasp` of the way from hanging to `goal`."""
+        """Two-bone inverse kinematics: the middle of the hand moves by the share `grasp` from hanging to `goal`."""
         d, a, b = self.data, UPPER_ARM * self.plan.person.scale, FOREARM * self.plan.person.scale
         trunk = d.body("SpineShoulder").xmat.reshape(3, 3)
         goal = trunk.T @ (goal - d.body(f"Shoulder{side}").xpos)
