@@ -1,1 +1,1 @@
-"""Labelers: one file a kind, which makes labels with a model, offline."""
+"""Labelers: one file per kind, which makes labels with a model, offline."""

@@ -1,4 +1,4 @@
-"""Reply of an engine -> answer for the table: what is no answer is taken off, counted, or refused. All engines'."""
+"""Reply of an engine -> answer for the table, for all engines: reasoning is removed, invalid replies become errors."""
 
 import json
 import re
@@ -10,15 +10,15 @@ from taskprompt.core.text import unicode
 from taskprompt.labelers._engines.base import Reply
 from taskprompt.labelers._reasoning import split
 
-CUT = {"length", "max_tokens", "model_length", "max_output_tokens"}  # reasons to end, of OpenAI and of others
+CUT = {"length", "max_tokens", "model_length", "max_output_tokens"}  # finish reasons of OpenAI and others
 FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "image_safety"}
 BROKEN = {"error", "abort", "aborted", "cancelled", "canceled", "malformed_function_call"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-SHOWN = 100  # letters of what is no answer, in its error
+SHOWN = 100  # characters of an invalid reply to quote in its error
 
 
 def answer_of(reply: Reply, schema: dict[str, Any] | None) -> Answer:
-    """Text in one line, or JSON that follows the schema; else why there is none."""
+    """Text in one line, or JSON that follows the schema; else the error."""
     finish = reply.finish.lower()
     cut, filtered = finish in CUT, finish in FILTERED
     thought, text = split(reply.text) if schema is None or _json(reply.text) is None else ("", reply.text)
@@ -35,17 +35,17 @@ def answer_of(reply: Reply, schema: dict[str, Any] | None) -> Answer:
     if why:
         return Answer(error=line(why), used=used)
     if schema is None:
-        # An empty answer is one: the model has nothing to say, and would not say more if it were asked again.
+        # An empty answer is valid: asking the model again would give the same.
         return Answer(line(text), used=used)
     found = _json(unfenced(text))
     if found is None:
-        return Answer(error=line(f"no JSON{' within max_tokens' if cut else ''}: {text[:SHOWN]!r}"), used=used)
+        return Answer(error=line(f"not JSON{' within max_tokens' if cut else ''}: {text[:SHOWN]!r}"), used=used)
     problem = mismatch(found[0], schema)
     return Answer(error=line(problem), used=used) if problem else Answer(found[0], used=used)
 
 
 def _no_answer(reply: Reply, finish: str, text: str, reasoning: int, cut: bool, filtered: bool) -> str:
-    """Why the reply is none; empty where it is one."""
+    """Why the reply has no valid answer; empty if it has."""
     if filtered:
         return f"stopped by the server's content filter: {text[:SHOWN]!r}"
     if reply.refusal and not text:
@@ -54,24 +54,24 @@ def _no_answer(reply: Reply, finish: str, text: str, reasoning: int, cut: bool, 
         return f"the engine ended it ({finish}): {text[:SHOWN]!r}"
     if reasoning and not text:
         advice = " within max_tokens. Raise it" if cut else ""
-        return f"there is reasoning of {reasoning} letters and no answer behind it{advice}"
+        return f"reasoning of {reasoning} characters without an answer after it{advice}"
     return ""
 
 
 def line(text: str) -> str:
-    """One line of single spaces, without control characters, that UTF-8 can hold."""
+    """One line with single spaces, without control characters, valid in UTF-8."""
     return " ".join(CONTROL.sub(" ", unicode(text)).split())
 
 
 def unfenced(text: str) -> str:
-    """The inside of a Markdown block that is all of the text."""
+    """The text without an enclosing Markdown code fence."""
     if not (text.startswith("```") and text.endswith("```") and "\n" in text):
         return text
     return text.split("\n", 1)[1][:-3]
 
 
 def _json(text: str) -> tuple[Any] | None:
-    """The value in a text that is JSON to its last letter, in a tuple; None where it is not. NaN is no JSON."""
+    """The value of a text that is valid JSON, in a tuple; None if it is not. NaN is not JSON."""
     try:
         value = json.loads(text)
         return (json.loads(unicode(json.dumps(value, allow_nan=False, ensure_ascii=False))),)
@@ -80,7 +80,7 @@ def _json(text: str) -> tuple[Any] | None:
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """Raises SpecError where it is no JSON schema, or refers to another document."""
+    """Raises SpecError if it is not a JSON schema, or refers to another document."""
     from jsonschema.exceptions import SchemaError
     from referencing import Registry, Resource
     from referencing.exceptions import Unresolvable
@@ -91,16 +91,18 @@ def check_schema(schema: dict[str, Any]) -> None:
         kind.check_schema(schema)
     except (SchemaError, RecursionError) as error:
         why = getattr(error, "message", "it is nested too deeply")
-        raise SpecError(f"json_schema is no JSON schema: {why[:200]}") from None
+        raise SpecError(f"json_schema is not a JSON schema: {why[:200]}") from None
     whole = Registry().with_resource("", Resource(schema, DRAFT202012)).resolver()
     for place in _references(schema):
         try:
-            if place.startswith("#"):  # what lies elsewhere is never fetched
+            if place.startswith("#"):  # nothing is fetched
                 whole.lookup(place)
                 continue
         except Unresolvable:
             pass
-        raise SpecError(f"json_schema refers to {place!r}, expected a place in itself, such as '#/$defs/person'.")
+        raise SpecError(
+            f"json_schema refers to {place!r}, expected a reference within itself, such as '#/$defs/person'."
+        )
 
 
 def _references(node: Any) -> list[str]:
@@ -111,7 +113,7 @@ def _references(node: Any) -> list[str]:
 
 
 def mismatch(value: Any, schema: dict[str, Any]) -> str:
-    """How a value does not follow a schema; empty where it does."""
+    """How a value violates a schema; empty if it does not."""
     from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
@@ -119,7 +121,7 @@ def mismatch(value: Any, schema: dict[str, Any]) -> str:
     try:
         problem = best_match(_validator(schema)(schema, registry=Registry()).iter_errors(value))
     except Unresolvable as error:
-        raise SpecError(f"json_schema refers to {error.ref!r}, which it does not hold.") from None
+        raise SpecError(f"json_schema refers to {error.ref!r}, which it does not define.") from None
     except RecursionError:
         return "does not follow its JSON schema: it is nested too deeply"
     if problem is None:

@@ -1,8 +1,8 @@
-"""What a model writes besides its answer: reasoning in marks or channels, and the marks that end a turn."""
+"""Removal of reasoning, in tags or channels, and of end-of-turn tokens from answers."""
 
 import re
 
-# What opens and closes reasoning: of Qwen, DeepSeek, GLM and most others; Kimi; Magistral; OpenThinker; Cohere; Gemma.
+# Tags of reasoning: Qwen, DeepSeek, GLM and most others; Kimi; Magistral; OpenThinker; Cohere; Gemma.
 PAIRS = (
     (r"<(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|seed:think)>",
      r"</(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|seed:think)>"),
@@ -14,12 +14,12 @@ PAIRS = (
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
 )  # fmt: skip
 OPEN, CLOSE = ("|".join(pair[i] for pair in PAIRS) for i in range(2))
-# Special tokens that say which part of a text is what; others may be left out of it.
+# Special tokens that separate reasoning from the answer; others may be skipped in decoding.
 SAYING = re.compile(rf"{OPEN}|{CLOSE}|<\|(?:channel|message|start|end|return|call|constrain)\|>", re.IGNORECASE)
 WHOLE = re.compile(f"(?:{OPEN})(.*?)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
 FIRST, LAST = re.compile(OPEN, re.IGNORECASE), re.compile(f"(.*)(?:{CLOSE})", re.DOTALL | re.IGNORECASE)
-# OpenAI's channels: the answer is the text of `final`. Without its marks, as some servers leave it, the names run into
-# the texts: "analysisThe user wants ...assistantfinalA man runs."
+# OpenAI's channels: the answer is the text of `final`. Some servers strip the special tokens, so that the names are
+# joined to the texts: "analysisThe user wants ...assistantfinalA man runs."
 CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w+)[^<]*(?:<\|message\|>)?(.*?)(?=<\|(?:end|return|call|start|channel)\|>|$)", re.DOTALL
 )
@@ -42,7 +42,7 @@ BOXES = re.compile(
 
 
 def split(text: str) -> tuple[str, str]:
-    """reasoning, answer. Where reasoning is begun and not ended, there is no answer."""
+    """reasoning, answer. If reasoning does not end, there is no answer."""
     channels = CHANNEL.findall(text)
     if channels:
         other = " ".join(said.strip() for name, said in channels if name != "final")
@@ -53,7 +53,7 @@ def split(text: str) -> tuple[str, str]:
         return bare[1].strip(), ""
     thoughts = [m[1] for m in WHOLE.finditer(text)]
     rest = WHOLE.sub(" ", text)
-    if ended := LAST.match(rest):  # its begin was in the prompt
+    if ended := LAST.match(rest):  # the opening tag was in the prompt
         thoughts.append(ended[1])
         rest = rest[ended.end() :]
     if begun := FIRST.search(rest):
@@ -63,7 +63,7 @@ def split(text: str) -> tuple[str, str]:
 
 
 def clean(text: str) -> str:
-    """An answer without the marks around it; behind one that ends a turn, what follows is not the answer."""
+    """An answer without special tokens around it; text after an end-of-turn token is dropped."""
     while head := HEADS.match(text):
         text = text[head.end() :]
     text = ENDS.split(text, maxsplit=1)[0]

@@ -1,7 +1,7 @@
-"""A text tower of open_clip, of any class, as open_clip itself runs it.
+"""Text towers of open_clip, of any class, with open_clip's own results.
 
-Towers without a causal mask (SigLIP, MobileCLIP, CLIPA), with a token behind the text (CoCa), and those of transformers
-see the padding, or were trained with it: they are given all of the context, however short the texts of a batch are."""
+Towers without a causal mask (SigLIP, MobileCLIP, CLIPA), with a token after the text (CoCa), and those of transformers
+attend to the padding, or were trained with it: they always get the full context length."""
 
 import copy
 from typing import Any
@@ -12,7 +12,7 @@ from taskprompt.core.errors import LayoutError, SpecError
 
 
 def load(model: str, weights: str | None, seed: int) -> tuple[Any, Any]:
-    """A frozen open_clip model and its tokenizer. Raises SpecError for what open_clip does not know or cannot load."""
+    """A frozen open_clip model and its tokenizer. Raises SpecError if open_clip cannot load it."""
     import open_clip
     import torch
 
@@ -30,16 +30,16 @@ def load(model: str, weights: str | None, seed: int) -> tuple[Any, Any]:
             why = " ".join(str(error).split())[:300] or type(error).__name__
             raise SpecError(f"model {model!r}, weights {weights!r}: open_clip cannot load it: {why}") from None
     if hasattr(tokenize, "reduction_fn"):
-        setattr(tokenize, "reduction_fn", None)  # noqa: B010  leaves out tokens at random, for training
-    del found.visual  # a few hundred megabytes that nothing here looks through
+        setattr(tokenize, "reduction_fn", None)  # noqa: B010  drops tokens at random, for training
+    del found.visual  # a few hundred megabytes that are not needed
     return found.eval().requires_grad_(False), tokenize
 
 
 def lengths(tokenize: Any, texts: list[str]) -> list[int]:
-    """Tokens of each whole text, with those that begin and end it, before it is cut to the context."""
+    """Number of tokens of each text, including start and end tokens, before truncation to the context length."""
     if hasattr(tokenize, "encode"):  # open_clip's own; the others hold one of transformers
         return [len(tokenize.encode(text)) + 2 for text in texts]
-    clips = getattr(tokenize, "tokenizer_mode", "") == "clips"  # which adds one to begin, one to end, and one behind
+    clips = getattr(tokenize, "tokenizer_mode", "") == "clips"  # which adds a start, an end, and one more token
     cleaned = [_cleaned(tokenize, text) for text in texts]
     ids = tokenize.tokenizer(cleaned, add_special_tokens=not clips, padding=False, truncation=False, verbose=False)
     return [len(row) + 3 * clips for row in ids["input_ids"]]
@@ -48,7 +48,7 @@ def lengths(tokenize: Any, texts: list[str]) -> list[int]:
 def _cleaned(tokenize: Any, text: str) -> str:
     from open_clip.tokenizer import basic_clean, canonicalize_text
 
-    clean = getattr(tokenize, "clean_fn", None)  # SigLIP's tokenizer has none, and cleans as it is called
+    clean = getattr(tokenize, "clean_fn", None)  # SigLIP's tokenizer has none; it cleans within its call
     return clean(text) if clean else canonicalize_text(basic_clean(text))
 
 
@@ -62,10 +62,10 @@ def pooled(model: Any, ids: Any) -> np.ndarray:
 
 
 def shortened(model: Any, ids: Any) -> tuple[Any, Any]:
-    """The same vectors by a tower for shorter texts, which shares the model's weights, where that is certain.
+    """The same vectors from a tower with shorter context, sharing the model's weights, if that is safe.
 
-    In a causal tower a place depends on those before it alone, so all behind the last one that is pooled may go.
-    Captions have 10 to 40 of 77 tokens. Any other tower is left as it is."""
+    In a causal tower a position depends only on those before it, so all after the last pooled one can be dropped.
+    Captions have 10 to 40 of 77 tokens. Any other tower is returned unchanged."""
     import torch
 
     tower = getattr(model, "text", model)
@@ -89,14 +89,14 @@ def shortened(model: Any, ids: Any) -> tuple[Any, Any]:
 
 
 def check_tokens(model: Any, name: str) -> None:
-    """Raises LayoutError for a tower whose tokens have no place in the joint space."""
+    """Raises LayoutError for a tower that cannot project tokens to the joint space."""
     tower = getattr(model, "text", model)
     if not hasattr(tower, "text_projection") or not hasattr(tower, "ln_final"):
         raise LayoutError(f"model {name!r} has no text projection, which tokens need. Set granularity: clip.")
 
 
 def tokens(model: Any, ids: Any) -> np.ndarray:
-    """n length -> n length width: each token's vector where the pooled one is, normalised."""
+    """n length -> n length width: each token's vector in the space of the pooled one, normalised."""
     import torch
 
     tower = getattr(model, "text", model)
@@ -111,7 +111,7 @@ def tokens(model: Any, ids: Any) -> np.ndarray:
 
 
 def own(vectors: np.ndarray, count: int, tokenize: Any) -> np.ndarray:
-    """length width -> n width: those of a text's own tokens, which stand where its tokenizer puts no padding."""
+    """length width -> n width: the vectors of a text's tokens, without padding."""
     count = min(count, len(vectors))
     left = getattr(getattr(tokenize, "tokenizer", None), "padding_side", "right") == "left"
     return vectors[len(vectors) - count :] if left else vectors[:count]

@@ -1,4 +1,4 @@
-"""text_embedding: what a CLIP text tower makes of a clip's captions, pooled or token by token (FTP)."""
+"""text_embedding: embeddings of a clip's captions by a CLIP text tower, pooled or per token (FTP)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,27 +18,27 @@ from taskprompt.labelers._files import MODEL, digest, digests
 class TextEmbedding(Labeler):
     """Embeddings of captions by a frozen open_clip text tower: NAME -> NAME_embedding, {text, vectors: n width}."""
 
-    captions: tuple[str, ...] = Field(min_length=1)  # labels of the clips to embed: their own, or a table's
-    model: str = "ViT-B-16-quickgelu"  # open_clip's name; local-dir:FOLDER has its open_clip_config.json and weights
+    captions: tuple[str, ...] = Field(min_length=1)  # labels of the clips to embed, of a source or a table
+    model: str = "ViT-B-16-quickgelu"  # open_clip's name, or local-dir:FOLDER with open_clip_config.json and weights
     weights: str | None = None  # a file, or open_clip's tag (needs a network); null: those of local-dir, else random
-    granularity: Literal["clip", "token"] = "clip"  # the pooled vector, or one a token, both in the joint space
+    granularity: Literal["clip", "token"] = "clip"  # the pooled vector, or one per token, both in the joint space
     seed: int = Field(default=0, ge=0)  # of random weights
-    batch: int = Field(default=256, ge=1)  # clips that an actor is handed at once
+    batch: int = Field(default=256, ge=1)  # clips that are passed to an actor at once
 
     def reads(self) -> tuple[str, ...]:
         """The captions."""
         return self.captions
 
     def labels(self) -> tuple[str, ...]:
-        """One a caption; no file is read."""
+        """One per caption; no file is read."""
         return tuple(f"{name}_embedding" for name in self.captions)
 
     def clip(self, clip: ClipSpec) -> None:
-        """It reads, and looks at nothing."""
+        """None: it reads no frames."""
         return
 
     def questions(self) -> tuple[Question, ...]:
-        """One a caption. A file of weights is known by what it holds."""
+        """One per caption. A file of weights is identified by its content."""
         asked: dict[str, Any] = {"model": self.model, "weights": self.weights, "granularity": self.granularity}
         if not self.weights and not self.model.startswith("local-dir:"):
             asked["seed"] = self.seed
@@ -53,7 +53,7 @@ class TextEmbedding(Labeler):
         return tuple(Question(f"{name}_embedding", asked | {"caption": name}) for name in self.captions)
 
     def build(self) -> Ask:
-        """Loads the tower."""
+        """Load the tower."""
         return Tower(self)
 
 
@@ -70,7 +70,7 @@ class Tower:
         self.context = int(self.tokenize.context_length)
 
     def __call__(self, samples: Sequence[Sample], wanted: Sequence[Sequence[str]]) -> list[dict[str, Answer]]:
-        """Each text is embedded once, however many clips have it."""
+        """Each distinct text is embedded once."""
         answers: list[dict[str, Answer]] = [{} for _ in samples]
         texts: dict[str, None] = {}
         for sample, labels, found in zip(samples, wanted, answers, strict=True):
@@ -91,7 +91,7 @@ class Tower:
         return answers
 
     def embed(self, texts: list[str]) -> list[tuple[np.ndarray, int]]:
-        """n width, and how many tokens the whole text has, each; what lies beyond the context is cut off."""
+        """n width, and the number of tokens of the full text, each; texts are truncated to the context length."""
         counts = _text_tower.lengths(self.tokenize, texts)
         ids = self.tokenize(texts).to(self.device)
         if self.spec.granularity == "clip":
@@ -101,7 +101,7 @@ class Tower:
 
 
 def load_tower(spec: TextEmbedding) -> tuple[Any, Any]:
-    """A frozen open_clip model and its tokenizer. Raises SpecError for what open_clip does not know or cannot load."""
+    """A frozen open_clip model and its tokenizer. Raises SpecError if open_clip cannot load it."""
     model, tokenize = _text_tower.load(spec.model, spec.weights, spec.seed)
     if spec.granularity == "token":
         _text_tower.check_tokens(model, spec.model)

@@ -1,4 +1,4 @@
-"""vlm_caption: what a vision-language model answers when it sees a clip's key frames side by side (FTP)."""
+"""vlm_caption: answers of a vision-language model to questions about a clip's key frames (FTP)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
@@ -18,11 +18,11 @@ from taskprompt.labelers._engines.remote import Server
 
 
 class Prompt(Spec):
-    """A question. In a recipe its text alone will do."""
+    """A question. In a recipe it may be given by its text only."""
 
-    text: str = Field(min_length=1)  # beside the picture
+    text: str = Field(min_length=1)  # the prompt, sent with the image
     max_tokens: int = Field(default=128, ge=1)  # of the answer
-    json_schema: dict[str, Any] | None = None  # the answer is JSON that follows it; what does not is an error
+    json_schema: dict[str, Any] | None = None  # the answer must be JSON that follows it, else it is an error
 
     @model_validator(mode="after")
     def _a_schema(self) -> "Prompt":
@@ -47,15 +47,15 @@ FOUR = {
 
 
 class VlmCaption(Labeler):
-    """Captions by a vision-language model: one label a prompt, from key frames side by side in one picture."""
+    """Captions by a vision-language model: one label per prompt, from key frames side by side in one image."""
 
-    prompts: dict[str, Asked] = Field(default=FOUR, min_length=1)  # label -> its question: FTP's four, or your own
+    prompts: dict[str, Asked] = Field(default=FOUR, min_length=1)  # label -> its question; default: FTP's four
     keyframes: int = Field(default=5, ge=1)  # at equal intervals over the whole video; FTP tried 1, 3, 5, 7
     height: int = Field(default=224, ge=8)  # pixels of a key frame
     width: int = Field(default=224, ge=8)  # pixels of a key frame
     vllm: Vllm | None = None  # an engine on the actor; give this or `server`
-    server: Server | None = None  # a server that speaks OpenAI's protocol
-    sampling: Sampling = Sampling()  # how answers are drawn
+    server: Server | None = None  # an OpenAI-compatible server
+    sampling: Sampling = Sampling()  # sampling of answers
 
     @model_validator(mode="after")
     def _one_engine(self) -> "VlmCaption":
@@ -66,19 +66,19 @@ class VlmCaption(Labeler):
 
     @property
     def engine(self) -> Vllm | Server:
-        """The one that is given."""
+        """The given one."""
         return self.vllm or self.server  # type: ignore[return-value]
 
     def clip(self, clip: ClipSpec) -> ClipSpec:
-        """The key frames, whatever the recipe's clips are."""
+        """The key frames, independent of the recipe's clips."""
         return ClipSpec(frames=self.keyframes, height=self.height, width=self.width, fps=None)
 
     def labels(self) -> tuple[str, ...]:
-        """One a prompt; no file is read."""
+        """One per prompt; no file is read."""
         return tuple(self.prompts)
 
     def questions(self) -> tuple[Question, ...]:
-        """One a prompt; its answer depends on the model, the prompt, how it is drawn, and the picture's size."""
+        """One per prompt; its answer depends on the model, the prompt, the sampling, and the image size."""
         fixed = {
             **self.engine.identity(),
             "sampling": self.sampling.model_dump(),
@@ -87,7 +87,7 @@ class VlmCaption(Labeler):
         return tuple(Question(name, fixed | prompt.model_dump()) for name, prompt in self.prompts.items())
 
     def build(self) -> Ask:
-        """Starts the engine."""
+        """Start the engine."""
         complete = self.engine.start(self.sampling)
         return Streamed(lambda samples, wanted: self._stream(complete, samples, wanted))
 
@@ -111,7 +111,7 @@ class VlmCaption(Labeler):
 
 
 def strip(video: np.ndarray, height: int, width: int) -> np.ndarray:
-    """t h w 3 uint8 -> height (t width) 3: frames side by side, each the largest crop at its middle, scaled."""
+    """t h w 3 uint8 -> height (t width) 3: frames side by side, each centre-cropped and scaled."""
     from PIL import Image, ImageOps
 
     frames = [ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC) for frame in video]

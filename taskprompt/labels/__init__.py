@@ -1,1 +1,1 @@
-"""Label tables, which labelers write: files, one table, joining to a source, and flags of bad answers."""
+"""Label tables, written by labelers: files, tables, joins with a source, and quality flags of answers."""

@@ -1,7 +1,7 @@
-"""Files of a label table, read with care: whoever wrote them, they are data from outside.
+"""Files of a label table, read as untrusted data.
 
 A table may come from pandas or polars, whose strings and lists have other Arrow types: they are cast. Extension types
-are refused before Arrow builds them, since packages register code for them, and Ray's would unpickle."""
+are rejected before Arrow creates them, since packages register code for them, and Ray's would unpickle."""
 
 import base64
 import os
@@ -19,14 +19,14 @@ SCHEMA = pa.schema(
     [
         ("key", pa.string()),  # of the clip
         ("label", pa.string()),
-        ("value", pa.string()),  # plain JSON; of an array, what stands beside it; null where it failed
+        ("value", pa.string()),  # plain JSON; for an array, its metadata; null if it failed
         ("array", pa.binary()),  # the bytes of a label that is an array, or of the vectors of an embedding
         ("shape", pa.list_(pa.int64())),
         ("dtype", pa.string()),
-        ("form", pa.string()),  # json, text, embedding, array, or a form of the picture: map, boxes ...
-        ("address", pa.string()),  # of the clip's frames and all that was asked: the same address, the same answer
+        ("form", pa.string()),  # json, text, embedding, array, or a spatial label: map, boxes ...
+        ("address", pa.string()),  # cache key: hash of the clip's frames and the question
         ("asked", pa.string()),  # JSON: model, revision, prompt, sampling
-        ("used", pa.string()),  # JSON: tokens read and written, whether it was cut off
+        ("used", pa.string()),  # JSON: tokens read and written, whether it was truncated
         ("error", pa.string()),  # why there is no value; empty where there is one
         ("time", pa.float64()),  # seconds since 1970
     ],
@@ -35,14 +35,14 @@ SCHEMA = pa.schema(
 FORMAT = b"taskprompt.labels/1"
 EXTENSION, BASE64 = b"ARROW:extension:name", re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 FILLED = ("key", "label")  # columns without nulls
-LARGE = 2 << 30  # bytes of columns from which on a file is refused that is a hundredth of them
-TRIES = 10  # of reading a table whose files are being joined
+LARGE = 2 << 30  # bytes of columns above which a compression ratio of 100 is rejected
+TRIES = 10  # to read a table while its files are being merged
 
 
 def files(folder: str | Path) -> list[Path]:
-    """The files of a table, oldest first; none where there is no such folder.
+    """The files of a table, oldest first; none if there is no such folder.
 
-    Raises SourceError where the folder cannot be listed, or one of them is a link to nothing or no plain file."""
+    Raises SourceError if the folder cannot be listed, or one of them is a broken link or not a regular file."""
     found = []
     try:
         entries = [e for e in os.scandir(folder) if e.name.endswith(".parquet") and not e.name.startswith(".")]
@@ -55,23 +55,21 @@ def files(folder: str | Path) -> list[Path]:
             status = entry.stat()
         except OSError as error:
             if not entry.is_symlink():
-                continue  # a job has just put it into a larger file
-            raise SourceError(
-                f"table {folder}: {entry.name} is a link that leads nowhere ({error.strerror}). Remove it."
-            ) from None
+                continue  # a job has just merged it into a larger file
+            raise SourceError(f"table {folder}: {entry.name} is a broken link ({error.strerror}). Remove it.") from None
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"table {folder}: {entry.name} is no file. Remove it, or name another folder.")
+            raise SourceError(f"table {folder}: {entry.name} is not a file. Remove it, or name another folder.")
         found.append((status.st_mtime_ns, Path(entry.path)))
     return [path for _, path in sorted(found)]
 
 
 def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a table, oldest first. Raises SourceError where there is none, or it is no label table."""
+    """All rows of a table, oldest first. Raises SourceError if there is none, or it is not a label table."""
     for _ in range(TRIES):
         try:
             parts = [read_file(folder, path, columns or SCHEMA.names) for path in files(folder)]
         except FileNotFoundError:
-            continue  # a job has put it into a larger file since the folder was listed
+            continue  # a job has merged it into a larger file since the folder was listed
         if not parts:
             raise SourceError(f"there is no label table in {str(folder)!r}. Write it with `taskprompt label`.")
         return pa.concat_tables(parts)
@@ -79,7 +77,7 @@ def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def read_file(folder: str | Path, path: Path, columns: Sequence[str]) -> pa.Table:
-    """Columns of one file, with the types of SCHEMA. Raises SourceError; FileNotFoundError where it has gone."""
+    """Columns of one file, with the types of SCHEMA. Raises SourceError; FileNotFoundError if it was removed."""
     where = f"table {folder}: {path.name}"
     try:
         _check_plain(path, where)
@@ -88,11 +86,11 @@ def read_file(folder: str | Path, path: Path, columns: Sequence[str]) -> pa.Tabl
         names = part.schema_arrow.names
         if missing := [n for n in columns if n not in names]:
             raise SourceError(
-                f"{where} is no label table: it lacks {', '.join(missing)}; its columns are {', '.join(names[:12])}, "
-                f"expected {', '.join(SCHEMA.names)}. Name a folder that `taskprompt label` wrote."
+                f"{where} is not a label table: it lacks {', '.join(missing)}; its columns are {', '.join(names[:12])}"
+                f", expected {', '.join(SCHEMA.names)}. Name a folder that `taskprompt label` wrote."
             )
         table = part.read(columns=list(columns)).select(list(columns))
-        table.validate(full=True)  # texts are UTF-8
+        table.validate(full=True)  # checks that text is UTF-8
     except (SourceError, FileNotFoundError):
         raise
     except Exception as error:  # Arrow's own errors are of many classes
@@ -102,7 +100,8 @@ def read_file(folder: str | Path, path: Path, columns: Sequence[str]) -> pa.Tabl
 
 
 def _check_plain(path: Path, where: str) -> None:
-    """No extension types, which the footer names in its copy of Arrow's schema. Opening the file would build them."""
+    """Reject extension types, which the footer names in its copy of Arrow's schema. Opening the file would create
+    them."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 8))
@@ -110,13 +109,13 @@ def _check_plain(path: Path, where: str) -> None:
         file.seek(max(0, end - 8 - length))
         footer = file.read(length) if length < end else b""
     for coded in BASE64.findall(footer):
-        # The bytes before it, which say how long it is, may look like a part of it.
+        # The length bytes before it may look like a part of it.
         if any(EXTENSION in base64.b64decode(coded[i : i + (len(coded) - i) // 4 * 4]) for i in range(4)):
             raise SourceError(f"{where} holds a column of an extension type. Write it with plain types of Arrow.")
 
 
 def _check_size(file: parquet.ParquetFile, path: Path, where: str) -> None:
-    """No more rows or bytes than such a file can hold, before memory is taken for them."""
+    """Reject implausible numbers of rows or bytes, before memory is allocated."""
     size, footer = path.stat().st_size, file.metadata
     form = (footer.metadata or {}).get(b"format", FORMAT)
     if form != FORMAT:
@@ -141,12 +140,12 @@ def _cast(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
             f"{where}: column {name!r} has type {table.column(name).type}, expected {wanted}. Write it with that type."
         )
     if name in FILLED and column.null_count:
-        raise SourceError(f"{where}: column {name!r} has {column.null_count} nulls. Take those rows out.")
+        raise SourceError(f"{where}: column {name!r} has {column.null_count} nulls. Remove those rows.")
     return column
 
 
 def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Does another type hold the same kind of value? A number is no text, though Arrow would cast it."""
+    """Whether a type holds the same kind of value. A number is not text, though Arrow would cast it."""
     types = pa.types
     if types.is_dictionary(found):
         found = found.value_type

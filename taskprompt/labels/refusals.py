@@ -1,10 +1,10 @@
-"""How models begin when they will not, or cannot, look at a picture, in the languages that they are asked in.
+"""Beginnings of answers in which models refuse, or cannot see an image, in many languages.
 
-Only the first words are looked at: a caption that begins "Sorry" is taken for a refusal."""
+Only the first words are checked: a caption that begins with "Sorry" counts as a refusal."""
 
 import re
 
-# Language -> beginnings. `'` stands for any apostrophe; letters are compared without case.
+# Language -> beginnings. `'` stands for any apostrophe; case is ignored.
 BEGINNINGS = {
     "English": (
         r"(but |however,? |unfortunately,? )?i('m| am|m) (really |very |so |truly )?"
@@ -96,5 +96,5 @@ APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
 
 
 def refuses(text: str) -> bool:
-    """Does an answer begin as refusals do?"""
+    """Whether an answer begins like a refusal."""
     return bool(REFUSAL.match(text[:400].translate(APOSTROPHES)))

@@ -1,8 +1,8 @@
-"""Label table: what labelers wrote, a folder of parquet files with a row a clip and label, and how a source reads it.
+"""Label table: a folder of parquet files with one row per clip and label, written by labelers and read by sources.
 
-Every file is written whole and put in place by renaming, so what is there is finished. A file's name comes from what it
-answers: the same answers written twice are one file. Of several rows for one clip and label the newest file's counts,
-and one without an error before one with."""
+Every file is written under a temporary name and renamed, so existing files are complete. A file's name is a hash of its
+content, so the same answers written twice are one file. Of several rows for one clip and label, a row without an error
+has priority, then that of the newest file."""
 
 import hashlib
 import json
@@ -25,13 +25,13 @@ from taskprompt.labels import quality
 from taskprompt.labels.files import SCHEMA, files, read
 
 SHAPES = {"map": (3, None), "vectors": (4, 3), "boxes": (3, 4), "points": (3, 2), "joints": (3, 3), "camera": (3, 3)}
-NUMBERS = "biuf"  # kinds of numpy's dtypes: truth values, integers and floats
-SETTLED = 2_000_000_000  # nanoseconds after which a folder's time is not that of a later change, too
+NUMBERS = "biuf"  # numpy's dtype kinds: bool, integers and floats
+SETTLED = 2_000_000_000  # nanoseconds after which a later change gets a different folder mtime
 Record = dict[str, Any]
 
 
 def address(frames: np.ndarray | None, read: dict[str, Any], asked: dict[str, Any]) -> str:
-    """What an answer depends on, in 64 letters: the frames that are shown, the labels that are read, what is asked."""
+    """Hash of everything that an answer depends on: the frames, the input labels and the question."""
     whole = hashlib.sha256(json.dumps([read, asked], sort_keys=True, default=str).encode())
     if frames is not None:
         whole.update(repr((frames.shape, frames.dtype.str)).encode() + np.ascontiguousarray(frames).tobytes())
@@ -39,9 +39,9 @@ def address(frames: np.ndarray | None, read: dict[str, Any], asked: dict[str, An
 
 
 def record(key: str, label: str, value: Any, **more: Any) -> Record:
-    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a form of the picture; None where it failed.
+    """A row. `value`: text, plain JSON, {text, vectors}, an array, or a spatial label; None if it failed.
 
-    Raises LayoutError for an array that is not of numbers."""
+    Raises LayoutError for an array that is not numeric."""
     form, array, rest = _parts(value)
     packed = None if array is None else np.ascontiguousarray(array)
     if packed is not None and packed.dtype.kind not in NUMBERS:
@@ -61,7 +61,7 @@ def record(key: str, label: str, value: Any, **more: Any) -> Record:
 
 
 def _parts(value: Any) -> tuple[str, np.ndarray | None, Any]:
-    """form, array, what JSON holds."""
+    """form, array, JSON part."""
     if isinstance(value, Form):
         return type(value).__name__.lower(), value.values, {"swap": getattr(value, "swap", ())}
     if isinstance(value, np.ndarray):
@@ -72,13 +72,13 @@ def _parts(value: Any) -> tuple[str, np.ndarray | None, Any]:
 
 
 def value_of(row: Record) -> Any:
-    """The label in a row. Raises SampleError where it holds none: someone else may have written it."""
+    """The label in a row. Raises SampleError if it is invalid: the file is untrusted."""
     try:
         return _value(row)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         why = " ".join(str(error).split())[:120] if not isinstance(error, RecursionError) else "it is nested too deeply"
         what = f"clip {row['key']!r}, label {row['label']!r}"
-        raise SampleError(f"label table: {what}: the row holds no {row['form']}: {why}. Take it out.") from None
+        raise SampleError(f"label table: {what}: the row has no valid {row['form']}: {why}. Remove it.") from None
 
 
 def _value(row: Record) -> Any:
@@ -101,28 +101,28 @@ def _value(row: Record) -> Any:
     if not pairs:
         return FORMS[form](array)
     if any(not 0 <= int(i) < array.shape[1] for pair in pairs for i in pair) or {len(pair) for pair in pairs} != {2}:
-        raise ValueError("`swap` holds no pairs of its points")
+        raise ValueError("`swap` has invalid pairs")
     return FORMS[form](array, swap=tuple((a, b) for a, b in pairs))
 
 
 def _array(row: Record) -> np.ndarray:
     dtype = np.dtype(row["dtype"] or "O")
     if dtype.kind not in NUMBERS:
-        raise ValueError(f"dtype {row['dtype']!r} is not of numbers")
+        raise ValueError(f"dtype {row['dtype']!r} is not numeric")
     if row["array"] is None or row["shape"] is None or any(n is None or n < 0 for n in row["shape"]):
         raise ValueError("`array` or `shape` is missing")
     return np.frombuffer(row["array"], dtype).reshape(row["shape"])
 
 
 def parsed(text: str | None) -> Any:
-    """JSON of a table's cell. Raises ValueError for what is none, RecursionError where it is nested too deeply."""
+    """JSON of a table's cell. Raises ValueError if it is invalid, RecursionError if it is nested too deeply."""
     if text is None:
         raise ValueError("null where JSON is expected")
     return json.loads(text)
 
 
 def used_of(row: Record) -> dict[str, Any]:
-    """The facts of a row's answer; none where the cell holds something else."""
+    """The usage facts of a row's answer; empty if the cell is invalid."""
     try:
         found = parsed(row["used"] or "{}")
     except (ValueError, RecursionError):
@@ -131,10 +131,10 @@ def used_of(row: Record) -> dict[str, Any]:
 
 
 def append(folder: str | Path, rows: Sequence[Record]) -> Path:
-    """Put rows into a table as one file. Raises WriteError where the folder cannot be written."""
+    """Append rows to a table as one file. Raises WriteError if the folder cannot be written."""
     name = hashlib.sha256(json.dumps([[r["key"], r["label"], r["address"]] for r in rows]).encode()).hexdigest()[:32]
     path = Path(folder) / f"{name}.parquet"
-    advice = "Make room, or choose another `table`."
+    advice = "Free disk space, or choose another `table`."
     with writing(f"table {folder}", advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, advice) as draft:
@@ -143,7 +143,7 @@ def append(folder: str | Path, rows: Sequence[Record]) -> Path:
 
 
 class LabelTable:
-    """The finished labels of a table, by clip and label, without those that have a flag of `drop`."""
+    """The successful labels of a table, by clip and label, without those with a flag in `drop`."""
 
     def __init__(self, folder: str, drop: tuple[str, ...] = ()):
         self.folder = folder
@@ -161,7 +161,7 @@ class LabelTable:
                     del self.at[label][key]
 
     def _flags(self, label: str) -> dict[str, tuple[str, ...]]:
-        """clip -> what is wrong with its text for a label, of those with which something is."""
+        """clip -> flags of its text for a label, if it has any."""
         places = self.at[label]
         rows = self.table.select(["key", "label", "form", "value", "used"]).take(list(places.values())).to_pylist()
         texts = {row["key"]: (text, used_of(row)) for row in rows if (text := _text(row)) is not None}
@@ -172,13 +172,13 @@ class LabelTable:
         return {k: flags + more for k, flags, more in zip(texts, found, thought, strict=True) if flags or more}
 
     def _filtered(self, failed: dict[str, int], there: dict[str, int]) -> int:
-        """How many clips have no answer since the server's content filter stopped it."""
+        """Number of clips without an answer because of the server's content filter."""
         places = pa.array([i for key, i in failed.items() if key not in there], pa.int64())
         rows = self.table.select(["used"]).take(places).to_pylist()
         return sum(bool(used_of(row).get("filtered")) for row in rows)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """label -> flag -> how many clips have it; and `filtered`, how many have no answer for that reason."""
+        """label -> flag -> number of clips with it; and `filtered`: number of clips whose answer was filtered."""
         counts = {n: Counter(f for flags in found.values() for f in flags) for n, found in self.flagged.items()}
         for label, count in self.filtered.items():
             if count:
@@ -187,17 +187,17 @@ class LabelTable:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that some clip has."""
+        """The labels that at least one clip has."""
         return tuple(sorted(label for label, places in self.at.items() if places))
 
     def of(self, key: str, wanted: Iterable[str]) -> dict[str, Any]:
-        """A clip's labels, those of `wanted` that it has. Raises SampleError where a row is damaged."""
+        """A clip's labels among `wanted`. Raises SampleError if a row is damaged."""
         places = {n: self.at[n][key] for n in wanted if key in self.at.get(n, ())}
         return {n: value_of(self.table.slice(i, 1).to_pylist()[0]) for n, i in places.items()}
 
 
 def _text(row: Record) -> str | None:
-    """The text of an answer; None where it is no text, or the row is damaged, which whoever reads its clip is told."""
+    """The text of an answer; None if it has no text, or the row is damaged, which is reported when its clip is read."""
     if row["form"] not in ("text", "embedding"):
         return None
     try:
@@ -208,10 +208,11 @@ def _text(row: Record) -> str | None:
 
 
 def open_table(folder: str, drop: tuple[str, ...] = ()) -> LabelTable:
-    """The table as it is now; one that has not changed is kept.
+    """The current table; an unchanged one is cached.
 
-    Readers ask for every clip, and a table may have thousands of files, so the folder's own time tells: files come and
-    go by renaming. Only while it is fresh might two changes share one time, so that every file is looked at."""
+    It is called for every clip, and a table may have thousands of files, so changes are detected by the folder's mtime:
+    files are added and removed by renaming. While that is recent, two changes may share it, so all files are
+    checked."""
     changed = Path(folder).stat().st_mtime_ns if Path(folder).is_dir() else 0
     if time.time_ns() - changed > SETTLED:
         return _open(folder, drop, (changed,))

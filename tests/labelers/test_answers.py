@@ -111,12 +111,12 @@ def test_json_that_follows_its_schema(text, value):
         ('{"persons": "three"}', "does not follow its JSON schema: 'people' is a required property"),
         ('{"people": "three"}', r"does not follow its JSON schema at \['people'\]: 'three' is not of type 'integer'"),
         ("3", "3 is not of type 'object'"),
-        ('{"people": NaN}', "no JSON"),
-        ('{"people": 1e999}', "no JSON"),
-        ('{"people": ' + "1" * 5000 + "}", "no JSON"),
-        ("[" * 5000, "no JSON"),
-        ('Here it is: {"people": 3}', "no JSON"),
-        ("", "no JSON"),
+        ('{"people": NaN}', "not JSON"),
+        ('{"people": 1e999}', "not JSON"),
+        ('{"people": ' + "1" * 5000 + "}", "not JSON"),
+        ("[" * 5000, "not JSON"),
+        ('Here it is: {"people": 3}', "not JSON"),
+        ("", "not JSON"),
     ],
 )
 def test_json_that_does_not(text, error):
@@ -128,10 +128,13 @@ def test_json_that_does_not(text, error):
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ({"type": "objct"}, "is no JSON schema"),
-        ({"pattern": "("}, "is no JSON schema"),
-        ({"properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}, "expected a place in itself"),  # never fetched
-        ({"$ref": "#/$defs/none"}, "expected a place in itself"),
+        ({"type": "objct"}, "is not a JSON schema"),
+        ({"pattern": "("}, "is not a JSON schema"),
+        (
+            {"properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}},
+            "expected a reference within itself",
+        ),  # never fetched
+        ({"$ref": "#/$defs/none"}, "expected a reference within itself"),
     ],
 )
 def test_schemas_that_are_none(schema, said):

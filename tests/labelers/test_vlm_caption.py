@@ -119,7 +119,7 @@ def test_a_busy_server_is_asked_again(url):
         ("nothing", "the server's answer has no text", 1),
         ("slow", "no answer within 1 s, 3 times", 3),
         ("drips", "no answer within 1 s, 3 times", 3),
-        ("thinks only", "there is reasoning of 2 letters and no answer behind it within max_tokens", 1),
+        ("thinks only", "reasoning of 2 characters without an answer after it within max_tokens", 1),
         ("filtered", "stopped by the server's content filter: 'A man'", 1),
         ("refuses", "refused: I cannot.", 1),
     ],
@@ -169,7 +169,7 @@ def test_parameters_take_the_place_of_ours(url):
     )
     assert spec.questions() != labeler(url, "new").questions()
     for name in ("model", "messages", "stream"):
-        with pytest.raises(ValueError, match=f"'{name}' is not to be set here"):
+        with pytest.raises(ValueError, match=f"'{name}' cannot be set here"):
             labeler(url, parameters={"extra_body": {name: 1}})
 
 
@@ -177,9 +177,9 @@ def test_parameters_take_the_place_of_ours(url):
     ("model", "said", "most"),
     [
         ("new", "'max_tokens'.*parameters", 1),
-        ("empty purse", "HTTP 429.*The quota is used up", 1),
-        ("moved", "HTTP 301.*give that address as `url`", 1),
-        ("picky", "HTTP 400: .*no pixels.* It refuses a plain grey picture, too", 3),
+        ("empty purse", "HTTP 429.*The quota is exhausted", 1),
+        ("moved", "HTTP 301.*give the target address as `url`", 1),
+        ("picky", "HTTP 400: .*no pixels.* It also refuses a plain grey image", 3),
     ],
 )
 def test_what_every_request_would_meet_ends_the_job_early(url, model, said, most):

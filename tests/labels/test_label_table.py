@@ -127,7 +127,7 @@ def test_a_source_joins_a_table(tmp_path):
 def test_one_label_from_two_places(tmp_path):
     append(tmp_path, [record("a", "action", "walk", address="1")])
     source = Scenes.model_validate({"clips": 1, "tables": [str(tmp_path)]})
-    with pytest.raises(SourceError, match="'action' is one of the source itself"):
+    with pytest.raises(SourceError, match="'action' is also one of the source itself"):
         all_labels(source)
     (tmp_path / "walk").mkdir()
     (tmp_path / "walk/a.mp4").touch()

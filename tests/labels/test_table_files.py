@@ -118,9 +118,9 @@ def test_files_that_are_none(tmp_path, table, said):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: path.symlink_to("nowhere"), "a link that leads nowhere"),
-        (lambda path: path.mkdir(), "is no file"),
-        (os.mkfifo, "is no file"),  # which reading would wait for
+        (lambda path: path.symlink_to("nowhere"), "a broken link"),
+        (lambda path: path.mkdir(), "is not a file"),
+        (os.mkfifo, "is not a file"),  # which reading would wait for
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: path.write_bytes(b"PAR1" + b"\xff" * 40 + b"\x28\0\0\0PAR1"), "cannot be read"),
     ],

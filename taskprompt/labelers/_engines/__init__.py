@@ -1,1 +1,1 @@
-"""What answers questions about pictures: a vLLM engine in the actor, or a server that speaks OpenAI's protocol."""
+"""Engines that answer questions about images: vLLM in the actor, or an OpenAI-compatible server."""

@@ -1,4 +1,4 @@
-"""Addresses of servers: what is secret in one is kept out of recipes, messages and logs."""
+"""Addresses of servers; secrets in them are kept out of recipes, messages and logs."""
 
 import os
 import re
@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 from taskprompt.core.errors import SpecError
 from taskprompt.core.secrets import masked
 
-PREFIX = "env:"  # of the name of an environment variable that holds the address
+PREFIX = "env:"  # before the name of an environment variable that holds the address
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 QUERY_IS_SECRET = re.compile(r"key|token|secret|passw|sig|auth|credential|code|session|jwt", re.IGNORECASE)
-# A part of a path, or what is given for a variable's name: many digits among letters, which no model's name has.
+# Looks like a key, in a path or as a variable's name: many digits among letters, unlike model names.
 LIKE_A_KEY = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})(?=(?:[0-9]*[A-Za-z]){4})[A-Za-z0-9]{20,}")
 
 
@@ -19,26 +19,26 @@ LIKE_A_KEY = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})(?=(?:[0-9]*[A-Za-z]){4})[A-Z
 class Address:
     """A server's address in parts."""
 
-    url: str  # without what is secret
+    url: str  # without secrets
     query: dict[str, str]
     user: str = ""
     password: str = ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may show."""
+        """Strings that no message may show."""
         asked = (value for name, value in self.query.items() if QUERY_IS_SECRET.search(name))
         return tuple(s for s in (self.password, *asked, *LIKE_A_KEY.findall(urlsplit(self.url).path)) if s)
 
 
 def check_address(url: str) -> str:
-    """A recipe's `server.url`. Raises SpecError for what is no address, and for a password or key in it."""
+    """Check a recipe's `server.url`. Raises SpecError if it is not an address, or has a password or key in it."""
     if url.startswith(PREFIX):
         return check_variable(url.removeprefix(PREFIX), PREFIX) and url
     found = parsed(url)
     if found.user or found.secrets:
         raise SpecError(
-            f"{hidden(url, found.secrets)} holds a password or a key, and recipes are kept with runs. Put "
+            f"{hidden(url, found.secrets)} contains a password or a key, and recipes are stored with runs. Put "
             "the address into an environment variable where the actors run, and name it, such as url: env:CAPTION_URL; "
             "for a key alone, use `key`."
         )
@@ -46,17 +46,17 @@ def check_address(url: str) -> str:
 
 
 def check_variable(name: str, before: str = "") -> str:
-    """The name of an environment variable. Raises SpecError for what looks like the secret itself, and is not shown."""
+    """The name of an environment variable. Raises SpecError, without showing it, if it looks like the secret itself."""
     if not NAME.fullmatch(name) or LIKE_A_KEY.fullmatch(name):
         raise SpecError(
-            f"expected {before}NAME of an environment variable, such as {before}CAPTION_KEY; found {len(name)} letters "
-            "that are no such name. Export the secret in the environment, and give the variable's name here."
+            f"expected {before}NAME of an environment variable, such as {before}CAPTION_KEY; found {len(name)} "
+            "characters that are not a name. Export the secret in the environment, and give the variable's name here."
         )
     return name
 
 
 def resolved(url: str) -> Address:
-    """The address on the actor. Raises SpecError where the variable is not set there, or holds no address."""
+    """The address, in the actor. Raises SpecError if the variable is not set there, or is not an address."""
     if not url.startswith(PREFIX):
         return parsed(url)
     name = url.removeprefix(PREFIX)
@@ -66,14 +66,14 @@ def resolved(url: str) -> Address:
 
 
 def parsed(url: str) -> Address:
-    """Raises SpecError for what is no http address."""
+    """Raises SpecError if it is not an http address."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        raise SpecError(f"{masked(url)!r} is no address of a server, expected such as http://host:8000/v1.")
+        raise SpecError(f"{masked(url)!r} is not the address of a server, expected one such as http://host:8000/v1.")
     host = f"[{host}]" if ":" in host else host
     bare = urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -81,10 +81,10 @@ def parsed(url: str) -> Address:
 
 
 def hidden(text: str, secrets: tuple[str, ...]) -> str:
-    """A text without the secrets: as they are, written for an address, and the beginnings that servers quote."""
+    """A text without the secrets, also url-encoded ones, and prefixes that servers quote."""
     for secret in secrets:
         if len(secret) < 4:
-            continue  # it stands in any text; what addresses hold is masked below
+            continue  # too short to search for; keys in addresses are masked below
         for form in {secret, quote(secret, safe=""), quote(secret)}:
             text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
         if len(secret) >= 12:

@@ -1,4 +1,4 @@
-"""The small interface of all engines: questions about pictures in, answers out."""
+"""The interface of engines: questions about images in, answers out."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +12,16 @@ from taskprompt.core.spec import Spec
 
 
 class Sampling(Spec):
-    """How answers are drawn."""
+    """Sampling of answers."""
 
-    temperature: float = Field(default=0.0, ge=0)  # 0: the likeliest token each time
-    top_p: float = Field(default=1.0, gt=0, le=1)  # drawn from the likeliest tokens that have this chance together
-    seed: int = Field(default=0, ge=0)  # of the draws
+    temperature: float = Field(default=0.0, ge=0)  # 0: greedy decoding
+    top_p: float = Field(default=1.0, gt=0, le=1)  # nucleus sampling: total probability of the tokens
+    seed: int = Field(default=0, ge=0)  # of sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question about one picture."""
+    """One question about one image."""
 
     picture: np.ndarray  # h w 3 uint8
     text: str
@@ -31,34 +31,34 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, as the model or its server gave it; `_answers` makes an answer of it."""
+    """The raw reply of the model or its server; `_answers` converts it to an answer."""
 
     text: str = ""
-    reasoning: str = ""  # where it is given apart from the text
-    refusal: str = ""  # the same
-    read: int = 0  # tokens of the question, those of its picture too
+    reasoning: str = ""  # if it is separate from the text
+    refusal: str = ""  # if it is separate from the text
+    read: int = 0  # tokens of the question, including its image
     written: int = 0  # tokens of the answer
-    finish: str = "stop"  # why it ended, in the engine's own word
-    error: str = ""  # why there is nothing
+    finish: str = "stop"  # the engine's finish reason
+    error: str = ""  # why there is no reply
 
 
 Complete = Callable[
     [Sequence[Query]], Iterator[list[tuple[int, Reply]]]
-]  # (position of the query, reply), as they come
+]  # (position of the query, reply), in order of arrival
 
 
 class Engine(Spec):
-    """Base of both. What fails for one query is a reply with an error; what ends the job is raised."""
+    """Base class of engines. A failure of one query is a reply with an error; an exception ends the job."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What its answers depend on, as plain JSON."""
+        """Everything that its answers depend on, as plain JSON."""
 
     @abstractmethod
     def start(self, sampling: Sampling) -> Complete:
-        """Loads the model, or opens the connection."""
+        """Load the model, or open the connection."""
 
 
 def parameters_of(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """A request's parameters: ours, changed by those of the recipe; null leaves one out."""
+    """A request's parameters: our defaults, overridden by those of the recipe; null removes one."""
     return {name: value for name, value in (ours | theirs).items() if value is not None}

@@ -1,4 +1,4 @@
-"""The connection to a server: requests side by side, time-outs, retries, and what ends a job."""
+"""Client of a server: concurrent requests, time-outs, retries, and errors that end a job."""
 
 import asyncio
 import logging
@@ -21,28 +21,29 @@ from taskprompt.labelers._engines.message import reply_of, request_of
 if TYPE_CHECKING:
     from taskprompt.labelers._engines.remote import Server
 
-REFUSALS = 2  # requests in a row, none answered before, after which a grey picture is tried
-BREAKS = 3  # connections in a row that break
+REFUSALS = 2  # refused requests in a row, with no answer before, after which a grey image is tried
+BREAKS = 3  # broken connections in a row, after which the job ends
 
 
 class Remote:
-    """complete(queries) -> replies as they come. Requests run in a thread of their own, each with its own clock."""
+    """complete(queries) -> replies in order of arrival. Requests run in a separate thread, each with its own
+    time-out."""
 
     def __init__(self, spec: "Server", sampling: Sampling, key: str):
         self.spec, self.sampling = spec, sampling
         address = resolved(spec.url)
         self.secrets = tuple(s for s in (key, *address.secrets) if s)
-        self.url = hidden(address.url, self.secrets)  # as messages show it
+        self.url = hidden(address.url, self.secrets)  # for messages
         self.keyed = bool(key)
         self.client = client_of(spec, address, key)
         self.pace = Pace(spec.per_minute)
-        self.proven = False  # whether a request of this kind is known to be taken
+        self.proven = False  # whether a request of this kind was accepted before
         self.refusals, self.breaks = 0, 0  # in a row
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
-        """Each is a request of its own. Raises SpecError for what no other query would survive, behind all replies."""
+        """Each query is one request. Raises SpecError, after all replies, for an error that every query would have."""
         done: queue.SimpleQueue = queue.SimpleQueue()
         job = asyncio.run_coroutine_threadsafe(self._all(queries, done), self.loop)
         job.add_done_callback(lambda _: done.put(None))
@@ -60,7 +61,7 @@ class Remote:
             job.cancel()
 
     async def _all(self, queries: Sequence[Query], done: queue.SimpleQueue) -> None:
-        """One at a time until a request is known to be taken, then `at_once`; what is open is waited for."""
+        """One at a time until a request is accepted, then `at_once` in parallel; waits for all open requests."""
         waiting = deque(enumerate(queries))
         stops: list[SpecError] = []
 
@@ -78,7 +79,7 @@ class Remote:
             raise stops[0]
 
     async def _one(self, query: Query) -> Reply:
-        """Raises SpecError for what ends the job."""
+        """Raises SpecError for errors that end the job."""
         import openai
 
         try:
@@ -90,14 +91,14 @@ class Remote:
             return self._broken(error)
         except openai.APIStatusError as error:
             return await self._refused(query, error)
-        except Exception as error:  # an answer may be anything
+        except Exception as error:  # the answer is untrusted
             return Reply(error=f"the server's answer cannot be read: {self._clean(error)}")
         self.proven, self.refusals, self.breaks = True, 0, 0
         reply = reply_of(found)
         return replace(reply, error=self._clean(reply.error)) if reply.error else reply
 
     async def _tried(self, query: Query) -> Any:
-        """The server's answer, or what the last attempt raised. The time-out is of each attempt as a whole."""
+        """The server's answer, or the exception of the last attempt. The time-out is for each whole attempt."""
         import openai
 
         headers = {} if self.keyed else {"Authorization": openai.Omit()}
@@ -122,7 +123,7 @@ class Remote:
         raise problem
 
     def _broken(self, error: Exception) -> Reply:
-        """Nobody listens: that ends the job. A connection that breaks may be one picture's fault, several are not."""
+        """No connection: ends the job. One broken connection may be due to its image; several in a row end the job."""
         import httpx
 
         self.proven, self.breaks = True, self.breaks + 1
@@ -130,7 +131,7 @@ class Remote:
         if self.breaks >= BREAKS or isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
             raise SpecError(
                 f"server.url {self.url}: no connection, {self.spec.retries + 1} times: {why}. "
-                "Start the server, or correct the address; what is answered is kept."
+                "Start the server, or correct the address; answers so far are kept."
             ) from None
         return Reply(error=f"the connection broke, {self.spec.retries + 1} times: {why}")
 
@@ -138,19 +139,19 @@ class Remote:
         status, why = error.status_code, self._clean(error)
         where = f"server {self.url}, model {self.spec.model!r}: HTTP {status}: {why}"
         if advice := refused.ends_the_job(status, error.body):
-            raise SpecError(f"{where}. {advice}; what is answered is kept.") from None
+            raise SpecError(f"{where}. {advice}; answers so far are kept.") from None
         if status not in (400, 422) or self.proven:
             self.proven = True
             return Reply(error=f"HTTP {status}: {why}")
         self.refusals += 1
         if self.refusals >= REFUSALS and not await self._takes_grey(query):
             raise SpecError(
-                f"{where}. It refuses a plain grey picture, too: change the prompt or `server.parameters`."
+                f"{where}. It also refuses a plain grey image: change the prompt or `server.parameters`."
             ) from None
         return Reply(error=f"HTTP {status}: {why}")
 
     async def _takes_grey(self, query: Query) -> bool:
-        """Is the same question taken about a picture with which nothing can be wrong?"""
+        """Whether the same question is accepted for a plain grey image."""
         import openai
 
         self.proven = True
@@ -159,23 +160,23 @@ class Remote:
         except openai.APIStatusError as error:
             return error.status_code not in (400, 422)
         except (TimeoutError, openai.APIError):
-            return True  # that is another matter
+            return True  # another error than a refusal
         return True
 
     def _clean(self, what: Any) -> str:
-        """In one line of at most 300 letters, without secrets: servers repeat them in their messages."""
+        """In one line of at most 300 characters, without secrets, which servers may quote in messages."""
         return hidden(" ".join(str(what).split()), self.secrets)[:300]
 
 
 class Pace:
-    """At most so many turns in a minute, evenly spread."""
+    """A rate limit: at most `per_minute` turns per minute, evenly spread."""
 
     def __init__(self, per_minute: float | None):
         self.gap = 60 / per_minute if per_minute else 0.0
         self.next, self.lock = time.monotonic(), threading.Lock()
 
     def turn(self) -> float:
-        """Seconds until it is this caller's turn."""
+        """Seconds until this caller's turn."""
         with self.lock:
             now = time.monotonic()
             mine = max(now, self.next)
@@ -184,16 +185,14 @@ class Pace:
 
 
 def client_of(spec: "Server", address: Address, key: str) -> Any:
-    """OpenAI's client, without its own retries and time-outs. Redirects are not followed: a POST becomes a GET."""
+    """OpenAI's client, without its own retries and time-outs. Redirects are not followed: a POST would become a GET."""
     import httpx
     import openai
 
-    if address.query:  # it logs whole addresses
+    if address.query:  # the client logs full URLs
         logging.getLogger("httpx").setLevel(logging.WARNING)
     if key and address.password:
-        raise SpecError(
-            "server: the address holds a password and `key` is given, too: both go into one header. Keep one."
-        )
+        raise SpecError("server: both the address's password and `key` would set the same header. Keep one.")
     login = httpx.BasicAuth(address.user, address.password) if address.user or address.password else None
     return openai.AsyncOpenAI(
         api_key=key or "none",

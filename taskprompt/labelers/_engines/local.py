@@ -17,16 +17,16 @@ DEFAULTS: dict[str, Any] = {"limit_mm_per_prompt": {"image": 1}}
 
 
 class Vllm(Engine):
-    """vllm.LLM, whose batching inside takes all queries that it is handed."""
+    """A vllm.LLM engine in the actor; it batches all queries that it gets."""
 
-    model: str  # its name on the hub, or a folder
+    model: str  # model name on the hub, or a folder
     revision: str | None = None  # on the hub: a commit, tag or branch
-    tensor_parallel: int = Field(default=1, ge=1)  # GPUs that one engine is spread over
+    tensor_parallel: int = Field(default=1, ge=1)  # GPUs per engine
     args: dict[str, Any] = {}  # further arguments of vllm.LLM, such as max_model_len or gpu_memory_utilization
-    parameters: dict[str, Any] = {}  # more of vllm.SamplingParams; chat_template_kwargs: {enable_thinking: false}
+    parameters: dict[str, Any] = {}  # further vllm.SamplingParams; chat_template_kwargs: {enable_thinking: false}
 
     def identity(self) -> dict[str, Any]:
-        """A folder is known by what it holds. Raises SpecError where it holds no model."""
+        """A folder is identified by its content. Raises SpecError if it has no model."""
         drawn = {"parameters": self.parameters} if self.parameters else {}
         if not Path(self.model).is_dir():
             return {"model": self.model, "revision": self.revision} | drawn
@@ -35,17 +35,17 @@ class Vllm(Engine):
         return {"model": digests(Path(self.model), MODEL)} | drawn
 
     def start(self, sampling: Sampling) -> Complete:
-        """Raises SpecError where vLLM is not installed, or refuses the model or an argument."""
+        """Raises SpecError if vLLM is not installed, or rejects the model or an argument."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         if self.tensor_parallel == 1:
-            # The engine in this process: it starts in a tenth of the time, and dies with the actor.
+            # The engine core in this process: it starts in a tenth of the time, and ends with the actor.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         try:
             import vllm  # type: ignore[import-not-found]
         except ImportError as error:
             raise SpecError(
                 f"labelers: this environment cannot import vllm ({error}). "
-                "Install taskprompt[vllm], or name an environment that has it in `python`."
+                "Install taskprompt[vllm], or set `python` to that of an environment with vllm."
             ) from error
         options = DEFAULTS | {"revision": self.revision, "seed": sampling.seed} | self.args
         try:
@@ -67,13 +67,13 @@ class Local:
         self.parameters = {name: value for name, value in parameters.items() if name != "chat_template_kwargs"}
         self.template = parameters.get("chat_template_kwargs")
         tokenizer = engine.get_tokenizer()
-        added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # those with a role, and those without
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # special and other added tokens
         specials = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
         self.marks = sorted(mark for mark in specials if mark and not SAYING.fullmatch(mark))
-        self._drawn(Query(np.zeros((1, 1, 3), np.uint8), "", 1))  # raises for a parameter that vLLM does not have
+        self._drawn(Query(np.zeros((1, 1, 3), np.uint8), "", 1))  # raises for an unknown parameter
 
     def __call__(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, Reply]]]:
-        """All at once; where one is refused, in halves, so that the others have their answers."""
+        """All at once; if one is refused, recursively in halves, so that the others are answered."""
         yield from self._part(queries, 0)
 
     def _part(self, queries: Sequence[Query], first: int) -> Iterator[list[tuple[int, Reply]]]:
@@ -95,7 +95,7 @@ class Local:
         return [self._reply(one) for one in found]
 
     def _reply(self, found: Any) -> Reply:
-        """The text keeps those special tokens that say what is reasoning and what the answer."""
+        """The text keeps special tokens that separate reasoning from the answer."""
         if not found.outputs:
             return Reply(error="vLLM gave no output")
         first = found.outputs[0]
@@ -105,7 +105,7 @@ class Local:
         return Reply(text, "", "", len(found.prompt_token_ids or ()), len(written), first.finish_reason or "stop")
 
     def _drawn(self, query: Query) -> Any:
-        """Raises SpecError for a parameter that vLLM does not have, or whose value it refuses."""
+        """Raises SpecError for an unknown parameter, or a value that vLLM rejects."""
         from vllm import SamplingParams  # type: ignore[import-not-found]
         from vllm.sampling_params import StructuredOutputsParams  # type: ignore[import-not-found]
 

@@ -1,4 +1,4 @@
-"""OpenAI's protocol: a query as a request, and whatever a server answers as a reply."""
+"""OpenAI's protocol: query -> request, and response -> reply."""
 
 import base64
 import io
@@ -11,14 +11,14 @@ THOUGHT = ("thinking", "reasoning", "reasoning_text", "summary_text", "reasoning
 
 
 def request_of(query: Query, model: str, sampling: Sampling, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of chat.completions.create. All parameters travel as they are: what the client knows is not asked."""
+    """Arguments of chat.completions.create. All parameters are sent unchanged, also those unknown to the client."""
     ours: dict[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
         "max_tokens": query.max_tokens,
     }
-    if "max_completion_tokens" in parameters:  # its newer name, so that both are never sent
+    if "max_completion_tokens" in parameters:  # newer name of max_tokens; never send both
         del ours["max_tokens"]
     if query.schema is not None:
         shape = {"name": "answer", "schema": query.schema, "strict": True}
@@ -30,7 +30,7 @@ def request_of(query: Query, model: str, sampling: Sampling, parameters: dict[st
 
 
 def _picture(query: Query) -> dict[str, Any]:
-    """As PNG in the message itself."""
+    """The image as PNG within the message."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -40,7 +40,7 @@ def _picture(query: Query) -> dict[str, Any]:
 
 
 def reply_of(found: Any) -> Reply:
-    """Of an answer in which anything may be missing, null, or of another type."""
+    """The reply in a response in which any field may be missing, null, or of another type."""
     choices = getattr(found, "choices", None)
     first = choices[0] if isinstance(choices, list) and choices else None
     message = getattr(first, "message", None)
@@ -61,7 +61,7 @@ def reply_of(found: Any) -> Reply:
 
 
 def _texts(content: Any) -> tuple[str, str]:
-    """What is said, and what is thought, in a text or a list of parts."""
+    """The answer and the reasoning in a text or a list of parts."""
     if isinstance(content, str):
         return content, ""
     said, thought = [], []
@@ -74,5 +74,5 @@ def _texts(content: Any) -> tuple[str, str]:
 
 
 def _count(tokens: Any) -> int:
-    """Tokens that a server counted; 0 where it did not."""
+    """Number of tokens in a server's response; 0 if absent."""
     return int(tokens) if isinstance(tokens, int | float) and 0 <= tokens < 1e12 else 0

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's protocol: vllm serve, SGLang, or a company's."""
+"""An OpenAI-compatible server: vllm serve, SGLang, or a commercial API."""
 
 import os
 from typing import Any
@@ -10,20 +10,20 @@ from taskprompt.labelers._engines.address import check_address, check_variable
 from taskprompt.labelers._engines.base import Complete, Engine, Sampling
 from taskprompt.labelers._engines.client import Remote
 
-FIXED = ("model", "messages", "stream", "n", "tools", "functions")  # parameters that are not the recipe's to set
+FIXED = ("model", "messages", "stream", "n", "tools", "functions")  # parameters that a recipe cannot set
 
 
 class Server(Engine):
-    """POST url/chat/completions. What no request would survive ends the job; all else is a clip's error."""
+    """POST url/chat/completions. Errors that every request would have end the job; others are errors of a clip."""
 
-    model: str  # its name at the server
-    url: str  # such as http://host:8000/v1; env:NAME reads the variable NAME on the actor, for what holds a password
-    key: str | None = None  # the environment variable that holds the key, on the actor; null: no key is sent
-    timeout: float = Field(default=120.0, gt=0)  # seconds that one whole answer may take
-    retries: int = Field(default=5, ge=0)  # after 408, 409, 429, 5xx and time-outs: 0.5 s apart, then twice that ...
-    at_once: int = Field(default=16, ge=1)  # requests that an actor has open
-    per_minute: float | None = Field(default=None, gt=0)  # requests that an actor sends in a minute; null: no limit
-    parameters: dict[str, Any] = {}  # more of the request, in place of ours: {max_completion_tokens: 200, seed: null}
+    model: str  # model name on the server
+    url: str  # such as http://host:8000/v1; env:NAME reads the variable NAME in the actor, if it contains a password
+    key: str | None = None  # environment variable with the key, in the actor; null: no key is sent
+    timeout: float = Field(default=120.0, gt=0)  # seconds for one whole answer
+    retries: int = Field(default=5, ge=0)  # after 408, 409, 429, 5xx and time-outs, after 0.5 s, 1 s, ...
+    at_once: int = Field(default=16, ge=1)  # concurrent requests per actor
+    per_minute: float | None = Field(default=None, gt=0)  # requests per minute and actor; null: no limit
+    parameters: dict[str, Any] = {}  # request parameters, override ours: {max_completion_tokens: 200, seed: null}
 
     @field_validator("url")
     @classmethod
@@ -43,15 +43,15 @@ class Server(Engine):
             raise SpecError(f"extra_body: found {type(extra).__name__}, expected more parameters, as name: value.")
         body = parameters | extra
         if ours := [n for n in FIXED if n in body]:
-            raise SpecError(f"{ours[0]!r} is not to be set here; the request is one question with one answer.")
+            raise SpecError(f"{ours[0]!r} cannot be set here; the request is one question with one answer.")
         return parameters
 
     def identity(self) -> dict[str, Any]:
-        """The name and parameters: what stands behind the name, the server does not say."""
+        """The model name and parameters; the server does not identify the weights."""
         return {"model": self.model} | ({"parameters": self.parameters} if self.parameters else {})
 
     def start(self, sampling: Sampling) -> Complete:
-        """Raises SpecError where the variable of the key, or of the address, is not set."""
+        """Raises SpecError if the variable of the key, or of the address, is not set."""
         key = os.environ.get(self.key) if self.key else ""
         if self.key and not key:
             raise SpecError(f"server.key: the environment has no {self.key!r}. Export it where the actors run.")
