@@ -1,4 +1,4 @@
-"""Feed: the sources of a training as batches; how far each is, what it skipped, and which clips went where."""
+"""Feed: batches from all sources; positions of the streams, skipped clips, and the clips of each step."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ from taskprompt.recipe.recipe import Recipe, Stage
 
 
 class StreamPosition(NamedTuple):
-    """How far a source's stream is: the sequence it reads, and every worker's next index of it."""
+    """Position of a source's stream: the sequence that it reads, and every worker's next index in it."""
 
     sequence: IndexSequence = FROM_THE_START
     cursors: tuple[int, ...] = ()
 
     def among(self, workers: int) -> "StreamPosition":
-        """The same for another number of workers: what is left is dealt out anew."""
+        """The same for another number of workers: the remaining positions are redistributed."""
         if len(self.cursors) == workers:
             return self
         sequence = self.sequence.after(self.cursors) if self.cursors else self.sequence
@@ -38,16 +38,16 @@ class Feed:
         }
         self.positions = {n: StreamPosition().among(context.workers) for n in recipe.sources}
         self.streams: dict[str, Stream] = {}
-        self.taken: dict[str, list[str]] = {}  # source -> keys handed out since they were last asked for
+        self.taken: dict[str, list[str]] = {}  # source -> keys of the clips since the last `take_record`
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on where a checkpoint says."""
+        """Continue from the state of a checkpoint."""
         for name, position in saved.items():
             sequence = IndexSequence(tuple(position["left"]), position["start"])
             self.positions[name] = StreamPosition(sequence, tuple(position["cursors"])).among(self.context.workers)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, for all workers; the same on every worker. All take part."""
+        """The state for `restore`, of all workers; the same on every worker. A collective call."""
         mine = {
             n: self.streams[n].cursor if n in self.streams else p.cursors[self.context.rank]
             for n, p in self.positions.items()
@@ -59,9 +59,9 @@ class Feed:
         }
 
     def batches(self, stage: Stage, tasks: Mapping[str, Task]) -> Iterator[Batch]:
-        """Batches without end, from where the sources are."""
+        """Endless batches, from the current positions of the sources."""
         sources = self.recipe.stage_sources(stage)
-        quotas = {n: s.quota // self.context.workers for n, s in sources.items()}  # the number divides them all
+        quotas = {n: s.quota // self.context.workers for n, s in sources.items()}  # every quota is divisible
         for name in quotas:
             self._open(name)
         while True:
@@ -71,7 +71,7 @@ class Feed:
             yield collate(list(whole.values()), tasks)
 
     def _open(self, name: str) -> None:
-        """A source's stream, from where it is; the one of an earlier stage is left."""
+        """Open a source's stream at its current position, in place of that of an earlier stage."""
         position, workers, rank = self.positions[name], self.context.workers, self.context.rank
         start = self.streams[name].cursor if name in self.streams else position.cursors[rank]
         reader = self.readers[name].following(position.sequence)
@@ -86,7 +86,7 @@ class Feed:
                 self.taken.setdefault(name, []).extend(str(k) for k in columns["key"])
 
     def take_record(self) -> dict[str, list[str]]:
-        """source -> the keys handed out since the last call, where the recipe records them."""
+        """source -> keys of the clips since the last call, if the recipe records them."""
         taken, self.taken = self.taken, {}
         return taken
 

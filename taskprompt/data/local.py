@@ -1,4 +1,4 @@
-"""Jobs in this very process, without Ray: the reader, and the context that a job is given."""
+"""Jobs in this process, without Ray: reading of clips, and the job's context."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ from taskprompt.recipe.runtime import Runtime
 
 
 def this_process(runtime: Runtime, notify: Watch = silent) -> WorkerContext:
-    """A context without a cluster: one worker here, on the GPU where the recipe asks for one. Raises SpecError."""
+    """A context without a cluster: one worker here, on the GPU if the recipe requests one. Raises SpecError."""
     return WorkerContext(plain_chunks, device=runtime.device(), notify=notify)
 
 
 def plain_chunks(reader: Reader, start: int, stride: int, count: int | None) -> Iterator[Columns]:
-    """Indices start, start + stride, ... read in this process, one at a time; endless where count is None."""
+    """Indices start, start + stride, ... read in this process, one at a time; endless if count is None."""
     index = start
     while count is None or count > 0:
         yield reader(np.asarray([index]))

@@ -1,4 +1,4 @@
-"""The order of an epoch: a position in an endless stream -> (epoch, row). A position is all there is to remember."""
+"""The order of an epoch: a position in an endless stream -> (epoch, row). The position is the only state."""
 
 import zlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 
-@lru_cache(maxsize=4)  # two sources, at the turn of an epoch
+@lru_cache(maxsize=4)  # two sources at the end of an epoch
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
     """The seeded permutation of `length` rows for one epoch."""
     order = np.random.default_rng([seed, epoch]).permutation(length)
@@ -16,14 +16,14 @@ def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def locate(position: int, length: int, seed: int) -> tuple[int, int]:
-    """position -> (epoch, row index); every row once an epoch, each epoch in an order of its own."""
+    """position -> (epoch, row index); every row once per epoch, each epoch in a different order."""
     epoch, place = divmod(position, length)
     return epoch, int(epoch_order(length, seed, epoch)[place])
 
 
 @dataclass(frozen=True)
 class IndexSequence:
-    """The endless sequence of positions that workers share: its index k is dealt to worker k mod the number of workers.
+    """The endless sequence of positions that workers share: index k belongs to worker k mod the number of workers.
 
     First those `left` over when the number of workers changed, then all from `start` on."""
 
@@ -44,7 +44,7 @@ FROM_THE_START = IndexSequence()
 
 
 def sample_rng(seed: int, epoch: int, key: str, copy: int = 0) -> np.random.Generator:
-    """The generator of one copy of a sample in one epoch: the same whoever reads it, in whatever order."""
+    """The generator of one copy of a sample in one epoch, independent of the worker and the order of reading."""
     return np.random.default_rng([seed, epoch, zlib.crc32(key.encode()), *([copy] if copy else [])])
 
 
@@ -54,5 +54,5 @@ def view_rng(seed: int, epoch: int, key: str, copy: int, task: str) -> np.random
 
 
 def source_seed(seed: int, name: str) -> int:
-    """A seed for each source, so that two sources of one length are not shuffled alike."""
+    """A seed for each source, so that two sources of the same length have different orders."""
     return zlib.crc32(f"{seed}/{name}".encode())

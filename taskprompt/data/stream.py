@@ -1,4 +1,4 @@
-"""Stream: a fixed quota of usable samples at a time, in order, from chunks of any size; counts what it skips."""
+"""Stream: fixed quotas of usable samples, in order, from chunks of any size; counts skipped samples."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from taskprompt.core.types import Columns
 
 
 class Stream:
-    """Chunks of columns in, quotas of columns out. `cursor` is the first index not yet handed out."""
+    """Chunks of columns in, quotas of columns out. `cursor` is the first index that was not returned yet."""
 
     def __init__(self, name: str, chunks: Iterator[Columns], start: int, stride: int, rows: int, max_skipped: float):
         self.name, self.chunks, self.cursor, self.stride = name, chunks, start, stride
         self.rows, self.max_skipped = rows, max_skipped
-        self.waiting: deque[Columns] = deque()  # cut from chunks, not yet handed out
+        self.waiting: deque[Columns] = deque()  # parts of chunks that were not returned yet
         self.skipped: dict[str, str] = {}  # key -> reason
 
     def take(self, quota: int) -> Columns | None:
-        """The next `quota` usable samples; fewer, then None, where the chunks end."""
+        """The next `quota` usable samples; fewer, then None, at the end of the chunks."""
         got, parts, barren = 0, [], 0
         while got < quota:
             if not self.waiting:
@@ -53,7 +53,7 @@ class Stream:
         if len(self.skipped) > self.max_skipped * self.rows:
             raise SourceError(
                 f"source {self.name!r}: {len(self.skipped)} of {self.rows} clips cannot be used, more than "
-                f"max_skipped {self.max_skipped:g}. {self.reasons()} Mend the clips or raise max_skipped."
+                f"max_skipped {self.max_skipped:g}. {self.reasons()} Fix the clips or raise max_skipped."
             )
 
     def reasons(self) -> str:

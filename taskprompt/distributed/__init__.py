@@ -1,1 +1,1 @@
-"""Many workers: collectives, sharding of weights, and the context that a job is given. torch.distributed only."""
+"""Distributed training: collectives, sharding of weights, and the job's context. torch.distributed only."""

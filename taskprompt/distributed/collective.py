@@ -1,4 +1,4 @@
-"""What workers tell each other; each is a no-op where there is one process."""
+"""Collectives; each is a no-op with one process."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ def total(value: Tensor, device: torch.device) -> Tensor:
 
 
 def sum_in_place(value: Tensor) -> None:
-    """The sum over all workers, where it is. The same on every worker."""
+    """The sum over all workers, in place. The same on every worker."""
     if world()[1] > 1:
         dist.all_reduce(value)
 
 
 def gather(value: Any) -> list[Any]:
-    """Every worker's value, in order of rank, on every worker. Small plain data alone."""
+    """All-gather of every worker's value, in order of rank. For small plain data only."""
     workers = world()[1]
     if workers == 1:
         return [value]
@@ -38,11 +38,11 @@ def gather(value: Any) -> list[Any]:
 
 
 def pool(part: Tensor) -> tuple[Tensor, int]:
-    """m ... of every worker, m its own -> all in order of rank, and where this worker's begin. Gradients flow back."""
+    """m ... of each worker, m may differ -> all in order of rank, and this worker's offset. Differentiable."""
     rank, workers = world()
     if workers == 1:
         return part, 0
-    if part.dtype == torch.bool:  # not every backend sums those
+    if part.dtype == torch.bool:  # not every backend can sum bool
         numbers, start = pool(part.byte())
         return numbers.bool(), start
     lengths = torch.zeros(workers, dtype=torch.int64, device=part.device)
@@ -53,7 +53,7 @@ def pool(part: Tensor) -> tuple[Tensor, int]:
 
 
 class _Pool(torch.autograd.Function):
-    """Uneven all-gather. Every worker's loss depends on every part, so the way back sums gradients over workers."""
+    """Uneven all-gather. Every worker's loss depends on every part, so backward sums gradients over workers."""
 
     @staticmethod
     def forward(ctx, part: Tensor, start: int, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""WorkerContext: where a job runs: one worker of a cluster, or this very process. The loop is the same in both."""
+"""WorkerContext: where a job runs: one worker of a cluster, or this process. The loop is the same in both."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 def silent(event: Event) -> None:
-    """Nobody watches."""
+    """Ignore the event."""
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """Never stop."""
     return False
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a job is told of the worker it runs on."""
+    """The context of a job on one worker."""
 
     chunks: "Chunks"  # reader, start, stride, count -> columns in the order of indices
     rank: int = 0
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    wrap: Callable[[nn.Module], nn.Module] = lambda model: model  # for many workers
-    notify: Watch = silent  # events, for whoever watches the job; those of the first worker count
-    stop: Callable[[], bool] = never  # asked at every checkpoint, by the first worker: is training to stop there?
+    wrap: Callable[[nn.Module], nn.Module] = lambda model: model  # DDP or FSDP, for many workers
+    notify: Watch = silent  # receives the job's events; only those of worker 0 are used
+    stop: Callable[[], bool] = never  # called at every checkpoint on worker 0: whether training stops there

@@ -1,1 +1,1 @@
-"""What a model is worth: metrics on held-out sources, predictions for a video, and its cost."""
+"""Evaluation: metrics on held-out sources, predictions for a video, and the model's cost."""

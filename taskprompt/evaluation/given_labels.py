@@ -1,4 +1,4 @@
-"""Labels that `predict` is given with a video: what the heads of some tasks read."""
+"""Labels passed to `predict` with a video: inputs of the heads of some tasks."""
 
 import reprlib
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from taskprompt.video.geometry import AXES
 
 
 def given_labels(given: Mapping[str, Any] | str | Path, clip: Clip) -> dict[str, Any]:
-    """label -> entry, or a json file of such, as labels of a clip's frames.
+    """label -> entry, or a json file of these, as labels of a clip's frames.
 
     An entry has `form` and `values`, and `times` where the values change over time. `form` is that of a folder's
     `labels`. `values` are one set for all frames (boxes: o 4), or one for each of `times` (boxes: r o 4), in seconds
-    from the start of the file, of which each frame has the nearest. Places are in pixels of the video; null and NaN are
-    unknown. Raises SampleError for a file that cannot be read, SpecError for what it holds."""
+    from the start of the file; each frame gets the nearest. Coordinates are in pixels of the video; null and NaN mean
+    unknown. Raises SampleError for a file that cannot be read, SpecError for invalid content."""
     entries = given if isinstance(given, Mapping) else read_json(Path(given))
     if not isinstance(entries, Mapping):
         raise SpecError(f"--inputs: found {reprlib.repr(entries)}, expected names of labels, each with an entry.")
@@ -47,7 +47,7 @@ def _label(where: str, entry: Any, clip: Clip) -> Any:
 
 
 def _numbers(where: str, form: str, values: Any) -> np.ndarray:
-    """Whole numbers of a map are classes; all others are float32, those of a camera float64."""
+    """Integers of a map are classes; all other values are float32, those of a camera float64."""
     try:
         found = np.asarray(values)
         if form == "map" and found.dtype.kind in "bui" and found.size and 0 <= found.min() <= found.max() <= 255:

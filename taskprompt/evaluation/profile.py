@@ -1,4 +1,4 @@
-"""What a recipe's model costs: parameters trained and kept, floating-point operations, and milliseconds a clip."""
+"""Cost of a recipe's model: parameters in training and at test time, operations, and milliseconds per clip."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -20,27 +20,27 @@ from taskprompt.recipe.runtime import torch_threads
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One recipe's model on one clip; `test` is without the heads that are dropped then (PViT, table 4a)."""
+    """The cost of one recipe's model for one clip; `test` excludes heads that are dropped then (PViT, table 4a)."""
 
     recipe: str
-    kept: tuple[str, ...]  # tasks whose heads stay at test time
-    trained: int  # parameters that any stage trains
+    kept: tuple[str, ...]  # tasks whose heads are kept at test time
+    trained: int  # parameters that some stage trains
     test: int  # parameters
-    flops: int  # floating-point operations, two a multiply-add, with the heads of all tasks that are trained
+    flops: int  # floating-point operations, two per multiply-add, with the heads of all trained tasks
     flops_test: int
-    ms: float  # a forward pass, likewise
+    ms: float  # milliseconds of a forward pass with these heads
     ms_test: float
 
 
 def profile(recipes: dict[str, Recipe], keep: Sequence[str] | None = None, repeats: int = 10) -> list[Cost]:
-    """What the models of recipes cost, timed in turn in one run on the device and threads of each one's runtime.
+    """The cost of recipes' models, timed in turns within one run, on the device and threads of each runtime.
 
-    keep: the tasks whose heads stay at test time; None: those that own no prompt, as the action does. Milliseconds are
-    medians over `repeats`. Raises SpecError for a task that is not there."""
+    keep: the tasks whose heads are kept at test time; None: those that own no prompt, such as the action. Milliseconds
+    are medians over `repeats`. Raises SpecError for an unknown task."""
     kept = {name: _kept(name, recipe, keep) for name, recipe in recipes.items()}
     times: dict[tuple[str, bool], list[float]] = {}
     timed = {name: Timed(recipe, kept[name]) for name, recipe in recipes.items()}
-    for i in range(repeats + 2):  # the first two warm up
+    for i in range(repeats + 2):  # the first two are for warm-up
         for name, one in timed.items():
             for test in (False, True):
                 seconds = one.seconds(test)
@@ -62,7 +62,7 @@ def profile(recipes: dict[str, Recipe], keep: Sequence[str] | None = None, repea
 
 
 class Timed:
-    """A model in eval mode with a clip to look at; the inputs of heads are zeros."""
+    """A model in eval mode with an input clip; inputs of heads are zeros."""
 
     def __init__(self, recipe: Recipe, kept: tuple[str, ...]):
         self.runtime, self.tasks = recipe.runtime, {False: tuple(recipe.learned()), True: kept}

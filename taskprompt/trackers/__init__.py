@@ -1,1 +1,1 @@
-"""Trackers: one file a kind, which gets the events of a run and shows them elsewhere."""
+"""Trackers: one file per kind, which sends the events of a run to an external tool."""

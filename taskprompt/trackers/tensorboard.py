@@ -1,6 +1,6 @@
-"""TensorBoard: its files, written in this thread.
+"""TensorBoard: event files, written in this thread.
 
-torch's SummaryWriter writes in another one, which leaves a traceback, or hangs, where the disk is full."""
+torch's SummaryWriter uses another thread, which prints a traceback or hangs on a full disk."""
 
 import os
 import socket
@@ -13,21 +13,21 @@ from taskprompt.core.events import Evaluated, Event, Saved, Step
 from taskprompt.core.files import writing
 from taskprompt.core.tracker import Tracker, Tracking
 
-SECONDS = 30  # after which points are made visible at the latest
+SECONDS = 30  # between flushes
 
 
 class TensorBoard(Tracker):
-    """Curves for TensorBoard: losses, learning rate, gradient norm, clips a second, held-out metrics."""
+    """Curves for TensorBoard: losses, learning rate, gradient norm, clips per second, held-out metrics."""
 
     def open(self, folder: Path, step: int) -> "Curves":
         return Curves(folder, step)
 
 
 class Curves(Tracking):
-    """Scalars by step. TensorBoard drops the points of earlier jobs from the first step of this one on."""
+    """Scalars by step. TensorBoard drops the points of earlier jobs from this job's first step on."""
 
     def __init__(self, folder: Path, step: int):
-        from tensorboard.compat.proto import event_pb2  # here, since a recipe is read without TensorBoard
+        from tensorboard.compat.proto import event_pb2  # lazy: recipes are read without TensorBoard
         from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard.summary import scalar
 
@@ -59,6 +59,6 @@ class Curves(Tracking):
         self.records.write(self.message(wall_time=time.time(), **fields).SerializeToString())
 
     def close(self) -> None:
-        """Flush as far as the disk lets it: what a run needs is in its own files."""
+        """Flush, ignoring errors: the run's own files have all data."""
         with suppress(OSError):
             self.file.close()

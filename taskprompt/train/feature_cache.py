@@ -1,8 +1,8 @@
-"""FeatureCache: the features of a frozen encoder on disk, so that each clip goes through it once.
+"""FeatureCache: the features of a frozen encoder on disk, so that it runs only once per clip.
 
-A clip is known by its own pixels, and the encoder by its weights, spec and number format: what is taken for a clip's
-features is what the encoder would make of it. Nothing is gained where pixels never come again, so stages that change
-their clips at random may not ask for it."""
+The cache key is a hash of the clip's pixels and of the encoder's weights, spec and data type, so cached features are
+equal to computed ones. It is useless if the same pixels never occur again, so stages with random augmentation must not
+use it."""
 
 import hashlib
 import uuid
@@ -19,11 +19,11 @@ from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.model import Backbone, Encoder, Prompts
 from taskprompt.core.types import Features
 
-EDITION = "features1"  # to be changed with whatever changes what an encoder makes of a clip with the same weights
+EDITION = "features1"  # change it with every change of an encoder's output for the same weights
 
 
 class FeatureCache:
-    """What a MultiTaskModel's `keeper` is: called instead of its encoder, with the pixels as they came."""
+    """The `feature_cache` of a MultiTaskModel: called instead of its encoder, with the original pixels."""
 
     def __init__(self, folder: str | Path, backbone: Backbone, clip: ClipSpec, encoder: Encoder):
         self.folder = Path(folder)
@@ -35,11 +35,11 @@ class FeatureCache:
     def __call__(
         self, encoder: Encoder, pixels: Tensor, video: Tensor, prompts: Prompts | None = None
     ) -> tuple[Features, None]:
-        """b t h w c uint8, and the same normalised -> Features, from the disk as far as they are there."""
+        """b t h w c uint8, and the same normalised -> Features, read from disk if they are cached."""
         if prompts is not None:
             raise SpecError(
-                "feature_cache: this prompter puts prompts into the encoder, whose features then change while they are "
-                "learned. Remove feature_cache from the stage, or take the prompter processors or none."
+                "feature_cache: this prompter puts prompts into the encoder, so its features change during training. "
+                "Remove feature_cache from the stage, or use the prompter processors or none."
             )
         files = self.files(pixels)
         found = {i: tensors for i, file in enumerate(files) if (tensors := _read(file, pixels.device)) is not None}
@@ -52,7 +52,7 @@ class FeatureCache:
         return _features({name: torch.stack([found[i][name] for i in range(len(files))]) for name in found[0]}), None
 
     def files(self, pixels: Tensor) -> list[Path]:
-        """Where the features of each clip of b t h w c uint8 are, or would be."""
+        """The cache files of the clips b t h w c uint8."""
         kind = pixels.device.type
         words = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else "torch.float32"
         home = self.folder / f"{self.name}-{words.removeprefix('torch.')}"
@@ -60,7 +60,7 @@ class FeatureCache:
         return [home / key[:2] / f"{key[2:]}.safetensors" for key in keys]
 
     def _write(self, file: Path, tensors: dict[str, Tensor]) -> None:
-        draft = file.with_name(f".{uuid.uuid4().hex}")  # renamed when whole: other workers read along
+        draft = file.with_name(f".{uuid.uuid4().hex}")  # renamed when complete: other workers read concurrently
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: x.detach().cpu().clone() for name, x in tensors.items()}, draft)
@@ -69,7 +69,7 @@ class FeatureCache:
             with suppress(OSError):
                 draft.unlink()
             raise CheckpointError(
-                f"feature_cache: {self.folder} cannot be written: {error}. Free some room there, then go on with "
+                f"feature_cache: {self.folder} cannot be written: {error}. Free disk space there, then continue with "
                 "--resume."
             ) from None
 
@@ -79,7 +79,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _read(file: Path, device: torch.device) -> dict[str, Tensor] | None:
-    """None where it is absent, or damaged; then it is made anew."""
+    """None if it is missing or damaged; then it is computed again."""
     try:
         return load_file(file, str(device))
     except (OSError, SafetensorError):

@@ -1,4 +1,4 @@
-"""The training job: what every worker runs, on a cluster or in this process."""
+"""The training job of each worker, on a cluster or in this process."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ from taskprompt.nn.compiled import compiler_told
 from taskprompt.recipe.build import build_balance, build_model, freeze
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs import checkpoint
-from taskprompt.runs.lock import logged, owned
+from taskprompt.runs.lock import locked, logged
 from taskprompt.runs.resume import position
 from taskprompt.runs.run import Run
 from taskprompt.train.ema import Ema
@@ -37,17 +37,17 @@ log = logging.getLogger("taskprompt")
 
 
 def train(run: Run, context: WorkerContext) -> bool:
-    """Run every stage of the recipe in a run's folder, from its newest checkpoint if it has one.
+    """Run all stages of the recipe in a run's folder, from its newest checkpoint if there is one.
 
-    Returns whether it came to its end: False where it was asked to stop at a checkpoint."""
-    mine = owned(run.path) if context.rank == 0 else nullcontext()
+    Returns whether training is complete; False if it was stopped at a checkpoint on request."""
+    mine = locked(run.path) if context.rank == 0 else nullcontext()
     with mine, logged(run.path, context.rank), compiler_told(), closing(Job(run, run.recipe, context)) as job:
         job.start()
         return all(job.run_stage(index) for index in range(job.stage_index, len(job.recipe.stages)))
 
 
 class Job:
-    """The state of one worker: model, sources, and how far they are."""
+    """The state of one worker: model, sources, and their positions."""
 
     def __init__(self, run: Run, recipe: Recipe, context: WorkerContext):
         self.run, self.recipe, self.context = run, recipe, context
@@ -56,7 +56,7 @@ class Job:
         self.balance = build_balance(recipe).to(context.device)
         self.feed = Feed(recipe, context)
         self.held_out = held_out_readers(recipe) if recipe.evaluate_every or recipe.best else {}
-        self.recorded: list[dict] = []  # this worker's clips of the steps since the last checkpoint
+        self.recorded: list[dict] = []  # this worker's clips per step since the last checkpoint
         self.stage_index = self.step_in_stage = self.total = 0
         self.restored: Path | None = None
         if checkpoint.latest(run.checkpoints) is not None:
@@ -69,7 +69,7 @@ class Job:
         log.info("worker 1 of %d on %s: %d parameters", context.workers, context.device, parameters)
 
     def start(self) -> None:
-        """Of a new run: load the weights that it starts from, and warn of classes that no clip has."""
+        """For a new run: load the pretrained weights, and warn about classes without clips."""
         if self.restored is None:
             if self.recipe.weights is not None:
                 self._start_from_weights()
@@ -77,14 +77,14 @@ class Job:
                 self.warn(text)
 
     def close(self) -> None:
-        """List what was skipped since the last checkpoint, and close the trackers."""
+        """Record clips skipped since the last checkpoint, and close the trackers."""
         if self.recorder:
             self._list_skipped([self.feed.skipped()])
             self.recorder.close()
             self.run.push()
 
     def run_stage(self, index: int) -> bool:
-        """Train one stage to its end, saving and evaluating when due; False where it was asked to stop on the way."""
+        """Train one stage, with checkpoints and evaluations when due; False if it was stopped on request."""
         stage, every = self.recipe.stages[index], self.recipe.evaluate_every
         self.stage_index = index
         train_state = self.train_state(stage)
@@ -117,9 +117,9 @@ class Job:
         return True
 
     def train_state(self, stage: Stage) -> TrainState:
-        """Freeze what the stage freezes; the model as the context wraps it, with the stage's optimizer and balance."""
+        """Freeze the stage's parts, wrap the model, and build the stage's optimizer and balance."""
         recipe, context = self.recipe, self.context
-        if is_sharded(self.model):  # what a shard trains is settled when it is made
+        if is_sharded(self.model):  # requires_grad of a shard is fixed when it is created
             self.model = self._plain_copy(self.model_state())
         freeze(self.model, stage, recipe.stage_tasks(stage))
         encoder = self.model.encoder
@@ -145,7 +145,7 @@ class Job:
         return [*self.model.named_parameters(), *own]
 
     def model_state(self) -> dict[str, Tensor]:
-        """The model's weights, whole. All workers take part."""
+        """The model's full weights. A collective call."""
         return {n: whole(v) for n, v in self.model.state_dict().items()}
 
     def _plain_copy(self, state: dict[str, Tensor]) -> MultiTaskModel:
@@ -163,12 +163,12 @@ class Job:
             self.recorder.note(step, self.total, self.stage_index, left)
 
     def warn(self, text: str) -> None:
-        """Tell a person of what training goes on in spite of."""
+        """Record a warning; training continues."""
         if self.recorder:
             self.recorder.warn(text)
 
     def _evaluate(self, train_state: TrainState) -> float | None:
-        """Measure the held-out sources; the score of `best`, if the recipe asks for one."""
+        """Evaluate on the held-out sources; returns the score for `best`, if the recipe has it."""
         model: nn.Module = self.model
         if train_state.ema is not None or is_sharded(self.model):
             state = train_state.ema.state(self.model) if train_state.ema else self.model_state()
@@ -180,17 +180,17 @@ class Job:
         flat = {f"{s}/{t}/{m}": v for s, ts in found.items() for t, ms in ts.items() for m, v in ms.items()}
         best = self.recipe.best
         if best and best.metric not in flat:
-            raise TaskPromptError(f"best.metric: nothing is called {best.metric!r}. Measured: {', '.join(flat)}.")
+            raise TaskPromptError(f"best.metric: there is no metric {best.metric!r}. Measured: {', '.join(flat)}.")
         if self.recorder:
             self.recorder(Evaluated(self.total, flat))
         return flat[best.metric] if best else None
 
     def _save(self, train_state: TrainState, stage_done: bool, score: float | None) -> None:
-        """All workers take part; the first one writes."""
+        """Save a checkpoint. A collective call; worker 0 writes."""
         tensors = {"model": self.model_state(), "balance": self.balance.state_dict()}
         if train_state.ema is not None:
             tensors["ema"] = train_state.ema.state(self.model)
-        # A stage that has ended needs its optimizer no more, unless it is the last, which may be given more steps.
+        # A completed stage needs no optimizer state, unless it is the last one, to which steps may be added.
         if not stage_done or self.stage_index + 1 == len(self.recipe.stages):
             tensors["optimizer"] = checkpoint.optimizer_tensors(
                 train_state.optimizer, {p: n for n, p in self._named_parameters()}
@@ -219,7 +219,7 @@ class Job:
                         self.run.append("skipped.jsonl", {"source": source, "key": key, "reason": reason})
 
     def _start_from_weights(self) -> None:
-        """Every worker reads the file by itself; of a run that is still trained, the checkpoint that worker 1 names."""
+        """Every worker reads the file; for a run that is still training, the checkpoint that worker 0 selects."""
         weights = self.recipe.weights
         place = collective.gather(newest(weights.path) if weights and self.context.rank == 0 else None)[0]
         tensors, report = starting_weights(self.recipe, self.model, place)
@@ -242,5 +242,5 @@ class Job:
 
 
 def due(every: int | None, step: int, last: bool) -> bool:
-    """Every so many steps, and at the end of a stage."""
+    """Whether an action is due: every `every` steps, and at the end of a stage."""
     return last or (every is not None and step % every == 0)

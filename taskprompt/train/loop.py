@@ -1,4 +1,4 @@
-"""The loop: a generator of steps. The caller evaluates, saves and reports between them; its `if`s are the callbacks."""
+"""The training loop, a generator of steps. The caller evaluates, saves and reports between steps, without callbacks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,19 +24,19 @@ from taskprompt.train.passes import Passes
 
 
 class StepResult(NamedTuple):
-    """What one optimizer step did. `number` counts from 1 within the stage."""
+    """The result of one optimizer step. `number` counts from 1 within the stage."""
 
     number: int
     losses: dict[str, float]  # task -> mean over the labelled samples of all workers
     total: float
-    norm: float  # of the gradient, before clipping
+    norm: float  # gradient norm, before clipping
     lr: float
     samples: int  # of all workers
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """What is trained: the model as it is called (it may be wrapped for many workers), and what goes with it."""
+    """The model, possibly wrapped for many workers, with its balance, optimizer and average."""
 
     model: nn.Module  # b t h w c, rows, inputs -> outputs
     balance: Balance
@@ -56,9 +56,9 @@ def fit(
     done: int = 0,
     before: int = 0,
 ) -> Iterator[StepResult]:
-    """Train from step `done` to the stage's last; errors count steps from `before` on, those of earlier stages.
+    """Train from step `done` to the stage's last. before: steps of earlier stages, for the step number in errors.
 
-    Raises TaskError where a task's code fails, and NotFinite, on all workers, where a number is not finite."""
+    Raises TaskError if a task's code fails, and NotFinite, on all workers, if a loss or gradient is not finite."""
     names = list(tasks)
     rank, _ = collective.world()
     training_mode(train_state.model)
@@ -98,13 +98,13 @@ def fit(
 
 
 def take(batches: Iterator[Batch], count: int) -> Iterable[Batch]:
-    """The next `count` batches; the streams of training never end."""
+    """The next `count` batches; training streams are endless."""
     return [next(batches) for _ in range(count)]
 
 
 @contextmanager
 def at_step(number: int) -> Iterator[None]:
-    """Errors of users' code and data say at which step they came."""
+    """Add the step number to errors of users' code and data."""
     try:
         yield
     except (TaskError, LayoutError, SourceError) as error:
@@ -114,20 +114,20 @@ def at_step(number: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, step: int, rank: int, device: torch.device):
-    """Dropout draws from (seed, step, rank), so a resumed run draws the same; the caller's state is put back."""
+    """Seed dropout with (seed, step, rank), so that a resumed run repeats it; the caller's random state is restored."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(mixed(seed, step, rank))
         yield
 
 
 def mixed(seed: int, step: int, rank: int) -> int:
-    """One seed out of three numbers."""
+    """One seed from three numbers."""
     numbers = torch.tensor([seed, step, rank], dtype=torch.int64) * torch.tensor([1_000_003, 8_191, 1])
     return int(numbers.sum()) & (2**63 - 1)
 
 
 def generator(seed: int, step: int) -> torch.Generator:
-    """What a balance draws from: from (seed, step), the same on every worker."""
+    """The random generator of a balancer, seeded with (seed, step), the same on every worker."""
     return torch.Generator().manual_seed(mixed(seed, step, -1))
 
 

@@ -1,4 +1,4 @@
-"""Losses over the samples that carry a label, normalised by how many there are in the whole step."""
+"""Losses over labelled samples, normalised by their number in the whole step."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from taskprompt.core.task import Task
 from taskprompt.core.types import Batch
 from taskprompt.train.mixup import Mix
 
-Pool = Callable[[Tensor], tuple[Tensor, int]]  # m ... -> the rows of all workers, and where one's own begin
+Pool = Callable[[Tensor], tuple[Tensor, int]]  # m ... -> the rows of all workers, and the offset of this worker's
 
 
 def alone(part: Tensor) -> tuple[Tensor, int]:
@@ -22,8 +22,8 @@ def alone(part: Tensor) -> tuple[Tensor, int]:
 class Loss(NamedTuple):
     """One task's loss on a batch."""
 
-    share: Tensor  # scalar: this batch's share of the mean over the whole step
-    each: Tensor  # m, without a graph: the labelled samples' own
+    share: Tensor  # scalar: this batch's contribution to the mean over the whole step
+    each: Tensor  # m, detached: per labelled sample
 
 
 def task_losses(
@@ -36,10 +36,10 @@ def task_losses(
 ) -> dict[str, Loss]:
     """task -> sum over the labelled samples / counts[task], the number in the whole step on all workers.
 
-    A task without a label here gives a zero that has a gradient, so that every worker's graph is the same. A task that
-    `needs_global_batch` gets the samples of all workers, and of its losses this worker's own are counted here. Where
-    clips were blended (`mix`), so are the losses of their own and their partners' labels.
-    Raises TaskError where a task's code fails, LayoutError where it does not return one number a sample."""
+    A task without a label here gives zero with a graph, so that every worker has the same graph. A task that
+    `needs_global_batch` gets the samples of all workers, and only the losses of this worker's samples are used. If
+    clips were mixed (`mix`), the losses of their own and their partners' labels are mixed, too. Raises TaskError if a
+    task's code fails, LayoutError if it does not return one number per sample."""
     losses = {}
     for name, output in outputs.items():
         task, target, mine = tasks[name], batch.targets.get(name, {}), len(batch.rows[name])
@@ -58,7 +58,7 @@ def task_losses(
         if loss.shape != output.shape[:1]:
             raise LayoutError(
                 f"task {name!r}: loss has shape {tuple(loss.shape)}, expected {tuple(output.shape[:1])}: one "
-                f"number a sample. Average over all axes but the first in {type(task).__name__}.loss."
+                f"number per sample. Average over all axes but the first in {type(task).__name__}.loss."
             )
         own = loss[start : start + mine].float()
         losses[name] = Loss(own.sum() / max(counts[name], 1) + idle, own.detach())
@@ -66,5 +66,5 @@ def task_losses(
 
 
 def label_counts(batches: list[Batch], names) -> Tensor:
-    """names -> how many samples of these batches carry each label, as float64 (one all-reduce for all)."""
+    """names -> the number of samples of these batches with each label, float64, with one all-reduce."""
     return torch.tensor([sum(len(b.rows.get(n, ())) for b in batches) for n in names], dtype=torch.float64)

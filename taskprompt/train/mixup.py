@@ -1,4 +1,4 @@
-"""mixup: clips blended in pairs, and the losses of their labels with them (Zhang et al., arXiv 1710.09412)."""
+"""mixup: pairs of clips and the losses of their labels are mixed (Zhang et al., arXiv 1710.09412)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from taskprompt.core.types import Batch
 
 
 class Mix(NamedTuple):
-    """What the clips of a batch were blended with."""
+    """How the clips of a batch were mixed."""
 
-    share: float  # of a clip itself; the rest is its partner's
-    partners: dict[str, Tensor]  # task -> m: each labelled sample's partner, by its place among them
+    share: float  # weight of a clip itself; the rest is its partner's
+    partners: dict[str, Tensor]  # task -> m: index of each labelled sample's partner among them
 
 
 def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch, Mix]:
-    """The batch with clips blended, and how; share ~ Beta(alpha, alpha), from torch's global generator.
+    """The batch with mixed clips, and how they were mixed; share ~ Beta(alpha, alpha), from torch's global generator.
 
-    Blended are clips that carry labels of tasks that support mixup, and of no other of `tasks`; those that carry the
-    same labels are partners of each other. So clips with depth, say, stay as they are."""
+    Only clips whose labels all belong to tasks that support mixup are mixed; partners have the same set of labels. So
+    clips with depth, for example, are unchanged."""
     kinds = [_carried(batch, names) for names in _sorted(tasks)]
     plain, rows = kinds[1], torch.arange(len(batch.keys))
     partner = rows.clone()
@@ -46,13 +46,13 @@ def mixup(batch: Batch, tasks: Mapping[str, Task], alpha: float) -> tuple[Batch,
 
 
 def _sorted(tasks: Mapping[str, Task]) -> tuple[list[str], list[str]]:
-    """The names of tasks that do not support mixup, and of those that do. One that compares clips does not."""
+    """The names of tasks that do not support mixup, and of those that do. Tasks that compare clips do not."""
     mixed = {name: task.supports_mixup and not task.needs_global_batch for name, task in tasks.items()}
     return [n for n, yes in mixed.items() if not yes], [n for n, yes in mixed.items() if yes]
 
 
 def _carried(batch: Batch, names: list[str]) -> Tensor:
-    """b tasks, bool: which labels of these tasks each sample carries."""
+    """b tasks, bool: which labels of these tasks each sample has."""
     found = torch.zeros(len(batch.keys), len(names), dtype=torch.bool)
     for i, name in enumerate(names):
         if name in batch.rows:

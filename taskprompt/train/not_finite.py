@@ -1,4 +1,4 @@
-"""Losses and gradients that are no finite numbers: whose they are, and the batches that made them, saved to look at."""
+"""Losses and gradients that are NaN or infinite: the tasks and clips concerned, and saving of their batches."""
 
 import math
 
@@ -15,11 +15,11 @@ from taskprompt.train.losses import Loss
 class NotFinite(TaskError):
     """A loss or the gradient is not a finite number; no worker has changed its weights."""
 
-    batches: list[Batch]  # this worker's, if it has a part in it
+    batches: list[Batch]  # this worker's batches, if concerned
 
 
 def check_finite(numbers: list[float], group: list[Batch], found: list[dict[str, Loss]]) -> None:
-    """All workers see the same sums, so all raise or none does."""
+    """Raises NotFinite if a number is not finite. All workers have the same sums, so all raise or none does."""
     if all(math.isfinite(n) for n in numbers):
         return
     bad: dict[str, list[str]] = {}
@@ -30,22 +30,22 @@ def check_finite(numbers: list[float], group: list[Batch], found: list[dict[str,
     everyone = {name: [k for part in collective.gather(keys) for k in part] for name, keys in bad.items()}
     named = [f"the loss of task {name!r} for {shown(keys)}" for name, keys in everyone.items() if keys]
     what = ", ".join(named) or ("the gradient" if math.isfinite(numbers[-2]) else "the sum of the losses")
-    error = NotFinite(f"{what} is not a finite number; no weights were changed. Look at these clips, or lower lr.")
+    error = NotFinite(f"{what} is not a finite number; no weights were changed. Check these clips, or lower lr.")
     error.batches = group if not named or any(bad.values()) else []
     raise error
 
 
 def saved_with(error: NotFinite, run: Run, step: int, rank: int) -> TaskError:
-    """The error with the place of the batches that made it, which are saved for looking at. All workers take part."""
+    """The error with the path of the batches concerned, which are saved. A collective call."""
     files = []
     for i, batch in enumerate(error.batches):
         name = f"not_finite/step-{step:08d}-worker-{rank}-{i}.safetensors"
         try:
             save_batch(batch, run.path / name)
             files.append(name)
-        except WriteError as problem:  # what is wrong with the loss matters more
+        except WriteError as problem:  # must not hide the error of the loss
             error.args = (f"{error.text} The batch is not saved: {problem.text}",)
     run.push_files(files)
     everyone = [f for part in collective.gather(files) for f in part]
-    saved = f" Saved, to be read by taskprompt.load_batch: {run.place}/{everyone[0]}." if everyone else ""
+    saved = f" The batch is saved; read it with taskprompt.load_batch: {run.place}/{everyone[0]}." if everyone else ""
     return TaskError(f"{error.text}{saved}")

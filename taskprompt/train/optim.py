@@ -1,4 +1,4 @@
-"""Optimizers by name, parameter groups, the schedule, and what a stage freezes."""
+"""Optimizers by name, parameter groups, the learning rate schedule, and frozen parts."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from taskprompt.recipe.recipe import Stage
 
 
 def training_mode(model: nn.Module) -> None:
-    """Train mode, but eval mode for every part whose parameters are all frozen: its dropout and statistics rest."""
+    """Train mode, but eval mode for every part whose parameters are all frozen: no dropout, fixed statistics."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
@@ -20,7 +20,7 @@ def training_mode(model: nn.Module) -> None:
 
 
 def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict]:
-    """Two groups: biases, norms and prompts do not decay. An exemption by shape would miss prompts: n d."""
+    """Two groups: no weight decay for biases, norms and prompts. A rule by shape would miss prompts, which are n d."""
     trained = [(n, p) for n, p in named if p.requires_grad]
     still = [(n, p) for n, p in trained if p.ndim <= 1 or n.startswith("prompter.")]
     exempt = {n for n, _ in still}
@@ -30,12 +30,12 @@ def decay_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float)
 
 
 def make_optimizer(named: Iterable[tuple[str, nn.Parameter]], stage: Stage) -> torch.optim.Optimizer:
-    """The stage's optimizer over everything that it trains."""
+    """The stage's optimizer over all trained parameters."""
     groups = decay_groups(named, stage.weight_decay)
     if not groups:
-        raise SpecError(f"freeze: {', '.join(stage.freeze)} leaves nothing to train. Take a part out of `freeze`.")
+        raise SpecError(f"freeze: {', '.join(stage.freeze)} leaves nothing to train. Remove a part from `freeze`.")
     if stage.optimizer == "sgd":
-        # Not fused: that one is for whole tensors alone, and FSDP's are shards.
+        # Not fused: fused optimizers do not support FSDP's sharded tensors.
         return torch.optim.SGD(groups, stage.lr, momentum=stage.betas[0], nesterov=stage.betas[0] > 0)
     make = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
     return make(groups, stage.lr, betas=stage.betas, fused=True)

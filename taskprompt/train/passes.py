@@ -21,8 +21,8 @@ Use = Callable[[dict[str, Loss]], None]
 
 
 class Passes:
-    """One optimizer step of a model: measures its losses and gradients where the balance asks, then makes the one
-    backward pass a batch that every step has."""
+    """One optimizer step of a model: computes losses and gradients by task if the balance requests them, then one
+    backward pass per batch."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class Passes:
         self.present = {n: int(c) for n, c in counts.items() if c}  # tasks with labels in this step, on any worker
         self.device = group[0].video.device
         self.measured: dict[str, float] | None = None
-        self.kept: dict[str, Loss] | None = None  # of a step of one batch: losses whose graph is still needed
-        self.parts: dict[str, list[nn.Parameter]] = {}  # those whose gradients were asked for
+        self.kept: dict[str, Loss] | None = None  # in a step of one batch: losses whose graph is still needed
+        self.parts: dict[str, list[nn.Parameter]] = {}  # parts whose gradients were requested
 
     def answer(self, balance: Balance, generator: torch.Generator) -> LossWeights | JoinedGradients:
-        """What the balance makes of this step; not asked where no task has labels. Raises TaskError where its code
-        fails, LayoutError where its answer does not fit."""
+        """The balance's result for this step; it is not called if no task has labels. Raises TaskError if its code
+        fails, LayoutError if its result does not fit."""
         if not self.present:
             return LossWeights({})
         first, last = ({n: known[n] for n in self.present if n in known} for known in (balance.first, balance.last))
@@ -64,13 +64,13 @@ class Passes:
         if len(joined) != len(set(joined)):
             raise LayoutError(
                 f"{type(balance).__name__}.step returned gradients for {', '.join(self.parts)}, which have parameters "
-                "in common: one would replace the other. Return parts that do not overlap."
+                "in common. Return parts that do not overlap."
             )
         return answer
 
     def losses(self) -> dict[str, float]:
-        """task -> its loss in this step. The graph of a single batch is kept for `backward`; several batches go
-        through the model without gradients."""
+        """task -> its loss in this step. The graph of a single batch is kept for `backward`; several batches are
+        computed without gradients."""
         if self.measured is None:
             with torch.set_grad_enabled(len(self.group) == 1):
                 self._measure(lambda losses: None)
@@ -78,13 +78,13 @@ class Passes:
         return self.measured
 
     def gradients(self, part: str) -> dict[str, Tensor]:
-        """task -> p: its gradient by the trained parameters of a part, summed over batches and workers."""
+        """task -> p: its gradient with respect to the trained parameters of a part, summed over batches and workers."""
         if is_sharded(self.model):
             raise SpecError(
                 f"balancer: the gradients of {part!r} by task are not available where FSDP shards the weights. Set "
                 "runtime.parallel: ddp, or use a balancer that weighs losses."
             )
-        if any(m._compiled_call_impl is not None for m in self.model.modules()):  # its graph allows one backward pass
+        if any(m._compiled_call_impl is not None for m in self.model.modules()):  # allows only one backward pass
             raise SpecError(
                 f"balancer: the gradients of {part!r} by task are not available from a compiled encoder. Set "
                 "runtime.compile: false, or use a balancer that weighs losses."
@@ -96,7 +96,7 @@ class Passes:
             for name, row in rows.items():
                 if not losses[name].share.requires_grad:
                     continue
-                # Into no .grad, so that no hook of DDP sees it.
+                # Not into .grad, so that DDP's hooks are not called.
                 found = torch.autograd.grad(losses[name].share, parameters, retain_graph=True, allow_unused=True)
                 for g, into in zip(found, row.split([p.numel() for p in parameters]), strict=True):
                     if g is not None:
@@ -106,7 +106,7 @@ class Passes:
         self.parts[part] = parameters
         for row in rows.values():
             collective.sum_in_place(row)
-        # Before the balance computes with them: all workers see the same rows.
+        # Before the balance uses them: all workers have the same rows.
         check_finite([0.0, float(sum(r.norm() for r in rows.values()))], self.group, [{} for _ in self.group])
         return rows
 
@@ -121,7 +121,7 @@ class Passes:
 
         def add(losses: dict[str, Loss]) -> None:
             nonlocal sums
-            # Workers average their gradients, while our losses are shares of one sum over all of them.
+            # DDP and FSDP average gradients over workers, while our losses are contributions to one sum.
             total = torch.stack([plain.get(n, 1.0) * (loss.share * workers) for n, loss in losses.items()]).sum()
             total.backward()
             shares = [losses[n].share.detach() for n in self.tasks]
@@ -135,7 +135,7 @@ class Passes:
         return collective.total(sums, self.device), found
 
     def _measure(self, use: Use) -> None:
-        """Take the losses of every batch without ending the step. Raises NotFinite."""
+        """Compute the losses of every batch without ending the step. Raises NotFinite."""
         sums, found = torch.zeros(len(self.tasks), dtype=torch.float64), []
 
         def add(losses: dict[str, Loss]) -> None:
@@ -153,7 +153,7 @@ class Passes:
         self.kept = found[0] if len(self.group) == 1 else None
 
     def _each(self, use: Use, measuring: bool = False) -> None:
-        """The losses of each batch, with the same random draws each time that the batches are gone through."""
+        """The losses of each batch, with the same random numbers in each pass over the batches."""
         count = len(self.group)
         with self.seeded():
             for i, batch in enumerate(self.group):
@@ -165,7 +165,7 @@ class Passes:
         with autocast(batch.video.device, self.precision):
             try:
                 outputs = self.model(batch.video, {n: batch.rows[n] for n in self.tasks}, batch.inputs)
-            except TaskError as error:  # a head does not know whose features it reads
+            except TaskError as error:  # errors in heads do not name the clips
                 error.args = (f"{error.text.rstrip('.')}. Met on {shown(batch.keys)}.",)
                 raise
         outputs = {n: o.float() for n, o in outputs.items()}
@@ -173,7 +173,7 @@ class Passes:
 
 
 def trained(model: nn.Module, part: str) -> list[nn.Parameter]:
-    """The parameters of a part that are trained. Raises SpecError where there is no such part, or none are."""
+    """The trained parameters of a part. Raises SpecError if there is no such part, or it is frozen."""
     module = getattr(model, "module", model)  # inside of DDP
     for name in part.split("."):
         last = isinstance(module, nn.ModuleList) and name.lstrip("-").isdigit()
@@ -181,17 +181,17 @@ def trained(model: nn.Module, part: str) -> list[nn.Parameter]:
         at = int(name) % len(children) if last and children and -len(children) <= int(name) < len(children) else name
         if str(at) not in children:
             known = ", ".join(children) or "none"
-            raise SpecError(f"balancer: the model has no part {part!r}: {name!r} is none of {known}.")
+            raise SpecError(f"balancer: the model has no part {part!r}: {name!r} is not one of {known}.")
         module = children[str(at)]
     if not (parameters := [p for p in module.parameters() if p.requires_grad]):
         raise SpecError(
-            f"balancer: this stage trains no parameters of {part!r}. Take it out of `freeze`, or name another part."
+            f"balancer: this stage trains no parameters of {part!r}. Remove it from `freeze`, or name another part."
         )
     return parameters
 
 
 def write_gradient(parameters: list[nn.Parameter], joined: Tensor) -> None:
-    """p -> the .grad of the parameters whose numbers it lists, in place of what is there."""
+    """Set the .grad of the parameters from a flat vector p."""
     for p, piece in zip(parameters, joined.detach().split([p.numel() for p in parameters]), strict=True):
         piece = piece.view_as(p).to(p.device, p.dtype)
         p.grad = piece.clone() if p.grad is None else p.grad.copy_(piece)
@@ -199,7 +199,7 @@ def write_gradient(parameters: list[nn.Parameter], joined: Tensor) -> None:
 
 @contextmanager
 def hold_gradients(model: nn.Module, hold: bool) -> Iterator[None]:
-    """Workers exchange gradients once an optimizer step, not once a batch."""
+    """Workers exchange gradients once per optimizer step, not once per batch."""
     if hasattr(model, "set_requires_gradient_sync"):  # sharded
         model.set_requires_gradient_sync(not hold)  # type: ignore[operator]
         yield

@@ -1,4 +1,4 @@
-"""Recorder: writes the events of a training into its run's folder, and passes them on to trackers and to `watch`."""
+"""Recorder: writes the events of training to the run's folder, and passes them on to trackers and to `watch`."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ log = logging.getLogger("taskprompt")
 
 
 class Recorder:
-    """Of the first worker. `step`: the steps that the run has made."""
+    """Runs on worker 0. `step`: the number of completed steps."""
 
     def __init__(self, run: Run, trackers: Mapping[str, Tracker], step: int, notify: Callable[[Event], None]):
         self.run, self.step, self.notify = run, step, notify
@@ -29,7 +29,7 @@ class Recorder:
                 self._leave_out(name, error)
 
     def __call__(self, event: Event) -> None:
-        """Raises WriteError where the run's own files cannot be written; what a tracker raises is a warning."""
+        """Raises WriteError if the run's own files cannot be written; an error of a tracker is a warning."""
         match event:
             case Step():
                 self.step = event.step
@@ -40,17 +40,17 @@ class Recorder:
                 log.warning("step %d: %s", self.step, event.text)
                 self.run.append("warnings.jsonl", {"step": self.step, "text": event.text})
         for name in [*self.trackings]:
-            if name in self.trackings:  # one that failed meanwhile is gone
+            if name in self.trackings:  # it may have failed and been removed
                 try:
                     self.trackings[name](event)
                 except Exception as error:
                     self._leave_out(name, error)
         if isinstance(event, Saved):
-            self.run.push()  # what the trackers wrote, too
+            self.run.push()  # including files of trackers
         self.notify(event)
 
     def note(self, made: StepResult, step: int, stage: int, left: int) -> None:
-        """The loop made a step, which is `step` of the run. The pace is that of steps alone, without start-up."""
+        """Record a step of the loop, which is `step` of the run. The speed excludes start-up."""
         now = time.monotonic()
         if self.clock:
             self.steps, self.clips = self.steps + 1, self.clips + made.samples
@@ -71,16 +71,16 @@ class Recorder:
         self(event)
 
     def warn(self, text: str) -> None:
-        """Something that a person should know of a training that goes on all the same."""
+        """Record a warning; training continues."""
         self(Warned(text, self.step))
 
     def _leave_out(self, name: str, error: Exception) -> None:
-        """A tracker failed: it is told once and called no more."""
+        """Warn about a failed tracker and stop calling it."""
         tracking = self.trackings.pop(name, None)
         if tracking is not None:
             with suppress(Exception):
                 tracking.close()
-        self.warn(f"tracker {name!r} failed and is left out from here on; training goes on. {told(error)}")
+        self.warn(f"tracker {name!r} failed and is disabled; training continues. {told(error)}")
 
     def close(self) -> None:
         """Close the trackers."""
@@ -89,5 +89,5 @@ class Recorder:
             try:
                 tracking.close()
             except Exception as error:
-                with suppress(WriteError):  # what ended the job matters more
+                with suppress(WriteError):  # must not hide the error that ended the job
                     self._leave_out(name, error)

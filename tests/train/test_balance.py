@@ -71,7 +71,7 @@ def test_the_losses_of_a_step_are_known_in_it(squares, tmp_path, accumulate):
     assert group(run, "balance")["seen"].tolist() == pytest.approx([last["loss/action"], last["loss/depth"]], rel=1e-6)
 
 
-def test_its_state_lives_over_stages_and_is_resumed(squares, tmp_path):
+def test_its_state_is_kept_over_stages_and_resumed(squares, tmp_path):
     """It counts 3 + 5 steps, and a run that was killed at the seventh ends with the same weights."""
     squares |= {"balancer": {"kind": "balances:Counting"}, "save_every": 2}
     squares["stages"] = [{"steps": 3}, {"steps": 5, "freeze": ["encoder"], "accumulate": 2}]
@@ -127,8 +127,8 @@ def test_an_answer_that_does_not_fit_is_refused(squares, tmp_path, how, error, m
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("encoder.block", {}, "no part 'encoder.block': 'block' is none of .*blocks"),
-        ("encoder.blocks.2", {}, "'2' is none of 0, 1"),
+        ("encoder.block", {}, "no part 'encoder.block': 'block' is not one of .*blocks"),
+        ("encoder.blocks.2", {}, "'2' is not one of 0, 1"),
         ("encoder", {"stages": [{"steps": 2, "freeze": ["encoder"]}]}, "this stage trains no parameters of 'encoder'"),
         ("encoder", {"runtime": {"precision": "fp32", "compile": True}}, "runtime.compile"),
     ],
@@ -166,9 +166,9 @@ def test_the_check_passes_what_keeps_the_promises():
     ("how", "message"),
     [
         ("negative", "the weight of 'a' is -1, below zero"),
-        ("global", r"two workers get different answers\. Draw from step\.generator"),
-        ("forgets", r"another answer after resuming\. Keep what it remembers in a buffer"),
-        ("uphill", "is alone, and the gradient for 'encoder' raises it"),
+        ("global", r"two workers get different results\. Draw from step\.generator"),
+        ("forgets", r"another result after resuming\. Keep state in a buffer"),
+        ("uphill", "is the only task, and the gradient for 'encoder' increases its loss"),
     ],
 )
 def test_the_check_names_the_promise_that_is_broken(how, message):

@@ -86,12 +86,12 @@ def test_a_damaged_file_is_made_anew(encoder, tmp_path):
 def test_a_folder_that_cannot_be_written(encoder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        tp.CheckpointError, match=r"feature_cache: .*file cannot be written: .*Not a directory.* Free some "
+        tp.CheckpointError, match=r"feature_cache: .*file cannot be written: .*Not a directory.* Free disk "
     ):
         ask(FeatureCache(tmp_path / "file", SPEC, CLIP, encoder), encoder, videos(1))
 
 
-def test_guests_are_refused(encoder, tmp_path):
+def test_prompts_are_rejected(encoder, tmp_path):
     with pytest.raises(tp.SpecError, match="feature_cache: this prompter puts prompts into the encoder"):
         FeatureCache(tmp_path, SPEC, CLIP, encoder)(encoder, videos(1), videos(1) / 255, torch.zeros(1, 1, 32))
 

@@ -8,7 +8,7 @@ import torch
 import taskprompt as tp
 from taskprompt.recipe.files import validate
 from taskprompt.runs import checkpoint
-from taskprompt.runs.lock import owned
+from taskprompt.runs.lock import locked
 
 
 def run(data, out, **options):
@@ -119,10 +119,10 @@ def test_a_run_is_never_overwritten_unasked(squares, tmp_path):
 
 def test_two_jobs_never_write_into_one_run(squares, tmp_path):
     done = run(squares, tmp_path / "run")
-    refused = pytest.raises(tp.CheckpointError, match="another job is writing into this run")
-    with owned(done.path), refused, owned(done.path, patience=0.1):
+    refused = pytest.raises(tp.CheckpointError, match="another job is writing to this run")
+    with locked(done.path), refused, locked(done.path, patience=0.1):
         pass
-    with owned(done.path):  # free again
+    with locked(done.path):  # free again
         assert done.checkpoint().exists()
 
 

@@ -44,7 +44,7 @@ def test_a_tracker_that_fails_is_told_once_and_stops_nothing(tracked, tmp_path, 
     assert len(done.lines("metrics.jsonl")) == 3
     (warning,) = done.lines("warnings.jsonl")
     assert warning["step"] == step
-    assert warning["text"].startswith("tracker 'weak' failed and is left out from here on; training goes on. ")
+    assert warning["text"].startswith("tracker 'weak' failed and is disabled; training continues. ")
     assert ("no such host" if fails == "open" else "RuntimeError: the server says no") in warning["text"]
     assert [e.text for e in seen if isinstance(e, tp.events.Warned)] == [warning["text"]]
     assert (done.path / "sound" / "notes.txt").read_text().split().count("Step") == 3

@@ -20,7 +20,7 @@ def run(data, out, **options):
     return tp.fit(validate(data, "r", tp.Recipe), out, cluster=None, watch=options.pop("watch", silent), **options)
 
 
-def test_best_is_the_least_of_an_error_and_is_refused_where_nobody_knows(squares, tmp_path):
+def test_best_is_the_least_of_an_error_and_is_rejected_without_a_direction(squares, tmp_path):
     squares |= {
         "evaluate_every": 1,
         "keep": 1,
@@ -91,7 +91,7 @@ def test_a_run_in_a_read_only_folder_is_measured_and_reported_elsewhere(squares,
     (tmp_path / "taken").touch()
     for place in (tmp_path / "taken", tmp_path / "taken" / "below"):
         with pytest.raises(
-            tp.WriteError, match=r"cannot be written: .*\. Free some room there, or give another folder"
+            tp.WriteError, match=r"cannot be written: .*\. Free disk space there, or give another folder"
         ):
             tp.evaluate(done, out=place, watch=silent)
 
