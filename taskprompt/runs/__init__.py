@@ -1,1 +1,1 @@
-"""The folder of a run: locks, checkpoints, records, resuming, and copies in a storage."""
+"""The folder of a run: locks, checkpoints, records, resuming, and remote storage."""

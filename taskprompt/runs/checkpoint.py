@@ -1,4 +1,4 @@
-"""Checkpoints: a folder that is complete or absent. Tensors in safetensors, the rest in json; nothing is unpickled."""
+"""Checkpoints: folders that are written atomically. Tensors in safetensors, the rest in json; nothing is unpickled."""
 
 import json
 import math
@@ -33,11 +33,11 @@ def save(
     keep: int,
     best: Best | None = None,
 ) -> Path:
-    """Write folder/step-N with one safetensors a group and state.json, then drop all but the last `keep` and the best,
-    by state["score"].
+    """Write folder/step-N with one safetensors file per group and state.json, then delete all but the last `keep` and
+    the best by state["score"].
 
-    It is written under another name, flushed, and renamed: a reader never sees half of one. Raises CheckpointError
-    where it cannot be written; what was there before stays."""
+    It is written under a temporary name, flushed, and renamed: a reader never sees a partial one. Raises
+    CheckpointError if it cannot be written; earlier checkpoints stay."""
     final = folder / f"step-{step:08d}"
     draft = folder / f".{final.name}.{uuid.uuid4().hex}"
     try:
@@ -49,15 +49,15 @@ def save(
         (draft / "state.json").write_text(json.dumps({**state, "groups": list(tensors)}, indent=1))
         for file in draft.iterdir():
             flush(file)
-        if final.exists():  # a resumed run that passes the same step again
+        if final.exists():  # a resumed run that repeats this step
             shutil.rmtree(final)
         draft.rename(final)
         flush(folder)
     except (OSError, SafetensorError) as error:
         last = latest(folder)
         raise CheckpointError(
-            f"{final}: cannot be written: {error}. Free some room or choose another place, then go on with --resume"
-            f"{f' from {last.name}' if last else ''}."
+            f"{final}: cannot be written: {error}. Free disk space or choose another folder, then continue with "
+            f"--resume{f' from {last.name}' if last else ''}."
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -70,7 +70,7 @@ def save(
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the halves of checkpoints that killed processes left. For who holds the run's folder."""
+    """Remove partial checkpoints of killed processes. The caller must hold the lock of the run's folder."""
     for draft in folder.glob(".step-*"):
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -81,7 +81,7 @@ def complete(folder: Path) -> list[Path]:
 
 
 def ranked(paths: Iterable[Path], best: Best) -> list[Path]:
-    """The checkpoints with a score by this metric, best first; of equals the earlier. Damaged ones are left out."""
+    """The checkpoints with a score by this metric, best first; the earlier one of equals. Damaged ones are skipped."""
     scores: dict[Path, float] = {}
     for path in paths:
         with suppress(CheckpointError):
@@ -98,7 +98,7 @@ def latest(folder: Path) -> Path | None:
 
 
 def check(path: Path, recipe: Recipe) -> None:
-    """Is a checkpoint whole, and of this recipe, as far as this is seen without reading the tensors?
+    """Check, without reading tensors, that a checkpoint is complete and belongs to this recipe.
 
     Raises CheckpointError."""
     state, planned = read_state(path), sum(stage.steps for stage in recipe.stages)
@@ -118,7 +118,7 @@ def check(path: Path, recipe: Recipe) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """state.json of a checkpoint. Raises CheckpointError where it holds anything else."""
+    """state.json of a checkpoint. Raises CheckpointError if it is invalid."""
     try:
         return checked((path / "state.json").read_bytes(), State)
     except (OSError, ValueError) as error:
@@ -134,14 +134,15 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a module. Raises CheckpointError that lists what is missing, left over, or of another shape."""
+    """Copy tensors into a module. Raises CheckpointError that lists missing and unexpected tensors, and wrong
+    shapes."""
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in tensors] + [f"unknown {k}" for k in tensors if k not in own]
     for k in own.keys() & tensors.keys():
         if own[k].dtype != tensors[k].dtype:
             problems.append(f"{k} is {tensors[k].dtype}, the model has {own[k].dtype}")
         if own[k].shape != tensors[k].shape:
-            problems.append(f"{k} is {tuple(tensors[k].shape)}, the model wants {tuple(own[k].shape)}")
+            problems.append(f"{k} is {tuple(tensors[k].shape)}, the model has {tuple(own[k].shape)}")
     if problems:
         shown = "; ".join(sorted(problems)[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(f"{where}: belongs to another model: {shown}. Use the recipe that it was made with.")
@@ -149,7 +150,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]) -> dict[str, Tensor]:
-    """The optimizer's state as 'parameter|entry' -> tensor, whole. All workers take part."""
+    """The optimizer's full state as 'parameter|entry' -> tensor. A collective call."""
     return {
         f"{names[p]}|{entry}": whole(torch.as_tensor(value))
         for p, state in optimizer.state.items()
@@ -159,9 +160,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Any, str], tensors: Mapping[str, Tensor]) -> None:
-    """Put the saved state back; each tensor goes to its parameter's device, counters stay on the CPU.
+    """Restore the saved state; each tensor is moved to its parameter's device, counters stay on the CPU.
 
-    Raises CheckpointError where it is the state of another optimizer or of other parameters."""
+    Raises CheckpointError if it is the state of another optimizer or of other parameters."""
     by_name = {name: p for p, name in names.items()}
     wanted = {"momentum_buffer"} if isinstance(optimizer, torch.optim.SGD) else {"step", "exp_avg", "exp_avg_sq"}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""Copying a run into a folder here: regular files of the run alone, written below the folder alone."""
+"""Copying a run into a local folder: only regular files of the run, written only below the folder."""
 
 import os
 import shutil
@@ -15,16 +15,16 @@ from taskprompt.runs.run import Run
 
 
 def fetch(run: Run, folder: Path) -> Run:
-    """Copy a run, and the checkpoint that it stands for, into a new folder; it is there whole or not at all.
+    """Copy a run, with its selected checkpoint, into a new folder, atomically.
 
-    Links out of the run, and what is no regular file, are told on standard error and left out. Raises CheckpointError
-    where the folder is taken or cannot be written."""
+    Links out of the run, and other than regular files, are skipped and listed on standard error. Raises CheckpointError
+    if the folder is not empty or cannot be written."""
     root, folder = run.path.resolve(), folder.absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CheckpointError(f"{folder}: is {'not empty' if folder.is_dir() else 'a file'}. Choose another folder.")
     if folder.resolve().is_relative_to(root):
-        raise CheckpointError(f"{folder}: lies in the run itself. Choose a folder elsewhere.")
-    with suppress(CheckpointError):  # a run that has no checkpoint yet
+        raise CheckpointError(f"{folder}: is inside of the run. Choose a folder outside.")
+    with suppress(CheckpointError):  # a run without checkpoint
         run.checkpoint()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def fetch(run: Run, folder: Path) -> Run:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: cannot be written: {error.strerror}. Nothing was left there. Check rights and room."
+            f"{folder}: cannot be written: {error.strerror}. Nothing was written. Check permissions and disk space."
         ) from None
     return Run.open(folder)
 
@@ -54,15 +54,15 @@ def _files(folder: Path, root: Path) -> Iterator[Path]:
             if target.is_relative_to(root) and target.is_file():
                 yield path
             else:
-                say(f"left out: {path.relative_to(root)}: a link out of the run, or to a folder", file=sys.stderr)
+                say(f"skipped: {path.relative_to(root)}: a link out of the run, or to a folder", file=sys.stderr)
         elif entry.is_dir(follow_symlinks=False):
             stub = entry.name.startswith("step-") and not any(path.glob("*.safetensors"))
-            if not stub:  # a checkpoint whose tensors were not brought
+            if not stub:  # a checkpoint whose tensors were not downloaded
                 yield from _files(path, root)
         elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             yield path
         else:
-            say(f"left out: {path.relative_to(root)}: no regular file", file=sys.stderr)
+            say(f"skipped: {path.relative_to(root)}: not a regular file", file=sys.stderr)
 
 
 def _umask() -> int:

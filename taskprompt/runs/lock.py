@@ -1,4 +1,4 @@
-"""Holding a run's folder: one job at a time decides and writes, and keeps a log."""
+"""Locks of a run's folder, so that only one job at a time writes to it; and its log."""
 
 import logging
 import os
@@ -12,28 +12,28 @@ from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import open_to_append, writing
 from taskprompt.core.text import Formatter
 
-LOCK = ".lock"  # of the process that trains: a worker of a cluster outlives its driver by some seconds
-DRIVER_LOCK = ".driver.lock"  # of the process that `fit` or `tune` was called in, from its first look to its end
+LOCK = ".lock"  # of the training process: a worker of a cluster outlives its driver by some seconds
+DRIVER_LOCK = ".driver.lock"  # of the process that called `fit` or `tune`, during the whole call
 
 
 class LogFile(logging.FileHandler):
-    """A log that does not follow a symbolic link, and whose own failures (a full disk) stop nobody."""
+    """A log that does not follow symbolic links, and whose own failures (a full disk) are ignored."""
 
     def _open(self):
         return os.fdopen(open_to_append(Path(self.baseFilename)), "a", encoding="utf-8", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: what the run itself cannot write is raised where it is written."""
+        """Ignore it: errors of the run's own files are raised where they are written."""
 
     def close(self) -> None:
-        """Flush and close, as far as the disk lets it."""
+        """Flush and close, ignoring errors."""
         with suppress(OSError):
             super().close()
 
 
 @contextmanager
 def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
-    """taskprompt's logger; what rank 0 says goes to the run's log.txt. Raises WriteError."""
+    """taskprompt's logger; messages of rank 0 are written to the run's log.txt. Raises WriteError."""
     log = logging.getLogger("taskprompt")
     if rank:
         yield log
@@ -51,14 +51,14 @@ def logged(path: Path, rank: int) -> Iterator[logging.Logger]:
 
 
 @contextmanager
-def owned(path: Path, patience: float = 60, name: str = LOCK) -> Iterator[None]:
-    """Hold the run's folder: two jobs never write into one. The system lets go of it when the holder dies.
+def locked(path: Path, patience: float = 60, name: str = LOCK) -> Iterator[None]:
+    """Lock the run's folder, so that no two jobs write to it. The system releases the lock when the process dies.
 
-    Raises CheckpointError where another process still holds it after `patience` seconds: a worker whose driver was
-    killed lives on for some. Raises WriteError where the folder cannot be written."""
+    Raises CheckpointError if another process still holds it after `patience` seconds, since a worker outlives its
+    killed driver by some seconds. Raises WriteError if the folder cannot be written."""
     try:
         import fcntl
-    except ImportError:  # Windows: nobody looks
+    except ImportError:  # Windows: no lock
         yield
         return
     with writing(path):
@@ -72,33 +72,33 @@ def owned(path: Path, patience: float = 60, name: str = LOCK) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > end:
                     raise CheckpointError(
-                        f"{path}: another job is writing into this run. Stop it, or choose another folder for --out."
+                        f"{path}: another job is writing to this run. Stop it, or choose another folder for --out."
                     ) from None
                 time.sleep(0.2)
         yield
 
 
 @contextmanager
-def driven(path: Path) -> Iterator[None]:
-    """Hold a folder from the first look at what is in it to the end of the job. It is made if it is absent.
+def driver_locked(path: Path) -> Iterator[None]:
+    """Lock a folder during a whole job, before its contents are read. It is created if missing.
 
-    Raises CheckpointError at once where another driver holds it, and after a minute where a worker does."""
+    Raises CheckpointError at once if another driver holds the lock, and after a minute if a worker does."""
     with writing(path, "Choose another folder for --out."):
         path.mkdir(parents=True, exist_ok=True)
-    with owned(path, patience=0.5, name=DRIVER_LOCK):
-        with owned(path):
-            pass  # the last worker of a driver that was killed has ended, or never was
+    with locked(path, patience=0.5, name=DRIVER_LOCK):
+        with locked(path):
+            pass  # no worker of a killed driver is left
         yield
 
 
 def check_one(resume: bool, fresh: bool) -> None:
-    """Raises CheckpointError where a folder is both to be gone on with and to be replaced."""
+    """Raises CheckpointError if both options are set."""
     if resume and fresh:
-        raise CheckpointError("--resume goes on with what a folder holds, and --fresh replaces it. Give one of them.")
+        raise CheckpointError("--resume continues the run in a folder, and --fresh replaces it. Give one of them.")
 
 
 def contents(path: Path) -> list[Path]:
-    """What is in a folder, locks aside; nothing where there is no folder. Raises CheckpointError where it is none."""
+    """The contents of a folder, without locks; empty if there is no folder. Raises CheckpointError if it is a file."""
     try:
         return [p for p in path.iterdir() if p.name not in (LOCK, DRIVER_LOCK)]
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def contents(path: Path) -> list[Path]:
 
 
 def clear(path: Path) -> None:
-    """Remove all that is in a folder but the locks, which stay held. Raises WriteError."""
+    """Remove the contents of a folder except the locks, which stay held. Raises WriteError."""
     with writing(path):
         for found in contents(path):
             if found.is_dir() and not found.is_symlink():

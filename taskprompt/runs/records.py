@@ -1,5 +1,5 @@
-"""What the json files of a run hold: each line and each file is checked when it is read, since a crash, a full disk or
-a hand may have left anything in it."""
+"""Schemas of a run's json files: each line and file is validated when it is read, since it may be damaged by a crash, a
+full disk or manual edits."""
 
 import math
 from pathlib import Path
@@ -11,14 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from taskprompt.core.errors import CheckpointError
 from taskprompt.core.files import parse_json
 
-MOST = 2**53  # no count is larger; beyond it a float is no longer exact
-SPREAD = 1 << 24  # indices that one worker can be ahead of another: clips that were skipped
-LARGE = 1e39  # no number is larger: float32 ends before, and a plot of more would overflow
+MOST = 2**53  # largest count; the limit of exact integers in a float
+SPREAD = 1 << 24  # indices that one worker can be ahead of another, because of skipped clips
+LARGE = 1e39  # largest number: above float32, and below overflow in plots
 
 
 def _drawable(value: float) -> float:
     if math.isfinite(value) and abs(value) > LARGE:
-        raise ValueError(f"{value} is larger than any number that float32 has")
+        raise ValueError(f"{value} is larger than any float32 number")
     return value
 
 
@@ -27,13 +27,13 @@ Number = Annotated[float, AfterValidator(_drawable)]
 
 
 class Record(BaseModel):
-    """Base: numbers are numbers, not text or truth values; what else there is may stay."""
+    """Base class: numbers must not be text or bool; additional fields are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 class StepRecord(Record):
-    """A line of metrics.jsonl: one optimizer step; beside these, loss/<task> of the tasks that had a label."""
+    """A line of metrics.jsonl: one optimizer step; additionally loss/<task> for the tasks that had a label."""
 
     __pydantic_extra__: dict[str, Number]  # type: ignore[misc]
     step: Annotated[Count, Field(ge=1)]
@@ -66,7 +66,7 @@ class SkippedRecord(Record):
 
 
 class WarningRecord(Record):
-    """A line of warnings.jsonl: what a person should know of a run that went on all the same."""
+    """A line of warnings.jsonl: a problem that did not stop the run."""
 
     step: Count
     text: str
@@ -87,11 +87,11 @@ class EventRecord(Record):
 
 
 class StreamState(Record):
-    """How far a source is, of state.json."""
+    """The position of a source, in state.json."""
 
     left: list[Count]
     start: Count
-    cursors: list[Count] = Field(min_length=1)  # of every worker, the next of its indices: rank, rank + workers, ...
+    cursors: list[Count] = Field(min_length=1)  # next index of each worker, of rank, rank + workers, ...
 
     @model_validator(mode="after")
     def _dealt(self):
@@ -104,15 +104,15 @@ class StreamState(Record):
 class State(Record):
     """state.json of a checkpoint."""
 
-    total: Count  # optimizer steps made, over all stages
+    total: Count  # completed optimizer steps, over all stages
     sources: dict[str, StreamState] = {}
     score: float | None = None  # of the recipe's `best`
-    metric: str = ""  # what the score is of
-    groups: list[str] = []  # files of tensors beside it
+    metric: str = ""  # of the score
+    groups: list[str] = []  # names of the tensor files
 
 
 class MetricRecord(Record):
-    """What a metric is, but for its name: of evaluation.json, and a sweep's metric.json."""
+    """A metric without its name, in evaluation.json and a sweep's metric.json."""
 
     unit: str
     better: Literal["max", "min"] | None
@@ -121,7 +121,7 @@ class MetricRecord(Record):
 
 
 class TaskResult(Record):
-    """One task on one source, of evaluation.json."""
+    """One task on one source, in evaluation.json."""
 
     kind: str
     clips: Count
@@ -139,7 +139,7 @@ class TaskResult(Record):
 
 
 class SourceResult(Record):
-    """One source, of evaluation.json."""
+    """One source, in evaluation.json."""
 
     rows: Count
     skipped: dict[str, str]
@@ -165,7 +165,7 @@ LINES: dict[str, type[Record]] = {
 
 
 def checked(text: bytes, kind: type[Record]) -> dict[str, Any]:
-    """Json text as data of this kind. Raises ValueError, in one line, where it is anything else."""
+    """Json text, validated as this kind. Raises ValueError, in one line."""
     data = parse_json(text)
     try:
         kind.model_validate(data)
@@ -177,8 +177,8 @@ def checked(text: bytes, kind: type[Record]) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file of json lines; none where it does not exist. The end of a line that a crash cut off is left
-    out. Raises CheckpointError for any other line that cannot be used."""
+    """The records of a json lines file; empty if it does not exist. An incomplete last line, from a crash, is ignored.
+    Raises CheckpointError for any other invalid line."""
     kind = LINES[path.name]
     try:
         *lines, tail = path.read_bytes().split(b"\n")

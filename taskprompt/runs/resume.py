@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint and step, and which changes of its recipe are refused."""
+"""Resuming a run: from which checkpoint and step, and which changes of its recipe are rejected."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from taskprompt.recipe.files import dump, read, validate
 from taskprompt.recipe.recipe import Recipe, Stage
 from taskprompt.runs import checkpoint
 
-# These change how a run is trained, watched or kept, and never what is trained.
+# Fields that affect how a run is executed, logged or stored, but not what is trained.
 FREE = (
     "runtime",
     "evaluate_every",
@@ -40,21 +40,21 @@ class Change(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The change as something that has happened."""
+        """The change as a sentence for the log."""
         return f"{self.field} is now {_shown(self.new)}; it was {_shown(self.old)}."
 
 
-def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple[int, list[str]]:
-    """Make a run's folder ready to be gone on with by this recipe: damaged checkpoints are set aside.
+def prepare_resume(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Prepare a run's folder for resuming with this recipe; damaged checkpoints are renamed.
 
-    fetch: brings a checkpoint's tensors by its name. Returns the step to go on from, and what a person should know of
-    it. Raises CheckpointError that lists the fields that differ; nothing is changed then."""
+    fetch: downloads a checkpoint's tensors by its name. Returns the step to continue from, and messages for the user.
+    Raises CheckpointError that lists the fields that differ; nothing is changed then."""
     file = folder / "recipe.yaml"
     old = validate(read(file), str(file), Recipe, check_sources=False)
-    newest, damaged = sound(folder / "checkpoints", old, fetch)
+    newest, damaged = newest_readable(folder / "checkpoints", old, fetch)
     state: dict[str, Any] = checkpoint.read_state(newest) if newest else {"total": 0}
     step, found = state["total"], changes(old, recipe)
-    # Before the first checkpoint nothing is kept of what was trained: it begins anew, by any recipe.
+    # Without a checkpoint, training starts from scratch, so any recipe is accepted.
     if newest and (wrong := refused(found, old, step)):
         shown = "".join(f"\n  {change}" for change in wrong)
         raise CheckpointError(
@@ -63,22 +63,22 @@ def take_up(folder: Path, recipe: Recipe, fetch: Callable[[str], None]) -> tuple
         )
     if newest and position(recipe.stages, step)[1] and "optimizer" not in state.get("groups", ["optimizer"]):
         raise CheckpointError(
-            f"{newest}: was saved at the end of a stage, without the state of its optimizer. Append a stage instead of "
-            "giving more steps to this one."
+            f"{newest}: was saved at the end of a stage, without optimizer state. Append a stage instead of adding "
+            "steps to this one."
         )
     told = [_set_aside(path, error, step) for path, error in damaged]
     if any(change.field.startswith("stages.") for change in found):
         kept = write(folder / f"recipe-to-step-{step:08d}.yaml", dump(old))
-        told.append(f"The recipe of the steps so far is kept as {kept.name}. The learning rate follows the new one.")
+        told.append(f"The previous recipe is kept as {kept.name}. The learning rate follows the new one.")
     return step, told + [change.told for change in found]
 
 
-def sound(
+def newest_readable(
     folder: Path, recipe: Recipe, fetch: Callable[[str], None]
 ) -> tuple[Path | None, list[tuple[Path, CheckpointError]]]:
-    """The newest checkpoint that can be read, None where there is none, and the newer ones that cannot.
+    """The newest checkpoint that can be read, None if there is none, and the newer ones that cannot.
 
-    Raises CheckpointError where none of those that are there can be read."""
+    Raises CheckpointError if there are checkpoints and none can be read."""
     damaged: list[tuple[Path, CheckpointError]] = []
     for path in reversed(checkpoint.complete(folder)):
         try:
@@ -97,11 +97,11 @@ def _set_aside(path: Path, error: CheckpointError, step: int) -> str:
     with writing(path.parent):
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
-    return f"{error.text.removesuffix(checkpoint.ANOTHER)}It is kept as {aside.name}; going on from step {step}."
+    return f"{error.text.removesuffix(checkpoint.ANOTHER)}It is kept as {aside.name}; continuing from step {step}."
 
 
 def position(stages: Sequence[Stage], total: int) -> tuple[int, int]:
-    """Where step `total` is: (stage, steps of it that are done). Behind the last step: (number of stages, 0)."""
+    """The position after `total` steps: (stage, completed steps of it). After the last step: (number of stages, 0)."""
     for index, stage in enumerate(stages):
         if total < stage.steps:
             return index, total
@@ -116,17 +116,17 @@ def changes(old: Recipe, new: Recipe) -> list[Change]:
 
 
 def refused(found: Sequence[Change], old: Recipe, total: int) -> list[Change]:
-    """Those of the changes that a run which has made `total` steps cannot go on with.
+    """The changes that are not allowed when a run is resumed after `total` steps.
 
-    More steps of the current stage or a later one are gone on with, and so are stages after the last, and other
-    held-out sources. Of a run that has ended, the last stage is the current one."""
+    Allowed are more steps of the current stage or a later one, additional stages at the end, and other held-out
+    sources. If a run has ended, the last stage is the current one."""
     current = min(position(old.stages, total)[0], len(old.stages) - 1)
 
     def may(change: Change) -> bool:
         parts = change.field.split(".")
         if any(change.field == name or change.field.startswith(name + ".") for name in FREE):
             return True
-        if parts[0] == "held_out" and len(parts) == 2:  # one that is measured from now on, or no longer
+        if parts[0] == "held_out" and len(parts) == 2:  # an added or removed source
             return ABSENT in (change.old, change.new)
         if parts[0] == "stages" and len(parts) == 2:
             return change.old == ABSENT

@@ -1,4 +1,4 @@
-"""Run: the folder of one training: its recipe, checkpoints, metrics, what was skipped, and what came of it."""
+"""Run: the folder of one training run: recipe, checkpoints, metrics, skipped clips and results."""
 
 import json
 import shlex
@@ -15,28 +15,28 @@ from taskprompt.recipe.build import build_model
 from taskprompt.recipe.files import dump, read
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs import checkpoint
-from taskprompt.runs.lock import check_one, clear, contents, driven, logged
+from taskprompt.runs.lock import check_one, clear, contents, driver_locked, logged
 from taskprompt.runs.records import LINES, read_lines
-from taskprompt.runs.resume import take_up
+from taskprompt.runs.resume import prepare_resume
 from taskprompt.runs.shown import run_html, run_text
 from taskprompt.runs.storage import Copy, is_uri
 
-HOW = "Free some room there, then go on with --resume"
+HOW = "Free disk space there, then continue with --resume"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder on disk; everything is read from it when asked for."""
+    """A folder on disk; everything is read from it on access."""
 
     path: Path
-    which: str = "last"  # the checkpoint whose weights are meant: last, best, or a name such as step-00000100
-    copy: Copy | None = None  # where `path` is but a working copy of a run kept in a storage
-    told: tuple[str, ...] = ()  # what a person should know of how it was gone on with, a line each
-    done: bool = False  # it was to be gone on with, and nothing was left to train
+    which: str = "last"  # the selected checkpoint: last, best, or a name such as step-00000100
+    copy: Copy | None = None  # if `path` is a local copy of a run in remote storage
+    told: tuple[str, ...] = ()  # messages about resuming
+    done: bool = False  # it was resumed with nothing left to train
 
     @classmethod
     def open(cls, place: str | Path, which: str = "last") -> "Run":
-        """An existing run, in a folder or at an address such as s3://bucket/run. Raises CheckpointError."""
+        """An existing run, in a folder or at a URI such as s3://bucket/run. Raises CheckpointError."""
         run = cls._at(place, which)
         if run.path.suffix in (".yaml", ".yml") and run.path.is_file():
             raise CheckpointError(f"{run.place}: this is a recipe, expected the folder of a run: train it with fit.")
@@ -62,37 +62,37 @@ class Run:
 
     @property
     def place(self) -> str:
-        """The folder or the address that the run is known by."""
+        """The folder or the URI of the run."""
         return self.copy.uri if self.copy else str(self.path)
 
     def push(self) -> None:
-        """Send what is new to the storage, if the run is kept in one."""
+        """Upload new files, if the run is in remote storage."""
         if self.copy:
             self.copy.push()
 
     def push_files(self, names: list[str]) -> None:
-        """Send a few files alone, from a worker other than the first."""
+        """Upload only these files, from a worker other than worker 0."""
         if self.copy:
             self.copy.push_files(names)
 
     def pull(self) -> None:
-        """Take what others have written, if the run is kept in a storage."""
+        """Download files that others have written, if the run is in remote storage."""
         if self.copy:
             self.copy.pull()
 
     @classmethod
     @contextmanager
     def start(cls, place: str | Path, recipe: Recipe, *, resume: bool = False, fresh: bool = False) -> Iterator["Run"]:
-        """A new run's folder, or the old one to go on with, held against other jobs: `with Run.start(...) as run:`.
+        """A new run's folder, or an old one to resume, locked against other jobs: `with Run.start(...) as run:`.
 
-        Nothing is decided before it is held. Raises CheckpointError where the folder holds another run, or this one
-        trained with another recipe; WriteError where it cannot be written."""
+        Its contents are read only after it is locked. Raises CheckpointError if the folder holds another run, or this
+        one with another recipe; WriteError if it cannot be written."""
         check_one(resume, fresh)
         run = cls._at(place)
         run._check_ours()
-        with driven(run.path):
+        with driver_locked(run.path):
             run._check_ours()
-            # A run that never made a step (no such cluster, say) may simply be started again.
+            # A run without any step (for example because the cluster was not found) may be started again.
             begun = (run.path / "recipe.yaml").exists() and (
                 (run.path / "metrics.jsonl").exists() or checkpoint.latest(run.checkpoints) is not None
             )
@@ -102,12 +102,12 @@ class Run:
                 begun = False
             elif begun and not resume:
                 raise CheckpointError(
-                    f"{run.place}: holds a run already. Add --resume to go on with it, or --fresh to replace it."
+                    f"{run.place}: holds a run already. Add --resume to continue it, or --fresh to replace it."
                 )
             elif begun:
                 run = run._resumed(recipe)
             elif resume:
-                run = replace(run, told=(f"{run.place} holds no run to go on with: a new one begins.",))
+                run = replace(run, told=(f"{run.place} holds no run to resume: a new one begins.",))
             file = run.path / "recipe.yaml"
             if not begun or read(file) != recipe.model_dump(mode="json"):
                 write(file, dump(recipe), "Choose another folder for --out.")
@@ -124,14 +124,14 @@ class Run:
 
     def _resumed(self, recipe: Recipe) -> "Run":
         fetch = self.copy.pull_checkpoint if self.copy else lambda name: None
-        step, told = take_up(self.path, recipe, fetch)
+        step, told = prepare_resume(self.path, recipe, fetch)
         for text in told:
             self.append("warnings.jsonl", {"step": step, "text": text})
             with logged(self.path, 0) as log:
                 log.warning("step %d: %s", step, text)
         planned = sum(stage.steps for stage in recipe.stages)
         if done := step >= planned:
-            told.append(f"Nothing is left to train: {step} of {planned} steps are made. Give more, or append a stage.")
+            told.append(f"Nothing is left to train: {step} of {planned} steps are done. Add steps, or append a stage.")
         return replace(self, told=tuple(told), done=done)
 
     @property
@@ -147,21 +147,23 @@ class Run:
         return self.path / "report.html"
 
     def newest(self) -> Path:
-        """The newest checkpoint, from which training goes on. Raises CheckpointError where there is none."""
+        """The newest checkpoint, to resume from. Raises CheckpointError if there is none."""
         return replace(self, which="last").checkpoint()
 
     def checkpoint(self) -> Path:
-        """The checkpoint meant by `which`. Raises CheckpointError where there is none."""
+        """The checkpoint selected by `which`. Raises CheckpointError if there is none."""
         found = checkpoint.complete(self.checkpoints)
         if not found:
-            raise CheckpointError(f"{self.place}: has no checkpoint yet. Run `taskprompt fit` to its first save.")
+            raise CheckpointError(
+                f"{self.place}: has no checkpoint yet. Run `taskprompt fit` until its first checkpoint."
+            )
         if self.which == "best":
             best = self.recipe.ranking()
             ranked = checkpoint.ranked(found, best) if best else []
             if not ranked:
                 raise CheckpointError(
-                    f"{self.place}: no checkpoint is known as the best. Set `best` in the recipe before it is "
-                    "trained, or choose one by name or as 'last'."
+                    f"{self.place}: has no best checkpoint. Set `best` in the recipe before "
+                    "training, or choose a checkpoint by name or as 'last'."
                 )
             found = ranked[:1]
         elif self.which != "last":
@@ -176,7 +178,7 @@ class Run:
         return found[-1]
 
     def model(self) -> MultiTaskModel:
-        """The trained model in eval mode, on the CPU: averaged weights where the stage kept them."""
+        """The trained model in eval mode, on the CPU; with averaged weights if the stage kept them."""
         recipe, path = self.recipe, self.checkpoint()
         model = build_model(recipe)
         group = "ema" if (path / "ema.safetensors").exists() else "model"
@@ -184,27 +186,27 @@ class Run:
         return model.eval()
 
     def append(self, name: str, record: dict[str, Any]) -> None:
-        """One json line to a file of the run, whole or not at all. Raises WriteError."""
+        """Append one json line to a file of the run, atomically. Raises WriteError."""
         append(self.path / name, json.dumps(record) + "\n", f"{HOW}{self._from_newest()}.")
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """The json lines of a file of the run; none where it does not exist. A line cut off by a crash is left out.
-        Raises CheckpointError for any other that is damaged."""
+        """The json lines of a file of the run; empty if it does not exist. An incomplete last line is ignored. Raises
+        CheckpointError for any other damaged line."""
         return read_lines(self.path / name)
 
     def cut(self, step: int) -> None:
-        """Drop the lines behind a step, which a resumed run writes again, and ends of lines that a crash cut off."""
+        """Drop the lines after a step, which a resumed run writes again, and incomplete last lines."""
         for name in LINES:
             if (path := self.path / name).exists():
                 kept = [json.dumps(r) + "\n" for r in self.lines(name) if r.get("step", 0) <= step]
                 write(path, "".join(kept), HOW + self._from_newest() + ".")
 
     def write(self, name: str, data: Any) -> Path:
-        """A json file of the run, whole or not at all. Raises WriteError."""
+        """Write a json file of the run, atomically. Raises WriteError."""
         return write(self.path / name, json.dumps(data, indent=1))
 
     def read(self, name: str) -> Any:
-        """A json file of the run, None where it does not exist. Raises CheckpointError for what is not json."""
+        """Read a json file of the run; None if it does not exist. Raises CheckpointError if it is not valid json."""
         path = self.path / name
         try:
             return parse_json(path.read_bytes())
@@ -219,8 +221,8 @@ class Run:
 
     @contextmanager
     def results_in(self, out: str | Path | None) -> Iterator[Path]:
-        """The folder for evaluation.json and report.html: `out`, or this run's. Raises WriteError at once where nothing
-        can be written there; what was written is sent to the storage, if the run is kept in one."""
+        """The folder for evaluation.json and report.html: `out`, or this run's. Raises WriteError at once if it is not
+        writable; written files are uploaded if the run is in remote storage."""
         folder = self.path if out is None else Path(out).absolute()
         check_writable(folder, ELSEWHERE)
         yield folder
@@ -228,8 +230,8 @@ class Run:
             self.push()
 
     def how_to_go_on(self) -> str:
-        """Where the newest checkpoint is, and the command that goes on from it, in one line."""
+        """The path of the newest checkpoint, and the command to resume from it, in one line."""
         newest, place = checkpoint.latest(self.checkpoints), shlex.quote(self.place)
         where = f"the newest checkpoint is {self.place}/checkpoints/{newest.name}" if newest else "none is saved yet"
         recipe = "RECIPE" if self.copy else f"{place}/recipe.yaml"
-        return f"{where}. Go on with: taskprompt fit {recipe} --out {place} --resume"
+        return f"{where}. Resume with: taskprompt fit {recipe} --out {place} --resume"

@@ -1,4 +1,4 @@
-"""A batch on disk, for people to look at: what made a loss that is no number."""
+"""A batch on disk, for debugging: the input of a loss that was NaN or infinite."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def save_batch(batch: Batch, path: Path) -> None:
 
 
 def load_batch(path: str | Path) -> Batch:
-    """The batch that a run saved where a loss was not a finite number."""
+    """The batch that a run saved because a loss was not finite."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         keys = json.loads(file.metadata()["keys"])

@@ -1,4 +1,4 @@
-"""Runs in a few lines, for a Python prompt and a notebook; what is in their folders at that time."""
+"""Short descriptions of runs, for a Python prompt and a notebook, from the current contents of their folders."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +13,7 @@ from taskprompt.runs import checkpoint
 if TYPE_CHECKING:
     from taskprompt.runs.run import Run
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, TaskPromptError)  # of files that are damaged or being written
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, TaskPromptError)  # for files that are damaged or being written
 
 
 def in_brackets(name: str, place: str | Path, state: Callable[[], str]) -> str:
@@ -31,7 +31,7 @@ def run_text(run: "Run") -> str:
 
 
 def run_html(run: "Run") -> str:
-    """The same for a notebook, with what was measured last while it trained."""
+    """The same for a notebook, with the last evaluation during training."""
     rows = [("folder", run.place), ("checkpoint", run.which)]
     with suppress(*UNREADABLE):
         rows.append(("trained", _steps(run)))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training with a line that says where it stands and how to go on."""
+"""Ctrl-C and SIGTERM end training with one line: the step, and how to resume."""
 
 import logging
 import signal
@@ -13,17 +13,17 @@ from taskprompt.runs.run import Run
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a scheduler or a cluster sends before it kills."""
+    """SIGTERM, which a scheduler or a cluster sends before SIGKILL."""
 
 
-_received: list[int] = []  # signals since the training began: Ray turns a Terminated into a plain KeyboardInterrupt
+_received: list[int] = []  # signals since training began: Ray turns a Terminated into a plain KeyboardInterrupt
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In here SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated, whatever handlers a library has set.
+    """In this context SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated, overriding libraries' handlers.
 
-    What was set before comes back at the end. A signal that is ignored (nohup) stays ignored; threads other than the
+    Previous handlers are restored at the end. A signal that is ignored (nohup) stays ignored; threads other than the
     main one cannot receive signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,18 +44,18 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def stoppable(run: Run) -> Iterator[None]:
-    """Around a training: an interrupt, or the loss of a cluster, leaves with the newest checkpoint and the command that
-    goes on in its text."""
+    """Around training: the message of an interrupt or a lost cluster gets the newest checkpoint and the command to
+    resume."""
     _received.clear()
     with interruptible():
         try:
             yield
-        except ClusterError as error:  # workers lost too often, or the cluster itself
+        except ClusterError as error:  # too many lost workers, or a lost cluster
             if checkpoint.latest(run.checkpoints) is not None:
                 error.args = (f"{error.args[0]} At step {steps_made(run)}; {run.how_to_go_on()}",)
             raise
         except KeyboardInterrupt:
-            with suppress(TaskPromptError):  # no network, a full disk: then as much as is known here
+            with suppress(TaskPromptError):  # no network, or a full disk: use what is known locally
                 run.pull()
             kind, word = (
                 (Terminated, "terminated") if signal.SIGTERM in _received else (KeyboardInterrupt, "interrupted")
@@ -67,7 +67,7 @@ def stoppable(run: Run) -> Iterator[None]:
 
 
 def steps_made(run: Run) -> int:
-    """The last step that metrics.jsonl has."""
+    """The last step in metrics.jsonl."""
     try:
         return max((r["step"] for r in run.lines("metrics.jsonl")), default=0)
     except TaskPromptError:

@@ -1,4 +1,4 @@
-"""Storage: a run that is kept elsewhere (S3, Google's store, HDFS, all that fsspec knows), worked on in a copy here."""
+"""Remote storage of runs (S3, Google Cloud Storage, HDFS, anything supported by fsspec), with a local working copy."""
 
 import shutil
 import tempfile
@@ -12,27 +12,27 @@ from pyarrow import ArrowInvalid, fs
 from taskprompt.core.errors import CheckpointError, SpecError
 from taskprompt.core.secrets import has_key
 
-Stamp = tuple[int, int]  # size, time of change: what tells that a file here is newer than the one there
-MARK = "state.json"  # written last and deleted first: a checkpoint is there if this file is
+Stamp = tuple[int, int]  # size and mtime, to detect local changes
+MARK = "state.json"  # uploaded last and deleted first: a checkpoint exists if this file does
 
 
 def is_uri(place: str | Path) -> bool:
-    """Is it 's3://bucket/run' rather than a path?"""
+    """Whether it is a URI such as 's3://bucket/run', not a path."""
     return "://" in str(place)
 
 
 def reach(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of an address, and the path in it. pyarrow's own where it has one, else fsspec's.
+    """The file system of a URI, and the path in it: pyarrow's own if there is one, else fsspec's.
 
-    Raises SpecError for what is no address, CheckpointError where nobody answers."""
+    Raises SpecError for an invalid URI, CheckpointError if it cannot be reached."""
     if has_key(uri):
         raise SpecError(
-            f"{uri.partition('://')[0]}://...: keys do not belong into an address, which ends in logs. Set them in the "
+            f"{uri.partition('://')[0]}://...: keys must not be in an address, since it is logged. Set them in the "
             "environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS."
         )
     try:
         return fs.FileSystem.from_uri(uri)
-    except ArrowInvalid as error:  # pyarrow does not know the scheme, or finds the address wrong
+    except ArrowInvalid as error:  # unknown scheme, or invalid URI
         scheme = urlsplit(uri).scheme
         import fsspec
 
@@ -44,43 +44,43 @@ def reach(uri: str) -> tuple[fs.FileSystem, str]:
             raise SpecError(f"{uri}: {problem}") from None
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
     except OSError as error:
-        raise CheckpointError(f"{uri}: cannot be reached: {error}. Check the address and the rights.") from None
+        raise CheckpointError(f"{uri}: cannot be reached: {error}. Check the address and permissions.") from None
 
 
 def check_inside(name: str, uri: str) -> None:
-    """A file's path in a storage becomes one here. Raises CheckpointError where that would lie outside its folder."""
+    """Raises CheckpointError if a remote file's path would be outside of the local folder."""
     path, parts = PureWindowsPath(name), name.replace("\\", "/").split("/")
     if not name or ".." in parts or path.drive or path.root or "\0" in name:
-        raise CheckpointError(f"{uri}: the file {name!r} would be written outside the run's folder. This is no run.")
+        raise CheckpointError(f"{uri}: the file {name!r} would be written outside the run's folder. This is not a run.")
 
 
 class Copy:
-    """A working copy, on this machine, of a run's folder. It is deleted with the object, unless a push failed."""
+    """A local working copy of a run's folder. It is deleted with the object, unless a push failed."""
 
     def __init__(self, uri: str):
         self.uri = uri.rstrip("/")
         self.fs, self.root = reach(self.uri)
         self.path = Path(tempfile.mkdtemp(prefix="taskprompt-"))
-        self.known: dict[str, Stamp] = {}  # file -> its stamp here when it was last the same as there
+        self.known: dict[str, Stamp] = {}  # file -> its local stamp at the last synchronisation
         self.clean = weakref.finalize(self, shutil.rmtree, self.path, True)
         self.pull()
 
     def pull(self) -> None:
-        """Bring everything but the tensors of checkpoints; those come with `pull_checkpoint`."""
+        """Download everything but the tensors of checkpoints; see `pull_checkpoint` for these."""
         for name in self._names():
             if not name.endswith(".safetensors"):
                 self._download(name)
 
     def pull_checkpoint(self, name: str) -> None:
-        """Bring the tensors of one checkpoint, unless they are here."""
+        """Download the tensors of one checkpoint, unless they exist locally."""
         for file in self._names(f"checkpoints/{name}/"):
             if not (self.path / file).exists():
                 self._download(file)
 
     def push(self) -> None:
-        """Send what has changed here, new checkpoints last and each with its mark last; then delete those dropped.
+        """Upload local changes, new checkpoints last and each with its mark last; then delete dropped checkpoints.
 
-        Raises CheckpointError; the copy is then left where it is."""
+        Raises CheckpointError; the local copy is then kept."""
         here = {str(f.relative_to(self.path)) for f in self.path.rglob("*") if f.is_file() and f.name[0] != "."}
         order = sorted(here, key=lambda n: (n.startswith("checkpoints/"), n.endswith(MARK), n))
         for name in order:
@@ -96,12 +96,12 @@ class Copy:
         self.fs.delete_dir(f"{self.root}/{mark}".rpartition("/")[0])
 
     def push_files(self, names: list[str]) -> None:
-        """Send these files alone."""
+        """Upload only these files."""
         for name in names:
             self._upload(name)
 
     def _names(self, prefix: str = "") -> list[str]:
-        """The files there; of a checkpoint without its mark, none."""
+        """The remote files; none of a checkpoint without its mark."""
         found = self._guard(
             "cannot be listed",
             lambda: self.fs.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True)),
@@ -118,7 +118,7 @@ class Copy:
         stamp, target = self._stamp(name), f"{self.root}/{name}"
 
         def send() -> None:
-            if self.fs.type_name not in ("s3", "gcs", "abfs"):  # those have no folders
+            if self.fs.type_name not in ("s3", "gcs", "abfs"):  # these have no folders
                 self.fs.create_dir(target.rpartition("/")[0], recursive=True)
             fs.copy_files(str(self.path / name), target, fs.LocalFileSystem(), self.fs)
 
@@ -147,7 +147,7 @@ class Copy:
             left = ""
             if what != "cannot be listed":
                 self.clean.detach()
-                left = f" What is not there yet lies in {self.path}."
+                left = f" Files that are not uploaded are in {self.path}."
             raise CheckpointError(
-                f"{self.uri}: {what}: {text}.{left} Check address, rights and room, then go on with --resume."
+                f"{self.uri}: {what}: {text}.{left} Check address, permissions and space, then continue with --resume."
             ) from None

@@ -1,1 +1,1 @@
-"""Checkpoints of other code bases: read safely, matched with an encoder, loaded whole or refused."""
+"""Pretrained checkpoints: safe reading, matching with an encoder, and strict loading."""

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors beside an encoder's: which is which, and how those of another shape are brought to ours."""
+"""Matching a checkpoint's tensors with an encoder's, and resizing those of another shape."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,25 +15,25 @@ from taskprompt.core.model import Backbone, Encoder
 from taskprompt.recipe.weights import Inflate
 
 Shapes = dict[str, tuple[Shape, Shape]]  # our name -> found, wanted
-HEAD = "head."  # before the names of a classifier, once a layout has made them ours
+HEAD = "head."  # prefix of a classifier's names after renaming by a layout
 
 
 @dataclass(slots=True)
 class Match:
-    """What of a file fits an encoder; `wrong` has another shape and cannot be brought to ours."""
+    """The match of a file with an encoder; `wrong`: tensors of another shape that cannot be resized."""
 
     layout: Layout
     tensors: Tensors = field(default_factory=dict)  # by the encoder's names
-    head: Tensors = field(default_factory=dict)  # the classifier's, by what stands behind `head.`
+    head: Tensors = field(default_factory=dict)  # the classifier's, by names without `head.`
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)  # by the file's names
     resized: Shapes = field(default_factory=dict)
     inflated: Shapes = field(default_factory=dict)
     wrong: Shapes = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)  # of `missing`: what such files have
-    extra: list[str] = field(default_factory=list)  # of `unexpected`: parts of the encoder's blocks that ours lack
-    settings: dict[str, object] = field(default_factory=dict)  # fields of the backbone that the file has otherwise
-    share: float = 0.0  # of the encoder's numbers that the file has
+    lost: list[str] = field(default_factory=list)  # of `missing`: not allowed by the layout
+    extra: list[str] = field(default_factory=list)  # of `unexpected`: tensors in the encoder's blocks
+    settings: dict[str, object] = field(default_factory=dict)  # fields of the backbone that differ in the file
+    share: float = 0.0  # share of the encoder's values that the file has
 
 
 def match(
@@ -47,10 +47,10 @@ def match(
     anew: Iterable[str] = (),
     config: str = "",
 ) -> Match | None:
-    """A file's tensors by the encoder's names; None where no layout tells what they are. Raises what `change` raises.
+    """Match a file's tensors with the encoder's; None if no layout recognises them. Raises errors of `change`.
 
-    task: the one whose head is wanted, of a model of ours. resize: bring position tables to the encoder's size.
-    anew: tensors that a file by our names may lack. config: what the file says of how it was trained."""
+    task: the task whose head to load, from a taskprompt model. resize: resize position embeddings to the encoder's.
+    anew: tensors that a file with our names may lack. config: the training configuration in the file."""
     own, tables = encoder.state_dict(), encoder.position_embeddings()
     told = recognise(found, own, backbone, task)
     if told is None:
@@ -58,7 +58,7 @@ def match(
     layout, prefix = told
     done, ours, origin = Match(layout), Tensors(), {}
     in_block = _blocks(own)
-    for name in sorted(found, key=lambda n: not n.startswith(prefix)):  # of two for one place, the encoder's is taken
+    for name in sorted(found, key=lambda n: not n.startswith(prefix)):  # if two map to one name, the encoder's is used
         new = layout.ours(name.removeprefix(prefix))
         if new.startswith(HEAD) and new not in own:
             done.head[new.removeprefix(HEAD)] = found[name]
@@ -87,7 +87,7 @@ def match(
             continue
         done.tensors[name] = tensor if tensor.is_complex() else tensor.to(wanted.dtype)
     missing = set(done.missing) - set(anew)
-    for pattern in layout.anew:  # all of a kind may be missing, and not some
+    for pattern in layout.anew:  # all that match may be missing, but not only some
         whole = {name for name in own if _matches([pattern], name)}
         missing -= whole if whole <= missing else set()
     done.lost = [name for name in done.missing if name in missing]
@@ -99,7 +99,7 @@ def match(
 
 
 def _changed(layout: Layout, tensors: Tensors, own: Mapping[str, Tensor]) -> Tensors:
-    """What the layout's `change` makes of tensors. Raises SpecError where their shapes do not allow it."""
+    """The result of the layout's `change`. Raises SpecError if the shapes do not allow it."""
     try:
         return layout.change(tensors, own) if layout.change else tensors
     except (RuntimeError, IndexError, ValueError, KeyError, TypeError) as error:
@@ -110,7 +110,7 @@ def _changed(layout: Layout, tensors: Tensors, own: Mapping[str, Tensor]) -> Ten
 
 
 def _blocks(own: Mapping[str, Tensor]) -> Callable[[str], bool]:
-    """Tells of a name whether it lies in one of the encoder's lists of blocks: behind 'blocks.' and a number."""
+    """A function: whether a name is in one of the encoder's lists of blocks, after 'blocks.' and a number."""
     lists = {m[1] for name in own if (m := re.match(r"(\D+\.)\d+\.", name))}
     return lambda name: (m := re.match(r"(\D+\.)\d+\.", name)) is not None and m[1] in lists
 
@@ -122,7 +122,7 @@ def _matches(patterns: Iterable[str], name: str) -> bool:
 def recognise(
     found: Tensors, own: Mapping[str, Tensor], backbone: Backbone, task: str | None
 ) -> tuple[Layout, str] | None:
-    """The layout of a file and its prefix: one of the backbone's, or ours, with the encoder alone or a whole model."""
+    """The layout of a file and its prefix: one of the backbone's, or ours, for an encoder or a whole model."""
     for layout in backbone.layouts:
         prefix = layout.prefix_in(found)
         if prefix is not None:
@@ -134,7 +134,7 @@ def recognise(
 
 
 def resized(table: Tensor, axes: str, shape: Shape) -> Tensor:
-    """A table of positions on a grid of another size: bicubic over h and w, linear over any other of its leading axes.
+    """Position embeddings resized to another grid: bicubic over h and w, linear over other leading axes.
 
     Cells are resized, not their corners, as SlowFast does at run time (`get_rel_pos`)."""
     names = axes.split()
@@ -154,15 +154,15 @@ def resized(table: Tensor, axes: str, shape: Shape) -> Tensor:
 
 
 def is_kernel_of_images(kernel: Tensor, wanted: Tensor) -> bool:
-    """Is it o i h w, or o i 1 h w, where o i t h w is wanted?"""
+    """Whether it is o i h w, or o i 1 h w, and o i t h w is wanted."""
     flat = kernel.squeeze(2) if kernel.ndim == 5 and kernel.shape[2] == 1 else kernel
     return wanted.ndim == 5 and flat.ndim == 4 and flat.shape == (*wanted.shape[:2], *wanted.shape[3:])
 
 
 def inflated(kernel: Tensor, frames: int, how: Inflate) -> Tensor:
-    """o i h w -> o i t h w. centre: it sees the middle frame alone; mean: every frame, a t-th of each.
+    """o i h w -> o i t h w. centre: only at the middle frame; mean: at every frame, divided by t.
 
-    On frames that are all the same, both give what the kernel gives for the image."""
+    For identical frames, both give the same output as the 2D kernel."""
     kernel = kernel.squeeze(2) if kernel.ndim == 5 else kernel
     if how == "mean":
         return repeat(kernel / frames, "o i h w -> o i t h w", t=frames)

@@ -1,4 +1,4 @@
-"""Parts of another run's model: each is loaded whole, as it was saved, or refused."""
+"""Loading parts of another run's model, strictly and without resizing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +18,10 @@ from taskprompt.weights.report import LoadReport, grouped, pixels, shown
 
 
 def load_parts(recipe: Recipe, model: MultiTaskModel, place: str | Path) -> tuple[Tensors, LoadReport]:
-    """The tensors of the parts that `weights` names, and what became of all in the checkpoint.
+    """The tensors of the parts that `weights` names, and a report on the checkpoint.
 
-    Raises SpecError for a part that the model has not; CheckpointError where the checkpoint cannot be read, or has not
-    all of a part in the shapes of this model."""
+    Raises SpecError for a part that is not in the model; CheckpointError if the checkpoint cannot be read, or does not
+    have all of a part in this model's shapes."""
     weights, backbone = recipe.weights, recipe.backbone
     assert weights is not None
     assert weights.parts is not None
@@ -57,12 +57,12 @@ def check_part(part: str, own: Tensors, found: Tensors, place: str | Path) -> No
     """Raises CheckpointError unless the tensors of one part have the names and shapes of ours."""
     wanted, there = ({n: t for n, t in tensors.items() if is_in(n, part)} for tensors in (own, found))
     if not wanted:
-        raise CheckpointError(f"weights.parts: {part} has no weights to load in this model. Remove it.")
+        raise CheckpointError(f"weights.parts: {part} has no weights in this model. Remove it.")
     if not there:
         known = sorted({".".join(n.split(".")[: 2 if n.startswith("heads.") else 1]) for n in found})
         raise CheckpointError(
             f"{place}: has no weights of {part!r}{nearest(part, known)} Found: {grouped(known)}. "
-            "Name parts that it has, or give another run."
+            "Give parts that it has, or another run."
         )
     if lost := [n for n in wanted if n not in there]:
         what = f"lacks {len(lost)} of its {len(wanted)} tensors, such as {grouped(lost, 3)}"
@@ -75,14 +75,14 @@ def check_part(part: str, own: Tensors, found: Tensors, place: str | Path) -> No
     else:
         return
     raise CheckpointError(
-        f"{place}: its {part!r} is not that of this recipe: it {what}. Use the options that it was trained with, or "
-        "take the part out of weights.parts."
+        f"{place}: its {part!r} does not match this recipe: it {what}. Use the options that it was trained with, or "
+        "remove the part from weights.parts."
     )
 
 
 def differences(recipe: Recipe, place: str | Path) -> Iterator[str]:
-    """Options of the parts that the run's recipe has otherwise: shapes do not tell all, such as which tokens a backbone
-    reads. None where the checkpoint lies outside of its run."""
+    """Options of the parts that differ in the run's recipe; not all affect shapes, such as which tokens a backbone
+    reads. Empty if the checkpoint is outside of its run."""
     run = run_of(place)
     if run is None or recipe.weights is None or recipe.weights.parts is None:
         return
@@ -111,7 +111,7 @@ def _compared(name: str, there: Any, here: Any) -> Iterator[str]:
         return
     for key in here:
         if key not in ("mean", "std") and key in there and there[key] != here[key]:
-            yield f"{name}.{key}: there {_short(there[key])}, here {_short(here[key])}"
+            yield f"{name}.{key}: the run has {_short(there[key])}, the recipe {_short(here[key])}"
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""The pickle inside a torch.save file, interpreted opcode by opcode: nothing it names is imported or called.
+"""Parser of the pickle in a torch.save file, opcode by opcode, without importing or calling anything.
 
-Tensors come out as references to their storages, which are checked before any memory is taken for them."""
+Tensors become references to their storages, which are checked before memory is allocated."""
 
 import pickletools
 from collections.abc import Callable, Iterator
@@ -10,26 +10,26 @@ from typing import IO, Any, Protocol, cast
 import torch
 
 MOST_AXES = 16
-MOST_OPCODES = 1_000_000  # a tensor takes about 25; bounds time and memory, for each makes at most one small object
+MOST_OPCODES = 1_000_000  # about 25 per tensor; limits time and memory, since each creates at most one small object
 STORAGES = ("torch", "torch.storage", "torch.cuda")
 REBUILDS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor")
 CONTAINERS = ("collections.OrderedDict", "collections.Counter", "argparse.Namespace")
-INERT = (  # what torch.save writes for sets, bytes and complex numbers: read, and never looked into
+INERT = (  # names for sets, bytes and complex numbers: parsed and ignored
     *(f"{module}.{name}" for module in ("__builtin__", "builtins") for name in ("set", "bytearray", "complex")),
     "_codecs.encode",
     "torch.device",
     "torch.serialization._get_layout",
 )
-PLAIN = (str, int, float, bool, bytes, type(None))  # keys of dictionaries: hashing these ends soon
+PLAIN = (str, int, float, bool, bytes, type(None))  # types of dictionary keys that are cheap to hash
 _MARK = object()
 
 
 class UnreadablePickle(Exception):
-    """Damaged, or not what torch.save writes."""
+    """Damaged, or not written by torch.save."""
 
 
 class ForeignObject(Exception):
-    """The pickle asks for something other than tensors and plain data; its argument is the name of that."""
+    """The pickle needs something other than tensors and plain data; the argument is its name."""
 
 
 class Stream(Protocol):
@@ -44,7 +44,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of numbers that lies elsewhere in the file."""
+    """A block of numbers at another position in the file."""
 
     key: str
     dtype: torch.dtype  # uint8 for untyped ones, whose length is in bytes
@@ -69,11 +69,11 @@ class _Global:
 
 
 class _Opaque:
-    """A value that is of no use here."""
+    """A value that is not needed."""
 
 
 def interpret(file: Stream) -> Any:
-    """The next pickle of an open file, its position behind it afterwards: dictionaries, lists, numbers, References.
+    """Read the next pickle of an open file, up to its end: dictionaries, lists, numbers, References.
 
     Raises UnreadablePickle and ForeignObject."""
     stack: list[Any] = []
@@ -96,7 +96,7 @@ def interpret(file: Stream) -> Any:
 
 
 def _marked(stack: list[Any]) -> list[Any]:
-    """Takes what lies above the last mark from the stack, and the mark."""
+    """Pop the items above the last mark from the stack, and the mark."""
     at = next(i for i in reversed(range(len(stack))) if stack[i] is _MARK)
     above = stack[at + 1 :]
     del stack[at:]
@@ -155,7 +155,7 @@ def _global(stack: list[Any], memo: dict[int, Any], argument: str) -> None:
 
 
 def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
-    """In place of calling a function: what it would have made, as data."""
+    """The result of a function call as data, without calling it."""
     arguments, function = cast(tuple[Any, ...], stack.pop()), stack.pop()
     module, _, last = function.name.rpartition(".")
     count = len(arguments) if isinstance(arguments, tuple) else 99
@@ -164,7 +164,7 @@ def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
     if function.name in CONTAINERS:
         pairs = next((argument for argument in arguments if isinstance(argument, list)), [])
         stack.append({key: value for key, value in pairs if isinstance(key, PLAIN)})
-        pairs.clear()  # so that no list is gone through twice, however often a pickle names it
+        pairs.clear()  # process each list once, even if a pickle refers to it repeatedly
     elif module == "torch._utils" and last in REBUILDS:
         stack.append(_reference(last, *arguments))
     elif module == "torch._utils" or function.name == "torch.Size":  # a Parameter is its tensor, a Size its numbers
@@ -174,7 +174,7 @@ def _reduce(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
 
 
 def _build(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
-    """Attributes, such as the versions of modules that state_dict() adds: of no use here."""
+    """Attributes, such as the module versions of state_dict(): ignored."""
     stack.pop()
 
 
@@ -194,7 +194,7 @@ def _reference(function: str, storage: Any, offset: Any, shape: Any, stride: Any
     if not isinstance(storage, Storage) or not len(stride) == axes <= MOST_AXES:
         raise UnreadablePickle("a tensor without a storage, or with too many axes")
     if any(type(n) is not int or not 0 <= n < 2**63 for n in (offset, *shape, *stride)):
-        raise UnreadablePickle("a tensor whose shape is none")
+        raise UnreadablePickle("a tensor with an invalid shape")
     dtype = DTYPES[more[2].name.rpartition(".")[2]] if function == "_rebuild_tensor_v3" else storage.dtype
     return Reference(storage, offset, tuple(shape), tuple(stride), dtype, function == "_rebuild_qtensor")
 

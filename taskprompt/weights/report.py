@@ -1,4 +1,4 @@
-"""What became of the tensors of a checkpoint, for people."""
+"""The report on loading a checkpoint."""
 
 import re
 from collections import Counter
@@ -13,27 +13,28 @@ from taskprompt.core.spec import kind_of
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What became of the tensors of a checkpoint. Names are ours, but for those left behind; shapes are old and new."""
+    """How the tensors of a checkpoint were loaded. Names are ours, except for unused tensors; shapes are old and
+    new."""
 
     file: str
-    layout: str  # the code base whose names it has
+    layout: str  # the code base of its names
     kind: str  # of backbone
-    matched: tuple[str, ...]  # taken over, those of another shape too
-    missing: tuple[str, ...]  # not in the file: they start anew
-    unexpected: tuple[str, ...]  # in the file alone: left behind
-    resized: dict[str, tuple[Shape, Shape]]  # position tables
-    inflated: dict[str, tuple[Shape, Shape]]  # kernels of images
-    head: str = ""  # what became of the classifier
-    entry: str = ""  # which set of weights in the file was taken, where it has several
-    others: tuple[str, ...] = ()  # the others
-    mean: tuple[float, ...] = ()  # with which pixels are normalised
+    matched: tuple[str, ...]  # loaded, including those of another shape
+    missing: tuple[str, ...]  # not in the file: randomly initialised
+    unexpected: tuple[str, ...]  # only in the file: not loaded
+    resized: dict[str, tuple[Shape, Shape]]  # position embeddings
+    inflated: dict[str, tuple[Shape, Shape]]  # 2D kernels
+    head: str = ""  # whether the classifier was loaded
+    entry: str = ""  # the loaded set of weights, if the file has several
+    others: tuple[str, ...] = ()  # the other sets
+    mean: tuple[float, ...] = ()  # of the normalisation
     std: tuple[float, ...] = ()
-    normalization: str = ""  # both in words, and where they are from
-    parts: tuple[str, ...] = ()  # the modules that were taken from a run
-    differs: tuple[str, ...] = ()  # options of these parts that the run's recipe has otherwise
+    normalization: str = ""  # both as text, and their origin
+    parts: tuple[str, ...] = ()  # the modules that were loaded from a run
+    differs: tuple[str, ...] = ()  # options of these parts that differ in the run's recipe
 
     def text(self) -> str:
-        """The report for people: some lines, names that differ in numbers alone in one."""
+        """The report as text; names that differ only in numbers are grouped."""
         parts = {
             "entry": [f"{self.entry}; also there: {', '.join(self.others)}: see weights.entry"] if self.others else [],
             "parts": [", ".join(self.parts)] if self.parts else [],
@@ -41,8 +42,8 @@ class LoadReport:
             "matched": [f"{len(self.matched)} of {len(self.matched) + len(self.missing)} tensors"],
             "resized": _reshaped(self.resized),
             "inflated": _reshaped(self.inflated),
-            "missing": [f"{grouped(self.missing)}: these start anew"] if self.missing else [],
-            "unexpected": [f"{grouped(self.unexpected)}: left behind"] if self.unexpected else [],
+            "missing": [f"{grouped(self.missing)}: randomly initialised"] if self.missing else [],
+            "unexpected": [f"{grouped(self.unexpected)}: not loaded"] if self.unexpected else [],
             "head": [self.head] if self.head else [],
             "pixels": [self.normalization] if self.normalization else [],
         }
@@ -52,7 +53,7 @@ class LoadReport:
 
 
 def pixels(backbone: Backbone, stated: Normalization | None) -> str:
-    """The mean and std of a backbone in words, and whether they are those that are stated."""
+    """The mean and std of a backbone as text, with their origin, compared with the stated ones."""
     own = Normalization(backbone.mean, backbone.std, "")
     fields = type(backbone).model_fields
     usual = (own.mean, own.std) == (fields["mean"].default, fields["std"].default)
@@ -61,7 +62,7 @@ def pixels(backbone: Backbone, stated: Normalization | None) -> str:
     whose = f"the default of {kind_of(type(backbone))}" if usual else "from the recipe"
     if stated is None:
         return f"{own.text()}, {whose}"
-    return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to follow it"
+    return f"{own.text()}, {whose}; but {stated.where} says {stated.text()}: set backbone.mean and std to use these"
 
 
 def shown(shape: Shape) -> str:
@@ -70,7 +71,7 @@ def shown(shape: Shape) -> str:
 
 
 def grouped(names: Iterable[str], most: int = 6) -> str:
-    """Names, those that differ in numbers alone as one with their count: 'cls, blocks.*.norm.weight (16)'."""
+    """Names, grouped if they differ only in numbers: 'cls, blocks.*.norm.weight (16)'."""
     return ", ".join(_listed((re.sub(r"\d+", "*", name) for name in names), most))
 
 

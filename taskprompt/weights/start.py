@@ -1,4 +1,4 @@
-"""Starting from a pretrained checkpoint, and converting one."""
+"""Loading a pretrained checkpoint, and converting one."""
 
 import json
 import os
@@ -28,11 +28,11 @@ from taskprompt.weights.report import LoadReport, pixels, shown
 def starting_weights(
     recipe: Recipe, model: MultiTaskModel, place: str | Path | None = None
 ) -> tuple[Tensors, LoadReport]:
-    """The tensors of the recipe's `weights` by the model's names, to be loaded, and what became of all in the file.
+    """The tensors of the recipe's `weights` by the model's names, to be loaded, and a report.
 
-    place: the checkpoint to read; None: that of the recipe, of a run the newest. Raises CheckpointError where the file
-    cannot be read, is of another architecture, or lacks a head or a part that is asked for; SpecError for a part that
-    the model has not."""
+    place: the checkpoint to read; None: that of the recipe, for a run the newest. Raises CheckpointError if the file
+    cannot be read, is of another architecture, or lacks a requested head or part; SpecError for a part that is not in
+    the model."""
     weights, backbone = recipe.weights, recipe.backbone
     assert weights is not None
     place = newest(weights.path) if place is None else place
@@ -40,7 +40,7 @@ def starting_weights(
         return load_parts(recipe, model, place)
     found = read_weights(place, weights.entry)
     done = fitting(found, place, backbone, model.encoder, task=weights.head, inflate=weights.inflate)
-    tensors, said = {f"encoder.{n}": t for n, t in done.tensors.items()}, "left behind"
+    tensors, said = {f"encoder.{n}": t for n, t in done.tensors.items()}, "not loaded"
     if weights.head is not None:
         head = head_tensors(done.head, model.heads[weights.head], weights.head, place)
         tensors |= {f"heads.{weights.head}.{n}": t for n, t in head.items()}
@@ -49,7 +49,7 @@ def starting_weights(
 
 
 def check_weights(recipe: Recipe) -> LoadReport | None:
-    """What would become of the recipe's `weights`; None where it has none. Raises CheckpointError as loading does."""
+    """The report on loading the recipe's `weights`; None if it has none. Raises CheckpointError like loading."""
     if recipe.weights is None:
         return None
     with torch.device("meta"):
@@ -60,9 +60,10 @@ def check_weights(recipe: Recipe) -> LoadReport | None:
 def convert(
     place: Path, to: Backbone, out: Path, clip: ClipSpec | None, inflate: Inflate, entry: str | None
 ) -> LoadReport:
-    """Write a checkpoint's tensors by our names, as safetensors that say for which backbone. Raises CheckpointError.
+    """Write a checkpoint's tensors with our names, as safetensors with the backbone in metadata. Raises
+    CheckpointError.
 
-    clip: resize its position tables for clips of this shape; None: they stay as they are, to be resized when loaded."""
+    clip: resize its position embeddings for clips of this shape; None: unchanged, to be resized when loaded."""
     if out.exists():
         raise CheckpointError(f"{out}: is there already. Choose another --out, or remove it.")
     found = read_weights(place, entry)
@@ -83,7 +84,7 @@ def convert(
 
 
 def report(found: Found, done: Match, place: str | Path, backbone: Backbone, said: str) -> LoadReport:
-    """A match as people and programs read it. said: what became of the classifier, if the file has one."""
+    """The report on a match. said: whether the classifier is loaded, if the file has one."""
     matrices = [len(t) for t in done.head.values() if t.ndim == 2]
     what = f"{matrices[0]} classes" if len(done.head) <= 2 and matrices else f"{len(done.head)} tensors"
     return LoadReport(
@@ -105,17 +106,17 @@ def report(found: Found, done: Match, place: str | Path, backbone: Backbone, sai
 
 
 def of_slowfast(config: str) -> Normalization | None:
-    """What the configuration in SlowFast's files says."""
+    """From the configuration in SlowFast's files."""
     lists = {n: re.search(rf"^  {n}:\n((?:  - [0-9.]+\n){{3}})", config, re.MULTILINE) for n in ("MEAN", "STD")}
     numbers = {n.lower(): [float(v) for v in found[1].split()[1::2]] for n, found in lists.items() if found}
     return of_mapping(numbers, "the configuration in it")
 
 
 def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path) -> Tensors:
-    """A checkpoint's classifier by the names of a task's head, which is one linear layer, or was saved by us."""
+    """A checkpoint's classifier with the names of a task's head: one linear layer, or a head saved by taskprompt."""
     own = module.state_dict()
     if not head:
-        raise CheckpointError(f"{place}: holds no classifier that task {task!r} could take over. Remove weights.head.")
+        raise CheckpointError(f"{place}: has no classifier for task {task!r}. Remove weights.head.")
     if head.keys() != own.keys():
         if sorted(t.ndim for t in own.values()) != [1, 2] or sorted(t.ndim for t in head.values()) != [1, 2]:
             raise CheckpointError(
@@ -127,7 +128,7 @@ def head_tensors(head: Tensors, module: nn.Module, task: str, place: str | Path)
     for name, wanted in own.items():
         if head[name].shape != wanted.shape:
             raise CheckpointError(
-                f"{place}: its classifier's {name} is {shown(tuple(head[name].shape))}, task {task!r} wants "
+                f"{place}: its classifier's {name} is {shown(tuple(head[name].shape))}, task {task!r} needs "
                 f"{shown(tuple(wanted.shape))}. Give the task the checkpoint's classes, or remove weights.head."
             )
     return head

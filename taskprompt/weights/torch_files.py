@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, as zip or in the form before it: their data, with tensors mapped from the file."""
+"""Files of torch.save, in the zip or the legacy format: their data, with memory-mapped tensors."""
 
 import math
 import mmap
@@ -14,26 +14,26 @@ from torch import Tensor
 from taskprompt.core.errors import CheckpointError
 from taskprompt.weights.pickle import ForeignObject, Reference, Storage, UnreadablePickle, interpret
 
-MAGIC = 0x1950A86A20F9469CFC6C  # of the form before zip: torch.save wrote it first
-Place = tuple[int, int]  # where a storage lies in the file: its first byte, and how many there are
+MAGIC = 0x1950A86A20F9469CFC6C  # magic number of the legacy format
+Place = tuple[int, int]  # position of a storage in the file: offset and size in bytes
 
 
 class TorchFile:
-    """The data of a file, with References in place of tensors; `tensor` makes one of them a tensor."""
+    """The data of a file, with References in place of tensors; `tensor` converts one to a tensor."""
 
     def __init__(self, path: Path, *, zipped: bool, expected: str):
         self.path = path
         self._views: set[tuple[Any, ...]] = set()
-        self._taken = 0  # bytes of all tensors that were asked for
+        self._taken = 0  # bytes of all requested tensors
         try:
             with open(path, "rb") as file:
-                # Private: what is written to a tensor never reaches the file.
+                # Private mapping: writing to a tensor does not change the file.
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             self.data, self._place = self._read_zip() if zipped else self._read_old()
         except ForeignObject as error:
             raise CheckpointError(
-                f"{path}: holds more than tensors and plain data: {short(error)}. Such a file can run code, so "
-                "it was not read. Look for it as safetensors; or let whoever trusts its maker save the state_dict in "
+                f"{path}: contains more than tensors and plain data: {short(error)}. Such a file can run code, so "
+                "it was not read. Look for a safetensors version; or, if you trust its author, save the state_dict in "
                 "it alone."
             ) from None
         except UnreadablePickle as error:
@@ -45,7 +45,7 @@ class TorchFile:
             raise CheckpointError(f"{path}: is damaged or cut off: {short(error)}. Copy it again.") from None
 
     def tensor(self, name: str, reference: Reference) -> Tensor:
-        """Raises CheckpointError where the file does not hold as many numbers as the tensor says."""
+        """Raises CheckpointError if the file has fewer values than the tensor."""
         storage = reference.storage
         start, length = self._place(storage)
         count, size = math.prod(reference.shape), reference.dtype.itemsize
@@ -56,7 +56,7 @@ class TorchFile:
         self._views.add(view)
         if wanted > length or end > wanted or count * size > wanted or self._taken > 2 * len(self._map):
             raise CheckpointError(
-                f"{self.path}: is damaged or cut off: its tensor {name} is larger than what the file holds of it. "
+                f"{self.path}: is damaged or cut off: its tensor {name} is larger than its data in the file. "
                 "Copy it again."
             )
         if not count:
@@ -67,20 +67,20 @@ class TorchFile:
         return data.view(reference.dtype).as_strided(reference.shape, reference.stride, reference.offset)
 
     def _read_zip(self) -> tuple[Any, Callable[[Storage], Place]]:
-        """Of a zip with a data.pkl, whose storages are entries of their own."""
+        """A zip with data.pkl and one entry per storage."""
         with zipfile.ZipFile(self.path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in entries if name.rpartition("/")[2] == "data.pkl"]
         if not pickles:
             raise CheckpointError(
-                f"{self.path}: is a zip of other things, such as {min(entries, default='none')[:100]}. "
-                "Expected safetensors, or a file that torch.save wrote."
+                f"{self.path}: is a zip of other files, such as {min(entries, default='none')[:100]}. "
+                "Expected safetensors, or a file of torch.save."
             )
         root = pickles[0].removesuffix("data.pkl")
         if f"{root}constants.pkl" in entries:
             raise CheckpointError(
-                f"{self.path}: is a TorchScript archive, which holds code, so it was not read. "
-                "Save its state_dict() alone."
+                f"{self.path}: is a TorchScript archive, which contains code, so it was not read. "
+                "Save only its state_dict()."
             )
 
         def place(name: str) -> Place:
@@ -108,13 +108,14 @@ class TorchFile:
         return interpret(_Part(self._map, start + length)), of
 
     def _read_old(self) -> tuple[Any, Callable[[Storage], Place]]:
-        """Of three pickles before the data's, one of the storages' keys behind it, and the storages in that order."""
+        """Legacy format: three pickles, the data's pickle, a pickle of the storages' keys, and the storages in
+        order."""
         file = _Part(self._map, len(self._map))
         first = interpret(file)
         if first != MAGIC:
             raise UnreadablePickle("its first pickle is not that of torch.save")
         if interpret(file) != 1001:
-            raise UnreadablePickle("another version of the form")
+            raise UnreadablePickle("another version of the format")
         system = interpret(file)
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise UnreadablePickle("its numbers are those of a big-endian machine")
@@ -123,7 +124,7 @@ class TorchFile:
             raise UnreadablePickle("the list of its storages")
         sizes, places, at = {s.key: s.dtype.itemsize for s in storages(data)}, {}, self._map.tell()
         for key in keys:
-            if key not in sizes:  # what has no tensor has no type, and what lies behind it no place
+            if key not in sizes:  # without a tensor its type, and so the position of the next one, is unknown
                 break
             length = int.from_bytes(self._map[at : at + 8], "little", signed=True)
             places[key] = (at + 8, length * sizes[key])
@@ -140,7 +141,7 @@ class TorchFile:
 
 
 class _Part:
-    """What of a mapped file lies before `end`, to be read on."""
+    """A readable part of a mapped file, up to `end`."""
 
     def __init__(self, data: mmap.mmap, end: int):
         self._data, self._end = data, end
@@ -157,7 +158,7 @@ class _Part:
 
 
 def storages(data: Any) -> list[Storage]:
-    """All storages in nested data, each part looked at once."""
+    """All storages in nested data."""
     found, seen, left = [], set(), [data]
     while left:
         part = left.pop()
@@ -170,6 +171,6 @@ def storages(data: Any) -> list[Storage]:
 
 
 def short(error: Exception) -> str:
-    """What went wrong, in short: the first sentence, without line breaks."""
+    """The first sentence of an error, without line breaks."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     return text.split(". ")[0].rstrip(".")[:200] or type(error).__name__

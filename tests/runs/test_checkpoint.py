@@ -31,7 +31,7 @@ def test_what_is_saved_comes_back_and_old_ones_go(tmp_path):
 
 def test_another_model_is_refused_by_name_and_shape(tmp_path):
     path = save(tmp_path, 1, nn.Linear(3, 2))
-    with pytest.raises(CheckpointError, match=r"weight is \(2, 3\), the model wants \(2, 4\)"):
+    with pytest.raises(CheckpointError, match=r"weight is \(2, 3\), the model has \(2, 4\)"):
         checkpoint.load_weights(nn.Linear(4, 2), checkpoint.read_tensors(path, "model"), "x")
     with pytest.raises(CheckpointError, match=r"missing 0\.bias"):
         checkpoint.load_weights(nn.Sequential(nn.Linear(3, 2)), checkpoint.read_tensors(path, "model"), "x")
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_half_one(tmp_pat
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
     assert "step-00000002: cannot be written" in done.stderr
-    assert "go on with `resume=True` from step-00000001" in done.stderr
+    assert "continue with `resume=True` from step-00000001" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert os.strerror(errno.EFBIG) in done.stderr
 

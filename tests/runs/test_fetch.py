@@ -37,7 +37,7 @@ def test_links_and_what_is_no_file_are_left_out_and_told(run, tmp_path, capsys):
     told = capsys.readouterr().err
     for name in ("notes", "folder", "round", "pipe"):
         assert not os.path.lexists(copy.path / name)
-        assert f"left out: {name}: " in told
+        assert f"skipped: {name}: " in told
     assert (copy.path / "inside").read_bytes() == (run.path / "recipe.yaml").read_bytes()
     assert not (copy.path / "inside").is_symlink()
     here, there = ({p.relative_to(r.path) for r in [r] for p in r.checkpoint().rglob("*")} for r in (run, copy))
@@ -61,7 +61,7 @@ def test_a_folder_that_is_taken_or_cannot_be_written(run, tmp_path, monkeypatch)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(tp.CheckpointError, match="is a file"):
         tp.fetch(run, tmp_path / "file")
-    with pytest.raises(tp.CheckpointError, match="lies in the run itself"):
+    with pytest.raises(tp.CheckpointError, match="is inside of the run"):
         tp.fetch(run, run.path / "copy")
     (tmp_path / "empty").mkdir()
     assert tp.fetch(run, tmp_path / "empty").path == tmp_path / "empty"

@@ -14,7 +14,7 @@ from squares import RECIPE
 import taskprompt as tp
 from taskprompt.recipe.files import change, validate
 from taskprompt.runs import checkpoint
-from taskprompt.runs.lock import owned
+from taskprompt.runs.lock import locked
 from taskprompt.runs.resume import changes, position, refused
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_has_ended_says_so_and_stays_as_it_is(squares, tmp_path):
     assert not done.done
     assert tp.evaluate(again, watch=lambda r: None)["checkpoint"] == "step-00000006"
     assert [
-        "Nothing is left to train: 6 of 6 steps are made" in e.text for e in told if isinstance(e, tp.events.Warned)
+        "Nothing is left to train: 6 of 6 steps are done" in e.text for e in told if isinstance(e, tp.events.Warned)
     ] == [True]
     assert files(done.path / "checkpoints") == before
 
@@ -152,13 +152,13 @@ def test_a_folder_without_a_run_is_told(squares, tmp_path):
     told = []
     run(squares, tmp_path / "typo", told.append, resume=True)
     assert [e.text for e in told if isinstance(e, tp.events.Warned)] == [
-        f"{tmp_path}/typo holds no run to go on with: a new one begins."
+        f"{tmp_path}/typo holds no run to resume: a new one begins."
     ]
 
 
 def test_before_the_first_checkpoint_it_begins_anew_and_no_line_is_doubled(squares, tmp_path):
     with pytest.raises(
-        KeyboardInterrupt, match=r"interrupted at step 3; none is saved yet\. Go on with: taskprompt fit"
+        KeyboardInterrupt, match=r"interrupted at step 3; none is saved yet\. Resume with: taskprompt fit"
     ):
         run(squares, tmp_path / "run", cut_at(3))
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
@@ -207,7 +207,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(cut, tmp_pa
     else:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     done = run(data, tmp_path / "run", resume=True)
-    assert "kept as damaged-step-00000004; going on from step 2" in done.told[0]
+    assert "kept as damaged-step-00000004; continuing from step 2" in done.told[0]
     assert (done.path / "checkpoints/damaged-step-00000004").is_dir()
     weights = checkpoint.read_tensors(done.checkpoint(), "model")
     assert all(torch.equal(whole[k], weights[k]) for k in whole)
@@ -274,10 +274,10 @@ def test_a_second_job_changes_nothing_in_a_folder_that_another_trains_in(squares
     done = run(squares, tmp_path / "run")
     before = files(done.path)
     grown = squares | {"stages": [{"steps": 9, "lr": 1e-3}]}
-    monkeypatch.setattr(owned, "__defaults__", (0.1, ".lock"), raising=False)
-    with owned(done.path, name=".driver.lock"), pytest.raises(tp.CheckpointError, match="another job is writing"):
+    monkeypatch.setattr(locked, "__defaults__", (0.1, ".lock"), raising=False)
+    with locked(done.path, name=".driver.lock"), pytest.raises(tp.CheckpointError, match="another job is writing"):
         run(grown, done.path, resume=True)
-    with owned(done.path, name=".driver.lock"), pytest.raises(tp.CheckpointError, match="another job is writing"):
+    with locked(done.path, name=".driver.lock"), pytest.raises(tp.CheckpointError, match="another job is writing"):
         run(grown, done.path, fresh=True)
     assert files(done.path) == before
 

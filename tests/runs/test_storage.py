@@ -107,7 +107,7 @@ def test_what_cannot_be_sent_stays_here(squares, bucket):
     store.delete_dir_contents("bucket")
     store.delete_dir("bucket")
     with pytest.raises(
-        tp.CheckpointError, match=r"cannot be written: .* What is not there yet lies in .*`resume=True`"
+        tp.CheckpointError, match=r"cannot be written: .* Files that are not uploaded are in .*`resume=True`"
     ):
         copy.push()
     left = copy.path
@@ -126,7 +126,7 @@ def test_fsspec_has_it_too(squares, tmp_path):
 def test_addresses_that_cannot_be(squares, tmp_path):
     with pytest.raises(tp.SpecError, match="Expected a path, or an address such as s3://bucket/run"):
         run(squares, "s4://bucket/run")
-    with pytest.raises(tp.SpecError, match="keys do not belong into an address"):
+    with pytest.raises(tp.SpecError, match="keys must not be in an address"):
         run(squares, "s3://me:secret@bucket/run")
     squares["stages"] = [{"steps": 2}]
     assert run(squares, f"file://{tmp_path}/run").path == tmp_path / "run"

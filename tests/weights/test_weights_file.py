@@ -86,7 +86,7 @@ def write(data: bytes) -> None:
         file.write(data)
 
 
-SAFE = "Look for it as safetensors; or let whoever trusts its maker save the state_dict in it alone"
+SAFE = "Look for a safetensors version; or, if you trust its author, save the state_dict in it alone"
 BAD = {
     "missing": (lambda: None, "there is no such file, looked for from .*Give the path of a checkpoint"),
     "empty": (lambda: write(b""), "is empty. Copy it again"),
@@ -116,8 +116,8 @@ BAD = {
         r"plain data: numpy.*save the state_dict in it alone",
     ),
     "script": (lambda: torch.jit.script(torch.nn.Linear(2, 2)).save("bad.pt"), "is a TorchScript archive"),
-    "a zip": (lambda: zipped(**{"notes.txt": "mine", "z.txt": ""}), "is a zip of other things, such as notes.txt"),
-    "an empty zip": (zipped, "is a zip of other things, such as none"),
+    "a zip": (lambda: zipped(**{"notes.txt": "mine", "z.txt": ""}), "is a zip of other files, such as notes.txt"),
+    "an empty zip": (zipped, "is a zip of other files, such as none"),
     "no tensors": (
         lambda: torch.save({"epoch": 3, "cfg": "x"}, "bad.pt"),
         "found a dictionary of epoch, cfg, expected",
@@ -166,5 +166,5 @@ def test_bad_safetensors(make, words, tmp_path, monkeypatch):
 
 
 def test_an_address_is_not_a_file():
-    with pytest.raises(CheckpointError, match=r"^s3://b/a.pyth: is an address, and weights are read from files"):
+    with pytest.raises(CheckpointError, match=r"^s3://b/a.pyth: is a URI, and weights are read from local files"):
         read_weights("s3://b/a.pyth")

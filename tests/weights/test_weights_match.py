@@ -150,15 +150,15 @@ def test_the_report_in_words():
         ("pred_head.0.weight",),
         {"blocks.0.attn.positions.h": ((3, 4), (5, 4)), "blocks.1.attn.positions.h": ((3, 4), (5, 4))},
         {"stem.weight": ((2, 3, 7, 7), (2, 3, 3, 7, 7))},
-        "400 classes, left behind",
+        "400 classes, not loaded",
     )
     assert report.text() == (
         "a.pyth: layout slowfast, for mvit\n"
         "  matched    2 of 15 tensors\n"
         "  resized    blocks.*.attn.positions.h 3 x 4 -> 5 x 4 (2)\n"
         "  inflated   stem.weight 2 x 3 x 7 x 7 -> 2 x 3 x 3 x 7 x 7\n"
-        "  missing    blocks.*.norm.bias (12), cls: these start anew\n"
-        "  unexpected pred_head.*.weight: left behind\n"
-        "  head       400 classes, left behind"
+        "  missing    blocks.*.norm.bias (12), cls: randomly initialised\n"
+        "  unexpected pred_head.*.weight: not loaded\n"
+        "  head       400 classes, not loaded"
     )
     assert grouped("abcdefgh", most=3) == "a, b, c, and 5 more"

@@ -82,10 +82,10 @@ def test_options_that_differ_are_told(run, squares):
     report = check_weights(recipe(squares, run, "heads.action", "encoder", clip=squares["clip"] | {"fps": 4}))
     assert report is not None
     assert report.differs == (
-        "tasks.action.classes: there ['left', 'right'], here ['right', 'left']",
-        "clip.fps: there 8.0, here 4.0",
+        "tasks.action.classes: the run has ['left', 'right'], the recipe ['right', 'left']",
+        "clip.fps: the run has 8.0, the recipe 4.0",
     )
-    assert "differs    tasks.action.classes: there" in report.text()
+    assert "differs    tasks.action.classes: the run has" in report.text()
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_options_that_differ_are_told(run, squares):
             {},
             r"^weights.parts: the model has no part 'promptr'\. Did you mean 'prompter'\? Known",
         ),
-        (["prompter"], {"prompter": {"kind": "none"}}, "^weights.parts: prompter has no weights to load in this model"),
+        (["prompter"], {"prompter": {"kind": "none"}}, "^weights.parts: prompter has no weights in this model"),
         (
             ["heads.far"],
             {"tasks": {"far": {"kind": "depth", "label": "depth", "height": 8, "width": 8}}},
-            r"step-00000002: has no weights of 'heads.far'.* Found: encoder, heads.action, heads.depth, prompter. Name",
+            r"step-00000002: has no weights of 'heads.far'.* Found: encoder, heads.action, heads.depth, prompter. Give",
         ),
         (
             ["encoder"],
             {"backbone": {"kind": "tiny", "dim": 32, "depth": 3, "heads": 2}},
-            r"its 'encoder' is not that of this recipe: it lacks \d+ of its \d+ tensors, such as encoder",
+            r"its 'encoder' does not match this recipe: it lacks \d+ of its \d+ tensors, such as encoder",
         ),
         (
             ["encoder"],
@@ -138,9 +138,9 @@ def test_a_part_that_is_not_there_or_does_not_fit_is_refused(run, squares, parts
     [
         (
             {"head": "depth"},
-            r"weights.head: is not for parts of a run. Remove it, and add heads.depth to weights",
+            r"weights.head: cannot be combined with parts. Remove it, and add heads.depth to weights",
         ),
-        ({"inflate": "mean"}, "weights.inflate: parts of a run are loaded as they are"),
+        ({"inflate": "mean"}, "weights.inflate: parts of a run are loaded unchanged"),
         ({"parts": []}, "weights.parts: .*at least 1 item"),
     ],
 )
@@ -165,7 +165,7 @@ def test_numbers_that_are_none_are_refused_in_the_parts_alone(run, squares, tmp_
     tensors = load_file(tmp_path / "step" / "ema.safetensors")
     tensors[TOKENS][0, 0] = float("nan")
     save_file(tensors, tmp_path / "step" / "ema.safetensors")
-    with pytest.raises(tp.CheckpointError, match=f"holds NaN or infinity, in {TOKENS}"):
+    with pytest.raises(tp.CheckpointError, match=f"has NaN or infinity in {TOKENS}"):
         check_weights(recipe(squares, tmp_path / "step", "prompter"))
     assert check_weights(recipe(squares, tmp_path / "step", "encoder")) is not None
 
