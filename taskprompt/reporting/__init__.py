@@ -1,1 +1,1 @@
-"""Pages, tables and pictures of runs, sweeps, comparisons and label tables."""
+"""Reports: pages, tables and plots of runs, sweeps, comparisons and label tables."""

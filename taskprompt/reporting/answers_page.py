@@ -1,4 +1,4 @@
-"""The page of a recipe's label tables: clips with their key frames, and what was answered about them."""
+"""The page of a recipe's label tables: clips with their key frames and answers."""
 
 import json
 from collections import Counter
@@ -22,8 +22,8 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.reporting.page import environment
 from taskprompt.reporting.strips import data_uri, spread, tile
 
-CLIPS = 12  # that are shown of a labeler
-EXAMPLES = 3  # of clips that share a reason
+CLIPS = 12  # shown per labeler
+EXAMPLES = 3  # clips per reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Said:
 
     label: str
     text: str
-    flags: tuple[str, ...]  # what is wrong with it
+    flags: tuple[str, ...]  # quality flags
     error: str  # why there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One clip: its frames side by side as a png, a `data:` URI, and the answers about it."""
+    """One clip: its frames side by side as a png in a `data:` URI, and its answers."""
 
     key: str
     image: str
@@ -48,9 +48,9 @@ class Shown:
 
 
 def write_answers_page(recipe: Recipe, folder: Path | None = None) -> Path:
-    """Write answers.html into a folder, or beside the table of the recipe's first labeler; returns its path.
+    """Write answers.html to a folder, by default next to the table of the recipe's first labeler; returns its path.
 
-    Raises SpecError where the recipe has no labeler, SourceError where no table is there yet."""
+    Raises SpecError if the recipe has no labeler, SourceError if there is no table yet."""
     if not recipe.labelers:
         raise SpecError("report: the recipe has no `labelers`, so no answers. Give a run, or a recipe that has some.")
     tables = {n: spec for n, spec in recipe.labelers.items() if label_table.files(spec.table)}
@@ -64,7 +64,7 @@ def write_answers_page(recipe: Recipe, folder: Path | None = None) -> Path:
 
 
 def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:
-    """All that the template shows of one labeler."""
+    """The template's data of one labeler."""
     rows = newest(labeler.table)
     table = label_table.open_table(labeler.table)
     labels = sorted({label for _, label in rows})
@@ -88,7 +88,7 @@ def part(recipe: Recipe, name: str, labeler: Labeler) -> dict[str, Any]:
 
 
 def newest(folder: str) -> dict[tuple[str, str], label_table.Record]:
-    """clip, label -> the row that counts: the newest answer, else the newest failure."""
+    """clip, label -> the valid row: the newest answer, else the newest failure."""
     found: dict[tuple[str, str], label_table.Record] = {}
     for row in label_table.read(folder).drop_columns(["array"]).to_pylist():
         at = row["key"], row["label"]
@@ -98,7 +98,7 @@ def newest(folder: str) -> dict[tuple[str, str], label_table.Record]:
 
 
 def shown(recipe: Recipe, labeler: Labeler, rows: dict, flagged: dict) -> Iterator[Shown]:
-    """A few clips, spread over the sources' lists; those that cannot be read are passed over."""
+    """A few clips, spread over the sources' lists; those that cannot be read are skipped."""
     by_clip: dict[str, list[Said]] = {}
     for (key, label), row in rows.items():
         by_clip.setdefault(key, []).append(Said(label, text(row), flagged.get(label, {}).get(key, ()), row["error"]))
@@ -113,7 +113,7 @@ def shown(recipe: Recipe, labeler: Labeler, rows: dict, flagged: dict) -> Iterat
 
 
 def strip(source: Source, row: Row, labeler: Labeler, recipe: Recipe) -> Image.Image | None:
-    """The frames that the labeler saw, or the recipe's clip where it sees none; None where they cannot be read."""
+    """The labeler's input frames, or the recipe's clip if it has none; None if they cannot be read."""
     bare = source.model_copy(update={"tables": ()})
     try:
         video = load(bare, row, labeler.clip(recipe.clip) or recipe.clip, Middle()).clip.video
@@ -123,7 +123,7 @@ def strip(source: Source, row: Row, labeler: Labeler, recipe: Recipe) -> Image.I
 
 
 def text(row: label_table.Record) -> str:
-    """An answer as it is shown: its words, else its JSON; nothing where it is an array."""
+    """An answer as text or JSON; empty for an array."""
     if row["value"] is None or row["form"] not in ("text", "embedding", "json"):
         return ""
     try:

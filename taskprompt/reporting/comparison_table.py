@@ -27,7 +27,7 @@ def write_comparison(run: SweepRun) -> Mapping[str, str]:
 
 
 def cells(entries: Sequence[Entry], metric: Metric, between: str) -> list[tuple[str, str, str, str, str]]:
-    """recipe, runs, value, gain, minutes, as text; `between` stands before half the width of an interval."""
+    """recipe, runs, value, gain, minutes, as text; `between` separates a value from half the width of its interval."""
     return [
         (
             e.recipe,
@@ -51,7 +51,7 @@ def shown(m: Mean | None, metric: Metric, between: str, *, sign: bool = False) -
 def markdown(entries: Sequence[Entry], metric: Metric, path: str) -> str:
     """The table in Markdown, and below it each run that failed."""
     unit = f" ({metric.symbol})" if metric.symbol else ""
-    head = ("recipe", "runs", f"{metric.title}{unit} {metric.arrow}", f"over {entries[0].recipe}", "minutes a run")
+    head = ("recipe", "runs", f"{metric.title}{unit} {metric.arrow}", f"over {entries[0].recipe}", "minutes per run")
     rows = [f"| {' | '.join(map(text.markdown, row))} |" for row in (head, *cells(entries, metric, " ± "))]
     notes = [
         "",
@@ -66,7 +66,7 @@ def markdown(entries: Sequence[Entry], metric: Metric, path: str) -> str:
 def latex(entries: Sequence[Entry], metric: Metric) -> str:
     """The table in LaTeX, with the rules of the package booktabs."""
     unit = f" ({metric.symbol})" if metric.symbol else ""
-    head = ["recipe", "runs", f"{metric.title}{unit}", f"over {entries[0].recipe}", "minutes a run"]
+    head = ["recipe", "runs", f"{metric.title}{unit}", f"over {entries[0].recipe}", "minutes per run"]
     body = [
         " & ".join([text.latex(name), *(f"${n}$" if "pm" in n else text.latex(n) for n in numbers)])
         for name, *numbers in cells(entries, metric, r" \pm ")

@@ -1,11 +1,11 @@
-"""What models cost, as a table: PViT's table 4a for recipes of one's own."""
+"""The cost of models as a table, like PViT's table 4a."""
 
 from collections.abc import Sequence
 
 from taskprompt.core.text import markdown as escaped
 from taskprompt.evaluation.profile import Cost
 
-HEAD = ("recipe", "trained (M)", "at test (M)", "GFLOPs", "at test", "ms a clip", "at test", "of the first")
+HEAD = ("recipe", "trained (M)", "at test (M)", "GFLOPs", "at test", "ms per clip", "at test", "relative")
 
 
 def markdown(costs: Sequence[Cost]) -> str:
@@ -24,7 +24,7 @@ def markdown(costs: Sequence[Cost]) -> str:
     notes = [
         "",
         f"At test the heads of all tasks but {' or '.join(kept)} are dropped. Operations are those of one clip, a "
-        "multiply-add counted as two, by torch's FlopCounterMode. Milliseconds are medians, taken in turn.",
+        "multiply-add counted as two, by torch's FlopCounterMode. Milliseconds are medians, measured in turns.",
     ]
     lines = [f"| {' | '.join(row)} |" for row in (HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *rows)]
     return "\n".join([*lines, *notes])

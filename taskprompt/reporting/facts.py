@@ -1,4 +1,4 @@
-"""What a run was: recipe in words, how long it took, what it had to skip, and with which versions."""
+"""Facts of a run for its page: sources, duration, skipped clips, and versions."""
 
 import platform
 import re
@@ -24,24 +24,24 @@ class SourceFacts:
 
     name: str
     kind: str
-    quota: int  # clips a batch; 0: held out
-    tasks: tuple[str, ...]  # whose labels it gives
+    quota: int  # clips per batch; 0: held out
+    tasks: tuple[str, ...]  # for which it has labels
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How far a run came, when, and how fast."""
+    """Progress and speed of a run."""
 
     steps: int
     planned: int
     finished: datetime | None  # of the newest checkpoint
-    clips: int  # trained on, with repetition
+    clips: int  # trained on, counting repetitions
     clips_per_s: float
 
     @property
     def took(self) -> str:
-        """All clips at the measured speed: what the run took, also where it was resumed."""
-        if not self.clips_per_s:  # a single step, which is not measured
+        """Duration: all clips at the measured speed, also for a resumed run."""
+        if not self.clips_per_s:  # a single step has no measured speed
             return "an unknown time"
         seconds = round(self.clips / self.clips_per_s)
         hours, minutes = seconds // 3600, seconds % 3600 // 60
@@ -60,7 +60,7 @@ class Skips:
 
 
 def source_facts(recipe: Recipe) -> list[SourceFacts]:
-    """The sources that a run trains on, then those that it is measured on."""
+    """The training sources of a run, then its held-out sources."""
 
     def facts(name: str, source: Source, quota: int) -> SourceFacts:
         return SourceFacts(name, kind_of(type(source)), quota, tuple(recipe.measured(name, source)))
@@ -71,7 +71,7 @@ def source_facts(recipe: Recipe) -> list[SourceFacts]:
 
 
 def speed(run: Run, recipe: Recipe) -> Speed | None:
-    """How a run went, from metrics.jsonl; None before its first step."""
+    """Progress and speed from metrics.jsonl; None before the first step."""
     records = run.lines("metrics.jsonl")
     if not records:
         return None
@@ -87,12 +87,12 @@ def speed(run: Run, recipe: Recipe) -> Speed | None:
 
 
 def clips_a_step(recipe: Recipe, stage: Stage) -> int:
-    """The clips that one optimizer step of a stage sees."""
+    """Clips per optimizer step of a stage."""
     return stage.accumulate * sum(s.quota for s in recipe.stage_sources(stage).values())
 
 
 def parameters(model: MultiTaskModel, learned: Container[str]) -> tuple[int, int]:
-    """(parameters with the heads of the tasks that are learned, those that remain where all heads are dropped)."""
+    """(parameters with the heads of learned tasks, parameters without any heads)."""
     parts = [(name.split("."), p.numel()) for name, p in model.named_parameters()]
     kept = sum(size for (part, *_), size in parts if part != "heads")
     return kept + sum(size for (part, name, *_), size in parts if part == "heads" and name in learned), kept
@@ -107,7 +107,7 @@ def short(number: float) -> str:
 
 
 def unmeasured(evaluation: Mapping[str, Any]) -> list[str]:
-    """A line for each task that an evaluation had no label for."""
+    """One line for each task without labels in an evaluation."""
     return [
         f"task {task!r} is not measured on {source!r}: no clip there has its label."
         for source, part in evaluation["sources"].items()
@@ -117,7 +117,7 @@ def unmeasured(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def skips(run: Run | None, evaluation: Mapping[str, Any] | None) -> list[Skips]:
-    """Skipped clips of training and of an evaluation, grouped by source and by what went wrong, the most first."""
+    """Skipped clips of training and of an evaluation, grouped by source and reason, largest group first."""
     lines = run.lines("skipped.jsonl") if run else []
     records = [(r["source"], r["key"], r["reason"]) for r in lines]
     for source, part in (evaluation or {"sources": {}})["sources"].items():
@@ -126,7 +126,7 @@ def skips(run: Run | None, evaluation: Mapping[str, Any] | None) -> list[Skips]:
 
 
 def grouped(records: Iterable[tuple[str, str, str]]) -> list[Skips]:
-    """(source, key, reason) -> groups whose reasons differ only in names of files and in numbers."""
+    """(source, key, reason) -> groups whose reasons differ only in file names and numbers."""
     groups: dict[tuple[str, str], dict[str, str]] = {}
     for source, key, reason in records:
         groups.setdefault((source, alike(key, reason)), {})[key] = reason
@@ -138,7 +138,7 @@ def grouped(records: Iterable[tuple[str, str, str]]) -> list[Skips]:
 
 
 def alike(key: str, reason: str) -> str:
-    """A reason without what differs from clip to clip: the file or key it starts with, and numbers."""
+    """A reason without the file or key that it starts with, and without numbers."""
     head, colon, tail = reason.partition(": ")
     text = tail if colon and ("/" in head or "\\" in head or head.endswith(key)) else reason
     text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
@@ -146,7 +146,7 @@ def alike(key: str, reason: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What wrote this page: Python and the packages that matter, as they are installed now."""
+    """The installed versions of Python and of relevant packages."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

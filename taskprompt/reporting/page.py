@@ -1,4 +1,4 @@
-"""The page of a run: one html file that needs nothing else."""
+"""The page of a run: one self-contained html file."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -31,16 +31,16 @@ from taskprompt.runs.run import Run
 def write_page(run: Run, folder: Path | None = None) -> Path:
     """Write report.html: recipe, measurements, curves, predictions and skipped clips; returns its path.
 
-    folder: where to; None: the run's. A run without an evaluation of its newest weights is measured first, in this
-    process. What a run lacks (held-out sources, a checkpoint, pictures) is left out; a held-out source that is gone is
-    named with its error."""
+    folder: where to write it; None: the run's. A run without an evaluation of its newest weights is evaluated first, in
+    this process. Missing parts (held-out sources, a checkpoint, pictures) are omitted; a missing held-out source is
+    listed with its error."""
     recipe, folder = run.recipe, folder or run.path
     missing: list[str] = []
     evaluation, pictures = None, []
     if checkpoint.latest(run.checkpoints) is None:
-        missing.append("This run has no checkpoint yet, so nothing could be measured or predicted.")
+        missing.append("This run has no checkpoint yet, so there are no metrics and predictions.")
     elif not recipe.held_out:
-        missing.append("The recipe holds no clips out, so nothing was measured. Name sources under held_out.")
+        missing.append("The recipe has no held-out sources, so nothing was evaluated. Add sources under held_out.")
     else:
         device = recipe.runtime.device(fallback=True)
         try:
@@ -54,7 +54,7 @@ def write_page(run: Run, folder: Path | None = None) -> Path:
 
 
 def current_evaluation(run: Run, context: WorkerContext, folder: Path) -> dict[str, Any]:
-    """evaluation.json of the run's newest weights; measured now where it is missing, damaged or of older ones."""
+    """evaluation.json of the run's newest weights; evaluated now if it is missing, damaged or outdated."""
     for path in (folder / "evaluation.json", run.path / "evaluation.json"):
         try:
             found = checked(path.read_bytes(), Evaluation)
@@ -68,11 +68,11 @@ def current_evaluation(run: Run, context: WorkerContext, folder: Path) -> dict[s
 
 
 def environment() -> Environment:
-    """Templates of this package; every value is printable and escaped, and a name that is not given is an error."""
+    """Templates of this package; every value is printable and escaped, and an undefined name is an error."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # not what is Markup already
+        finalize=lambda value: shown(value) if type(value) is str else value,  # but not Markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -82,7 +82,7 @@ def environment() -> Environment:
 def context(
     run: Run, recipe: Recipe, evaluation: Mapping[str, Any] | None, pictures: list[Strip], missing: list[str]
 ) -> dict[str, Any]:
-    """All that the template shows."""
+    """The template's data."""
     steps, held_out = run.lines("metrics.jsonl"), run.lines("held_out.jsonl")
     sources, grown = facts.source_facts(recipe), plots.held_out_panels(held_out, recipe.metric)
     every, kept = facts.parameters(build_model(recipe), recipe.learned())
@@ -126,5 +126,5 @@ def nested(lines: list[Line]) -> dict[str, dict[str, list[Line]]]:
 
 
 def inline(panels: list[plots.Panel]) -> list[dict[str, Any]]:
-    """Panels whose svg goes into the page as it is."""
+    """Panels whose svg is inserted unescaped."""
     return [{"title": p.title, "note": p.note, "svg": Markup(p.svg)} for p in panels]

@@ -1,4 +1,4 @@
-"""Curves of a run as inline SVG: small panels that a phone stacks and a wide screen lays side by side."""
+"""Curves of a run as inline SVG in small panels, for a responsive layout."""
 
 import html
 import io
@@ -18,14 +18,23 @@ from matplotlib.ticker import MaxNLocator
 from taskprompt.core.metrics import Metric
 from taskprompt.core.text import shown as shown_text
 
-COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#a855f7", "#ef4444", "#14b8a6", "#ec4899", "#84cc16")  # on light and dark
-GREY = "#8a8f98"  # axes and ticks, on light and dark
-POINTS = 400  # drawn of a raw curve; more would only make the page heavy
-SMOOTH = 30  # a smoothed curve averages a 30th of the steps
+COLOURS = (
+    "#3b82f6",
+    "#f59e0b",
+    "#10b981",
+    "#a855f7",
+    "#ef4444",
+    "#14b8a6",
+    "#ec4899",
+    "#84cc16",
+)  # for light and dark themes
+GREY = "#8a8f98"  # axes and ticks, for light and dark themes
+POINTS = 400  # of a raw curve, to limit the size of the page
+SMOOTH = 30  # a smoothed curve averages over 1/30 of the steps
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: the page's font and colour apply, and it can be found and read aloud
-    "svg.hashsalt": "taskprompt",  # the same curves give the same bytes
-    "text.parse_math": False,  # a '$' in a name begins no formula
+    "svg.fonttype": "none",  # keep text as text, for the page's font and colour, search and screen readers
+    "svg.hashsalt": "taskprompt",  # deterministic output
+    "text.parse_math": False,  # '$' in a name is not a formula
     "font.size": 9,
     "axes.edgecolor": GREY,
     "axes.spines.top": False,
@@ -39,16 +48,16 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One small plot: an svg element and what stands around it."""
+    """One small plot: an svg element with title and note."""
 
     title: str
     svg: str
-    note: str = ""  # beside the title
+    note: str = ""  # next to the title
     first: bool = True  # of its task
 
 
 def loss_panels(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """metrics.jsonl -> a panel a task: the loss of every step, faint, and its running mean."""
+    """metrics.jsonl -> one panel per task: the loss of every step, faint, and its running mean."""
     names = {k for r in records for k in r if k.startswith("loss/")}
     ordered = [n for n in dict.fromkeys(k for r in records for k in r) if n in names]
     if len(ordered) > 1:
@@ -83,9 +92,9 @@ def rate_panel(records: Sequence[Mapping[str, Any]]) -> list[Panel]:
 
 
 def held_out_panels(records: Sequence[Mapping[str, Any]], metric_at: Callable[[str], Metric]) -> list[Panel]:
-    """held_out.jsonl -> a panel a task and metric that was measured twice or more, a line a source.
+    """held_out.jsonl -> one panel per task and metric with two evaluations or more, one line per source.
 
-    metric_at: source/task/metric -> what it is."""
+    metric_at: source/task/metric -> Metric."""
     keys = dict.fromkeys(k for r in records for k in r if k.count("/") >= 2)
     groups: dict[tuple[str, str], list[str]] = {}
     for key in keys:
@@ -118,7 +127,7 @@ def source_colours(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def column(records: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The steps and values of the records that have a finite number under a name."""
+    """The steps and values of the records with a finite value of this name."""
     pairs = [(r["step"], r[name]) for r in records if math.isfinite(r.get(name, math.nan))]
     steps, values = np.asarray(pairs, float).reshape(-1, 2).T
     return steps, values
@@ -133,7 +142,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def limits(values: np.ndarray, smooth: np.ndarray) -> tuple[float, float]:
-    """Bottom and top of an axis: all of the smoothed curve, and all but the wildest hundredth of the raw one."""
+    """Limits of an axis: all of the smoothed curve, and 99 % of the raw one."""
     low, high = np.quantile(values, (0.01, 0.99))
     low, high = min(low, smooth.min()), max(high, smooth.max())
     margin = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
@@ -153,11 +162,11 @@ def panel_axes() -> tuple[Figure, Axes]:
 
 
 def to_svg(figure: Figure, label: str) -> str:
-    """The svg element alone, to stand inside html, described for those who cannot see it."""
+    """Only the svg element, for inline use in html, with a label for screen readers."""
     file = io.StringIO()
     with rc_context(STYLE):
         for text in figure.findobj(Text):
-            text.set_parse_math(False)  # those that were made outside of this context
+            text.set_parse_math(False)  # also for texts created outside of this context
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     element = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)

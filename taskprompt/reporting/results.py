@@ -1,4 +1,4 @@
-"""What `evaluate`, `predict`, `label` and `compare` return: plain data with attributes, shown as tables."""
+"""Results of `evaluate`, `predict`, `label` and `compare`: plain data with attributes, shown as tables."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ HEAD = ("source", "task", "clips", "metric", "value", "95 % interval", "trivial"
 
 
 class TaskResult(Result):
-    """The numbers of one task on one held-out source; without clips, the dictionaries are empty."""
+    """Results of one task on one held-out source; without clips, the dictionaries are empty."""
 
     __slots__ = ()
     kind: str  # the task's class
-    clips: int  # that were measured
-    metrics: dict[str, float]  # by the metric's name
+    clips: int  # number of evaluated clips
+    metrics: dict[str, float]  # metric -> value
     interval: dict[str, Sequence[float]]  # metric -> low and high of its 95 % interval, where it is a mean over clips
     trivial: dict[str, float]  # the same metrics of a constant prediction; empty where the task has none
     trivial_name: str  # of that prediction, such as "majority class"
@@ -34,21 +34,21 @@ class TaskResult(Result):
 
 
 class SourceResult(Result):
-    """The numbers of one held-out source."""
+    """Results of one held-out source."""
 
     __slots__ = ()
     rows: int  # clips that the source lists
-    skipped: dict[str, str]  # key -> why the clip could not be used
-    tasks: dict[str, TaskResult]  # by the task's name
+    skipped: dict[str, str]  # key -> why the clip was skipped
+    tasks: dict[str, TaskResult]  # task -> result
 
 
 class Evaluation(Result):
-    """What `evaluate` measured; the same as the run's evaluation.json."""
+    """The result of `evaluate`; the same as the run's evaluation.json."""
 
     __slots__ = ()
     checkpoint: str  # its name
-    test_clips: int  # of each video, for the tasks whose label is that of the whole video; 1: its middle
-    sources: dict[str, SourceResult]  # by the held-out source's name
+    test_clips: int  # test clips per video, for tasks whose label is that of the whole video; 1: the middle
+    sources: dict[str, SourceResult]  # held-out source -> result
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Evaluation":
@@ -71,16 +71,16 @@ class Evaluation(Result):
 
 
 class Prediction(Result):
-    """What `predict` found in a video; the same as the json file that it wrote."""
+    """The result of `predict`; the same as the json file that it writes."""
 
     __slots__ = ()
     clip: str  # the video's path
     run: str  # the run's folder
     checkpoint: str  # its name
-    times: list[float]  # seconds of the frames that the model saw
-    answers: dict[str, Any]  # task -> what Task.answer made of its output
-    files: dict[str, str]  # json, and each task that draws -> the file written
-    left_out: dict[str, str]  # task whose head did not run -> why
+    times: list[float]  # seconds of the model's input frames
+    answers: dict[str, Any]  # task -> result of Task.answer
+    files: dict[str, str]  # 'json', and each task with pictures -> the file
+    left_out: dict[str, str]  # task whose head did not run -> reason
 
     def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
         tasks = [*self.answers, *(n for n in self.files if n not in self.answers and n != "json")]
@@ -98,11 +98,11 @@ class Prediction(Result):
 
 
 class LabelCounts(Result):
-    """How many labels one labeler made; each key 'LABEL: FLAG' counts answers that may be poor."""
+    """Counts of one labeler; each key 'LABEL: FLAG' counts answers with a quality flag."""
 
     __slots__ = ()
     clips: int
-    there: int  # labels that were there before
+    there: int  # labels that existed before
     made: int
     failed: int
 
@@ -114,7 +114,7 @@ class Labelling(Result):
 
     @classmethod
     def of(cls, found: Mapping[str, Mapping[str, int]]) -> "Labelling":
-        """From counts, of which those of zero may be left out."""
+        """From counts; zeros may be omitted."""
         none = {"clips": 0, "there": 0, "made": 0, "failed": 0}
         return cls({name: LabelCounts({**none, **counts}) for name, counts in found.items()})
 
@@ -128,7 +128,7 @@ class Labelling(Result):
 
 
 class Comparison(SweepRun):
-    """The folder of a comparison: a sweep's, with a table of the recipes."""
+    """The folder of a comparison: a sweep with a table of recipes."""
 
     def entries(self) -> list[Entry]:
         """The means of each recipe over seeds, from the trials that have ended."""
@@ -137,13 +137,13 @@ class Comparison(SweepRun):
     def _shown(self) -> tuple[Sequence[str], list[tuple[str, ...]], str]:
         entries, metric = self.entries(), self.metric
         value = f"{metric.title}{f' ({metric.symbol})' if metric.symbol else ''} {metric.arrow}".strip()
-        head = ("recipe", "runs", value, f"over {entries[0].recipe}", "minutes a run")
+        head = ("recipe", "runs", value, f"over {entries[0].recipe}", "minutes per run")
         return head, cells(entries, metric, " ± "), f"Comparison by {self.sweep.metric}"
 
     def __repr__(self) -> str:
         try:
             return text_table(*self._shown())
-        except (OSError, ValueError, KeyError, TaskPromptError):  # a folder that is gone, or damaged
+        except (OSError, ValueError, KeyError, TaskPromptError):  # a missing or damaged folder
             return super().__repr__()
 
     def _repr_html_(self) -> str:
@@ -154,7 +154,7 @@ class Comparison(SweepRun):
 
 
 def _short(answer: Any) -> str:
-    """The answer in words where it is a list of labels, as an action's; else the beginning of its json."""
+    """The answer as text if it is a list of labels, as for actions; else the beginning of its json."""
     if (
         isinstance(answer, list)
         and answer

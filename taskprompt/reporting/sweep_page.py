@@ -1,4 +1,4 @@
-"""The page of a sweep: one html file that needs nothing else; also while it runs."""
+"""The page of a sweep: one self-contained html file; also for a running sweep."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep, words
 from taskprompt.sweeps.trials import TrialRow, best, result
 
-CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> its look
+CHIPS = {"done": "better", "stopped": "even", "running": "even", "failed": "worse"}  # state -> css class
 
 
 def write_sweep_page(run: SweepRun, folder: Path | None = None) -> Path:
-    """Write report.html: trials, what they reached and how, and which fields mattered; returns its path.
+    """Write report.html: trials with their results and curves, and importances of fields; returns its path.
 
-    folder: where to; None: the sweep's."""
+    folder: where to write it; None: the sweep's."""
     folder = folder or run.path
     check_writable(folder, ELSEWHERE)
     page = environment().get_template("sweep.html.jinja").render(context(run))
@@ -27,7 +27,7 @@ def write_sweep_page(run: SweepRun, folder: Path | None = None) -> Path:
 
 
 def context(run: SweepRun) -> dict[str, Any]:
-    """All that the template shows."""
+    """The template's data."""
     sweep, metric, rows = run.sweep, run.metric, run.trials()
     found, importance = best(rows, sweep), sweep_plots.importances(rows, sweep)
     measured = any(r.measured for r in rows)
@@ -55,7 +55,7 @@ def context(run: SweepRun) -> dict[str, Any]:
 
 
 def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
-    """Trials that trained to their end, the best first, then the others by how far they came."""
+    """Trials that trained to the end, the best first, then the others by number of steps."""
     sign = -1 if sweep.maximizes else 1
 
     def key(row: TrialRow) -> tuple[bool, bool, int, float]:
@@ -66,7 +66,7 @@ def ranked(rows: list[TrialRow], sweep: Sweep) -> list[TrialRow]:
 
 
 def line(row: TrialRow, sweep: Sweep, metric: Metric) -> dict[str, Any]:
-    """One trial, ready to print."""
+    """The template's data of one trial."""
     facts = result(row, sweep)
     top = facts["best"]
     return {

@@ -1,4 +1,4 @@
-"""Pictures of a sweep as inline SVG: what each trial reached, its curve, its values, and which fields mattered."""
+"""Plots of a sweep as inline SVG: results, curves and values of trials, and importances of fields."""
 
 import json
 import math
@@ -17,12 +17,12 @@ from taskprompt.reporting.plots import COLOURS, GREY, STYLE, Panel, panel_axes, 
 from taskprompt.sweeps.sweep import Range, Sweep, words
 from taskprompt.sweeps.trials import TrialRow
 
-ENOUGH = 8  # measured trials, from which on importances are shown
+ENOUGH = 8  # evaluated trials, from which on importances are shown
 TOP = 0.25  # share of the trials that count as good
 
 
 def reached_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Panel:
-    """The last measurement of every trial in their order, and the best so far: full dots trained to their end."""
+    """The last value of every trial, in order, and the best so far. Filled dots: trained to the end."""
     figure, axes = panel_axes()
     done = [r for r in rows if r.state == "done" and r.measured]
     rest = [r for r in rows if r.state in ("stopped", "running") and r.measured]
@@ -39,7 +39,7 @@ def reached_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Pan
 
 
 def curves_panel(rows: Sequence[TrialRow], best: TrialRow | None, sweep: Sweep, metric: Metric) -> Panel:
-    """The measurements of every trial over steps; the best trial's is bold."""
+    """The metric of every trial over steps; the best trial is bold."""
     figure, axes = panel_axes()
     for row in rows:
         it = best is not None and row.number == best.number
@@ -51,7 +51,7 @@ def curves_panel(rows: Sequence[TrialRow], best: TrialRow | None, sweep: Sweep, 
 
 
 def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Panel:
-    """Parallel coordinates: a line a trial through its values to what it reached; bright lines are the good ones."""
+    """Parallel coordinates: one line per trial through its values to its result; bright lines are good trials."""
     measured = [r for r in rows if r.measured and r.state != "failed"]
     names = [*sweep.axes, sweep.metric]
     with rc_context(STYLE):
@@ -74,11 +74,11 @@ def parallel_panel(rows: Sequence[TrialRow], sweep: Sweep, metric: Metric) -> Pa
     axes.spines["bottom"].set_visible(False)
     axes.set_xlim(-0.4, len(names) - 0.6)
     axes.tick_params(length=0, pad=12)
-    return Panel("values and what they reached", to_svg(figure, "parallel coordinates of all trials"))
+    return Panel("values and results", to_svg(figure, "parallel coordinates of all trials"))
 
 
 def importance_panel(found: dict[str, float]) -> Panel:
-    """A bar a field, the most important on top."""
+    """One bar per field, the most important on top."""
     with rc_context(STYLE):
         figure = Figure(figsize=(3.6, 0.7 + 0.32 * len(found)), layout="constrained")
         axes = figure.add_subplot()
@@ -86,14 +86,14 @@ def importance_panel(found: dict[str, float]) -> Panel:
     axes.barh([short(n) for n in names], [100 * found[n] for n in names], color=COLOURS[0], height=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(length=2)
-    return Panel("which field mattered", to_svg(figure, "importance of every field"), "%")
+    return Panel("importance of fields", to_svg(figure, "importance of every field"), "%")
 
 
 def importances(rows: Sequence[TrialRow], sweep: Sweep) -> dict[str, float]:
-    """field -> its share, the largest first, by Optuna's PED-ANOVA; empty where there are too few trials to tell.
+    """field -> its importance, the largest first, by Optuna's PED-ANOVA; empty if there are too few trials.
 
-    PED-ANOVA asks how differently the best quarter of the trials is spread over a field than all of them are. It looks
-    at ranks alone, so trials that were stopped early take part, with what they had reached."""
+    PED-ANOVA compares the distribution of the best quarter of the trials over a field with that of all trials. It uses
+    only ranks, so trials that were stopped early are included with their last value."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -111,7 +111,7 @@ def importances(rows: Sequence[TrialRow], sweep: Sweep) -> dict[str, float]:
 
 
 def place(field: Range, value: Any) -> float:
-    """Where a value stands on its axis, 0 to 1."""
+    """The position of a value on its axis, 0 to 1."""
     if field.choice is not None:
         known = [json.dumps(v) for v in field.choice]
         return known.index(json.dumps(value)) / max(1, len(known) - 1)
@@ -122,17 +122,17 @@ def place(field: Range, value: Any) -> float:
 
 
 def ticks(field: Range) -> tuple[list[float], list[str]]:
-    """Where to write what beside an axis."""
+    """Positions and texts of an axis's ticks."""
     if field.choice is not None:
         return [place(field, v) for v in field.choice], [short(words(v), 22) for v in field.choice]
     return [0.0, 1.0], [f"{field.low:.3g}", f"{field.high:.3g}"]
 
 
 def axis(axes: Axes, at: int, heights: list[float], texts: list[str]) -> None:
-    """One upright axis with its ticks."""
+    """One vertical axis with its ticks."""
     axes.plot([at, at], [0, 1], color=GREY, linewidth=0.8, zorder=0)
     for height, text in zip(heights, texts, strict=True):
-        away = {0.0: (0, -8), 1.0: (0, 8)}.get(height)  # beyond the ends no line is in the way
+        away = {0.0: (0, -8), 1.0: (0, 8)}.get(height)  # outside of the ends, where no line passes
         side = "center" if away else "right"
         axes.annotate(
             text, (at, height), xytext=away or (-4, 6), textcoords="offset points", ha=side, va="center", fontsize=8
@@ -140,13 +140,13 @@ def axis(axes: Axes, at: int, heights: list[float], texts: list[str]) -> None:
 
 
 def short(text: str, limit: int = 26) -> str:
-    """The end of a long name, which says most, in one line."""
+    """The end of a long name, in one line."""
     text = one_line(text)
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 
 def shown(metric: Metric, rows: Sequence[TrialRow]) -> list[float]:
-    """What trials reached, as it is drawn."""
+    """The trials' results, scaled for display."""
     return [metric.factor * r.measured[-1] for r in rows]
 
 

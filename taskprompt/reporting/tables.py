@@ -1,4 +1,4 @@
-"""Tables of an evaluation: each metric with its unit and better direction, and whether it beats a constant guess."""
+"""Tables of an evaluation: each metric with unit and direction, and a comparison with the trivial predictor."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Verdict = Literal["better", "even", "worse", ""]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric of one task on one source, ready to print."""
+    """One metric of one task on one source, formatted."""
 
     source: str
     task: str
@@ -27,9 +27,9 @@ class Line:
 
 
 def verdict(metric: Metric, value: float, interval: Any, trivial: float) -> Verdict:
-    """Is a value better than the trivial predictor's? 'even' where the trivial number lies inside the interval.
+    """Whether a value is better than the trivial predictor's; 'even' if the trivial value is inside the interval.
 
-    Without an interval the values alone decide. Empty where either is missing or the direction is unknown."""
+    Without an interval only the values are compared. Empty if either is missing or the direction is unknown."""
     if not metric.sign or not math.isfinite(value) or not math.isfinite(trivial):
         return ""
     if interval is not None and interval[0] <= trivial <= interval[1]:
@@ -40,7 +40,7 @@ def verdict(metric: Metric, value: float, interval: Any, trivial: float) -> Verd
 
 
 def evaluation_lines(result: Mapping[str, Any]) -> list[Line]:
-    """What `evaluate` measured, a line a metric, in the order of sources, tasks and metrics."""
+    """The results of `evaluate`, one line per metric, in the order of sources, tasks and metrics."""
     found = []
     for source, part in result["sources"].items():
         for task, numbers in part["tasks"].items():

@@ -1,1 +1,1 @@
-"""The folder of a sweep: what varies, the journal of its trials, and what is wrong with it before it starts."""
+"""The folder of a sweep: search space, journal of trials, and checks before it starts."""

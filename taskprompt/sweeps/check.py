@@ -1,4 +1,4 @@
-"""What is wrong with a sweep, found before anything starts: the recipe is built at every edge of its space."""
+"""Checks of a sweep before anything starts: the recipe is built at every edge of the search space."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from taskprompt.weights.start import check_weights
 
 
 def check_sweep(sweep: Sweep) -> list[Recipe]:
-    """The recipes at every edge of the space: each choice and each end of a range, the other fields as they are.
+    """The recipes at every edge of the search space: each choice and each end of a range, other fields unchanged.
 
-    Raises RecipeError with all that is wrong with any of them: an invalid value, a model that cannot be built, a metric
-    that is not measured, weights that do not fit it, workers."""
+    Raises RecipeError with all their problems: an invalid value, a model that cannot be built, a metric that is not
+    measured, weights that do not fit, several workers."""
     bases, found = load_bases(sweep), list[Recipe]()
-    problems: dict[tuple[str, str], str] = {}  # both ends of a field that does not exist say the same
+    problems: dict[tuple[str, str], str] = {}  # both ends of an unknown field have the same problem
     for name, value in [("", None), *((n, v) for n, r in sweep.axes.items() for v in r.edges())]:
         try:
             recipe = vary(bases, sweep, {name: value} if name else {})
@@ -32,7 +32,7 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
                 sweep = sweep.model_copy(update={"mode": sweep.mode or recipe.metric(sweep.metric).better})
             lines = [problem] if problem else unmeasured("metric", recipe, sweep.metric)
             found.append(recipe)
-        if lines and not name:  # the others would say the same
+        if lines and not name:  # the others would have the same problems
             raise RecipeError("sweep", lines)
         for line in lines:
             same = (name, re.sub(r"(no such field.*) Found: .*$", r"\1", line))
@@ -43,10 +43,10 @@ def check_sweep(sweep: Sweep) -> list[Recipe]:
 
 
 def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
-    """Why a recipe's runs cannot be judged by the sweep's metric, as far as can be told before they run."""
+    """Why a recipe's runs cannot be ranked by the sweep's metric, as far as can be known in advance."""
     source, task, _ = sweep.metric.split("/", 2)
     if not recipe.held_out:
-        return "metric: the recipe holds no clips out, so nothing is measured. Name sources under held_out."
+        return "metric: the recipe has no held-out sources, so nothing is evaluated. Add sources under held_out."
     if source not in recipe.held_out:
         known = ", ".join(recipe.held_out)
         return f"metric: {source!r} is not a held-out source{nearest(source, recipe.held_out)} Known: {known}."
@@ -55,12 +55,12 @@ def metric_problem(sweep: Sweep, recipe: Recipe) -> str | None:
         known = ", ".join(tasks) or "none"
         return f"metric: the task {task!r} is not measured on {source!r}{nearest(task, tasks)} Measured: {known}."
     if recipe.evaluate_every is None:
-        return "evaluate_every: is not set, so trials would be measured at their end alone. Set it under overrides."
+        return "evaluate_every: is not set, so trials would only be evaluated at their end. Set it under overrides."
     return None
 
 
 def mode_problem(sweep: Sweep, recipe: Recipe) -> str | None:
-    """Is it known which trial is better, and does the sweep's mode agree with the metric's task?"""
+    """An unknown direction of the metric, or a mode that contradicts the metric's task."""
     known = recipe.metric(sweep.metric).better
     if known is None and sweep.mode is None:
         return f"mode: nothing says which way {sweep.metric!r} is better. Set mode to max or min."
@@ -71,10 +71,10 @@ def mode_problem(sweep: Sweep, recipe: Recipe) -> str | None:
 
 
 def workers_problem(recipe: Recipe) -> str | None:
-    """Why a recipe's trials cannot run, if they train with several processes."""
+    """The problem of trials with several workers."""
     if recipe.runtime.workers == 1:
         return None
     return (
-        f"runtime.workers: found {recipe.runtime.workers}, expected 1: the trials of a sweep run side by side, each "
+        f"runtime.workers: found {recipe.runtime.workers}, expected 1: the trials of a sweep run in parallel, each "
         "in one process. Set runtime.workers: 1 under overrides."
     )

@@ -1,4 +1,4 @@
-"""Recipes beside each other over the same seeds: means, their intervals, paired differences, and what a run costs."""
+"""Comparison of recipes over the same seeds: means, intervals, paired differences, and cost of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ class Entry:
     """One recipe of a comparison."""
 
     recipe: str
-    value: Mean | None  # None where no run of it has ended
+    value: Mean | None  # None if no run of it has ended
     gain: Mean | None  # over the first recipe with the same seed, and fold if any; None for the first itself
-    minutes: float  # of training and evaluating, a run
-    failed: tuple[str, ...]  # one line for each run that has
+    minutes: float  # of training and evaluation per run
+    failed: tuple[str, ...]  # one line per failed run
 
 
 def comparison_sweep(
@@ -47,7 +47,9 @@ def comparison_sweep(
     """The sweep that trains every recipe with every seed and every value in `over`. Raises SpecError, RecipeError."""
     if len(recipes) < 2 or seeds < 1:
         found = f"{len(recipes)} recipe{'s' * (len(recipes) != 1)} and {seeds} seeds"
-        raise SpecError(f"found {found}, expected two recipes or more, the first to compare with, and a seed or more.")
+        raise SpecError(
+            f"found {found}, expected at least two recipes, the first as the baseline, and at least one seed."
+        )
     loaded = [Recipe.load(r) for r in recipes]
     metric = metric or (loaded[0].best.metric if loaded[0].best else None)
     if metric is None:
@@ -57,7 +59,9 @@ def comparison_sweep(
             f"metric: none is given. Measured: {', '.join(known) or 'nothing'}. Give --metric real/action/top1."
         )
     if mode is None and loaded[0].metric(metric).better is None:
-        raise SpecError(f"mode: the task of {metric!r} does not say which way is better. Give --mode max or min.")
+        raise SpecError(
+            f"mode: the task of {metric!r} does not declare whether higher or lower is better. Give --mode max or min."
+        )
     every = {} if all(r.evaluate_every for r in loaded) else {"evaluate_every": quarter(loaded)}
     return validate(
         {
@@ -75,7 +79,7 @@ def comparison_sweep(
 
 
 def is_comparison(sweep: Sweep) -> bool:
-    """Does this sweep train all of several recipes with the same seeds?"""
+    """Whether this sweep trains several recipes with the same seeds."""
     return sweep.searcher == "grid" and {"recipe", "seed"} <= sweep.axes.keys()
 
 
@@ -85,7 +89,7 @@ def quarter(recipes: Sequence[Recipe]) -> int:
 
 
 def compare_rows(rows: Sequence[TrialRow], recipes: Sequence[str]) -> list[Entry]:
-    """An entry a recipe, in their order, from the trials of a comparison."""
+    """One entry per recipe, in order, from the trials of a comparison."""
     ended = {n: {pair(r): r for r in rows if r.values["recipe"] == n and r.state == "done"} for n in recipes}
     entries = []
     for name in recipes:
@@ -105,12 +109,12 @@ def compare_rows(rows: Sequence[TrialRow], recipes: Sequence[str]) -> list[Entry
 
 
 def pair(row: TrialRow) -> str:
-    """What a run shares with those of the other recipes that it is compared with: "seed 0"."""
+    """What identifies the runs of other recipes that a run is paired with: "seed 0"."""
     return ", ".join(f"{name} {words(value)}" for name, value in row.values.items() if name != "recipe")
 
 
 def mean(values: Sequence[float]) -> Mean | None:
-    """None of no values."""
+    """The mean; None for no values."""
     from scipy.stats import t  # takes half a second to load
 
     count = len(values)
@@ -121,7 +125,7 @@ def mean(values: Sequence[float]) -> Mean | None:
 
 
 def as_data(entries: Sequence[Entry], metric: str) -> dict[str, Any]:
-    """The table as plain data; numbers that do not exist are null."""
+    """The table as plain data; missing numbers are null."""
 
     def plain(m: Mean | None) -> dict[str, Any] | None:
         return m and {"mean": m.mean, "half": m.half if math.isfinite(m.half) else None, "runs": m.count}

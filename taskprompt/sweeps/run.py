@@ -1,4 +1,4 @@
-"""SweepRun: the folder of one sweep: what was asked, a journal of all that happened, and what came of it."""
+"""SweepRun: the folder of one sweep: its specification, the journal of all events, and results."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from taskprompt.core.files import append, flush, remove_drafts, write, writing
 from taskprompt.core.metrics import Metric, from_record
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.lock import check_one, clear, contents, driven
+from taskprompt.runs.lock import check_one, clear, contents, driver_locked
 from taskprompt.runs.records import MetricRecord, checked
 from taskprompt.runs.run import Run
 from taskprompt.runs.storage import is_uri
@@ -22,20 +22,20 @@ from taskprompt.sweeps.shown import sweep_html, sweep_text
 from taskprompt.sweeps.sweep import Sweep, load_bases, vary
 from taskprompt.sweeps.trials import TrialRow, best, follow, result
 
-MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # the recipe is compared by what it holds
+MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # recipes are compared by content, not by path
 
-ROOM = "Free some room there, then go on with --resume."
+FREE_SPACE = "Free disk space there, then continue with --resume."
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """A folder on disk; everything is read from it when asked for."""
+    """A folder on disk; everything is read from it on access."""
 
     path: Path
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """An existing sweep. Raises CheckpointError where the folder is none."""
+        """An existing sweep. Raises CheckpointError if the folder is not one."""
         path = Path(path).absolute()
         if not (path / "sweep.yaml").is_file():
             raise CheckpointError(f"{path}: is not a sweep: it has no sweep.yaml. Give the folder of `tune --out`.")
@@ -44,16 +44,18 @@ class SweepRun:
     @classmethod
     @contextmanager
     def held(cls, path: str | Path) -> Iterator[None]:
-        """Hold a sweep's folder against other jobs, from before `start` to the end. Raises CheckpointError."""
+        """Lock a sweep's folder against other jobs, from before `start` to the end. Raises CheckpointError."""
         path = cls._folder(path)
         cls._check_ours(path)
-        with driven(path):
+        with driver_locked(path):
             yield
 
     @staticmethod
     def _folder(path: str | Path) -> Path:
         if is_uri(path):
-            raise CheckpointError(f"{path}: a sweep lies in a folder, not in a storage. Give --out a path.")
+            raise CheckpointError(
+                f"{path}: a sweep must be in a local folder, not in remote storage. Give --out a path."
+            )
         return Path(path).absolute()
 
     @staticmethod
@@ -63,7 +65,7 @@ class SweepRun:
 
     @classmethod
     def start(cls, path: str | Path, sweep: Sweep, *, resume: bool = False, fresh: bool = False) -> "SweepRun":
-        """A new sweep's folder, or the old one to go on with. Never mixes two sweeps. Raises CheckpointError."""
+        """A new sweep's folder, or an old one to resume. Never mixes two sweeps. Raises CheckpointError."""
         check_one(resume, fresh)
         run = cls(cls._folder(path))
         cls._check_ours(run.path)
@@ -74,7 +76,7 @@ class SweepRun:
             clear(run.path)
         elif exists and not resume:
             raise CheckpointError(
-                f"{run.path}: holds a sweep already. Add --resume to go on with it, or --fresh to replace it."
+                f"{run.path}: holds a sweep already. Add --resume to continue it, or --fresh to replace it."
             )
         elif exists:
             run._check_same(sweep, bases)
@@ -93,7 +95,7 @@ class SweepRun:
         before, begun = load_bases(self.sweep), len(self.trials())
         old, new = self.sweep.model_dump(mode="json"), sweep.model_dump(mode="json")
         changed = [name for name in old if name not in MAY_CHANGE and old[name] != new[name]]
-        if sweep.searcher == self.sweep.searcher == "grid":  # which may grow, for nothing follows from its order
+        if sweep.searcher == self.sweep.searcher == "grid":  # which may grow, since trials do not depend on their order
             grid = sweep.combinations()
             changed = [c for c in changed if c != "search" or any(v not in grid for v in self.sweep.combinations())]
             changed += ["recipe"] if any(bases.get(name) != base for name, base in before.items()) else []
@@ -101,11 +103,11 @@ class SweepRun:
             changed += ["recipe"] if before != bases else []
         if changed:
             raise CheckpointError(
-                f"{self.path}: holds another sweep; other than here: {', '.join(changed)}. "
+                f"{self.path}: holds another sweep; these differ: {', '.join(changed)}. "
                 "Resume with its own sweep.yaml, or choose another folder for --out."
             )
         if new["trials"] is not None and new["trials"] < begun:
-            raise CheckpointError(f"{self.path}: has begun {begun} trials. Set trials to no fewer.")
+            raise CheckpointError(f"{self.path}: has started {begun} trials. Set trials to at least {begun}.")
 
     def __repr__(self) -> str:
         return sweep_text(self)
@@ -119,7 +121,7 @@ class SweepRun:
 
     @property
     def metric(self) -> Metric:
-        """What trials are judged by, as its task declared it when the sweep began; `better` is the sweep's mode.
+        """The metric that ranks trials, as declared by its task when the sweep started; `better` is the sweep's mode.
 
         Raises CheckpointError."""
         path, sweep = self.path / "metric.json", self.sweep
@@ -138,32 +140,32 @@ class SweepRun:
         return vary(load_bases(self.sweep), self.sweep, values)
 
     def run(self, trial: TrialRow) -> Run:
-        """A trial's own folder, a run like any other."""
+        """A trial's run."""
         return Run(self.path / "trials" / trial.name)
 
     def journal(self) -> list[dict[str, Any]]:
-        """All that happened, in the order in which it did. A line cut off by a crash is left out."""
+        """All events in order. An incomplete last line is ignored."""
         return Run(self.path).lines("journal.jsonl")
 
     def note(self, event: dict[str, Any]) -> None:
-        """One more event, on disk when this returns. Raises WriteError."""
-        append(self.path / "journal.jsonl", json.dumps(event) + "\n", ROOM)
+        """Append an event, flushed to disk. Raises WriteError."""
+        append(self.path / "journal.jsonl", json.dumps(event) + "\n", FREE_SPACE)
         flush(self.path / "journal.jsonl")
 
-    def mend(self) -> None:
-        """Drop a line of the journal that a crash cut off, so that the next one starts a line of its own."""
+    def drop_incomplete_line(self) -> None:
+        """Remove an incomplete last line of the journal, left by a crash, so that the next event starts a new line."""
         if (self.path / "journal.jsonl").exists():
             self._write("journal.jsonl", "".join(json.dumps(e) + "\n" for e in self.journal()))
 
     def trials(self) -> list[TrialRow]:
-        """The trials that have begun, from the journal."""
+        """The trials that have started, from the journal."""
         rows: list[TrialRow] = []
         for event in self.journal():
             follow(rows, event)
         axes = set(self.sweep.axes) if rows else set()
         for row in rows:
             if set(row.values) != axes:
-                raise CheckpointError(f"{self.path}: journal.jsonl: trial {row.number} is not of this sweep.")
+                raise CheckpointError(f"{self.path}: journal.jsonl: trial {row.number} does not belong to this sweep.")
         return rows
 
     def best(self) -> TrialRow | None:
@@ -171,7 +173,7 @@ class SweepRun:
         return best(self.trials(), self.sweep)
 
     def write_results(self, rows: list[TrialRow], sweep: Sweep) -> None:
-        """results.json, results.csv, and best.yaml as soon as there is a best trial."""
+        """Write results.json, results.csv, and best.yaml once there is a best trial."""
         found = best(rows, sweep)
         table = [result(row, sweep) for row in rows]
         shown = {"metric": sweep.metric, "mode": sweep.mode, "best": found and found.number, "trials": table}
@@ -193,13 +195,13 @@ class SweepRun:
             self._write("best.yaml", head + dump(self.recipe(found.values)))
 
     def _write(self, name: str, text: str) -> None:
-        write(self.path / name, text, ROOM)
+        write(self.path / name, text, FREE_SPACE)
 
 
 def judged_by(sweep: Sweep, bases: Mapping[str, Recipe]) -> Metric:
-    """The metric of a sweep, as its task declares it; `better` is the sweep's mode, where it gives one.
+    """The metric of a sweep, as declared by its task; `better` is the sweep's mode, if it is set.
 
-    Raises SpecError where neither says which way is better; RecipeError."""
+    Raises SpecError if neither gives the better direction; RecipeError."""
     metric = vary(bases, sweep, {}).metric(sweep.metric).with_mode(sweep.mode)
     if metric.better is None:
         raise SpecError(f"mode: nothing says which way {sweep.metric!r} is better. Set mode to max or min.")

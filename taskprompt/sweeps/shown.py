@@ -1,4 +1,4 @@
-"""Sweeps in a few lines, for a Python prompt and a notebook; what is in their folders at that time."""
+"""Short descriptions of sweeps, for a Python prompt and a notebook, from the current contents of their folders."""
 
 import math
 from contextlib import suppress
@@ -18,7 +18,7 @@ def sweep_text(run: "SweepRun") -> str:
 
 
 def sweep_html(run: "SweepRun") -> str:
-    """The same for a notebook, with a line for each trial."""
+    """The same for a notebook, with one line per trial."""
     head: tuple[str, ...] = ("trial",)
     rows, title = [], f"Sweep {run.path}"
     with suppress(*UNREADABLE):

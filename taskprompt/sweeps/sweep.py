@@ -1,5 +1,4 @@
-"""Sweep: many runs of a recipe, or of several, in one yaml: what varies, what is measured, when a trial has had its
-chance."""
+"""Sweep: a hyperparameter search over one or several recipes, in one yaml: search space, metric and early stopping."""
 
 import json
 import math
@@ -19,11 +18,11 @@ MOST_TRIALS = 100_000  # of a sweep
 
 
 class Range(Spec):
-    """What a field may be: exactly one of choice, uniform, loguniform and integer."""
+    """The search space of a field: exactly one of choice, uniform, loguniform and integer."""
 
-    choice: tuple[Any, ...] | None = Field(default=None, min_length=1)  # values of any form; null removes an entry
+    choice: tuple[Any, ...] | None = Field(default=None, min_length=1)  # values of any type; null removes an entry
     uniform: tuple[float, float] | None = None  # lowest and highest
-    loguniform: tuple[float, float] | None = None  # lowest and highest, above 0; every factor is as likely
+    loguniform: tuple[float, float] | None = None  # lowest and highest, above 0; uniform in the logarithm
     integer: tuple[int, int] | None = None  # lowest and highest
     step: float | None = Field(default=None, gt=0)  # of uniform and integer: lowest, lowest + step, ...; null: any
 
@@ -70,7 +69,7 @@ class Range(Spec):
         return self.choice if self.choice is not None else (self.low, self.high)
 
     def grid(self) -> tuple[Any, ...] | None:
-        """Every value; None where there is no end of them."""
+        """Every value; None if there are infinitely many."""
         if self.choice is not None or self.size is None:
             return self.choice
         step = self.step or 1
@@ -79,14 +78,14 @@ class Range(Spec):
 
     @property
     def size(self) -> int | None:
-        """How many values `grid` has, without listing them."""
+        """The number of values of `grid`, without listing them."""
         if self.choice is not None:
             return len(self.choice)
         step = self.step or (1 if self.integer else None)
         return None if step is None else round((self.high - self.low) / step) + 1
 
     def distribution(self):
-        """As Optuna knows it. A choice is known by its json text, for a value may be a list."""
+        """As an Optuna distribution. Choices are encoded as json, since a value may be a list."""
         from optuna import distributions as d  # takes a second to load
 
         if self.choice is not None:
@@ -96,39 +95,39 @@ class Range(Spec):
         return d.FloatDistribution(self.low, self.high, log=self.loguniform is not None, step=self.step)
 
     def encode(self, value: Any) -> Any:
-        """A value as Optuna knows it."""
+        """A value as Optuna's."""
         return json.dumps(value) if self.choice is not None else value
 
     def decode(self, known: Any) -> Any:
-        """The value that Optuna knows as `known`."""
+        """The inverse of `encode`."""
         return json.loads(known) if self.choice is not None else known
 
 
 class Asha(Spec):
-    """Asynchronous successive halving: at some steps, only trials that rank high among those that came by go on."""
+    """Asynchronous successive halving: at each rung, only the best trials that have reached it continue."""
 
-    grace: int = Field(ge=1)  # steps that every trial gets; it is ranked there, and at grace x reduction, x reduction^2
-    reduction: float = Field(default=3.0, gt=1)  # one of so many goes on
+    grace: int = Field(ge=1)  # steps of the first rung; further rungs are at grace x reduction, x reduction^2, ...
+    reduction: float = Field(default=3.0, gt=1)  # the best 1 / reduction of the trials at a rung continue
 
 
 class Sweep(Spec):
-    """One yaml a sweep."""
+    """The content of a sweep's yaml file."""
 
-    recipe: str | tuple[str, ...]  # the recipe's yaml file, or several to try; relative paths start at the sweep's file
+    recipe: str | tuple[str, ...]  # the recipe's yaml file, or several to try; relative to the sweep's file
     overrides: dict[str, Any] = {}  # field -> value, the same for all trials: evaluate_every, stages.0.steps
-    search: dict[str, Range] = {}  # field -> what it may be; "a.b, c.d" sets two fields to one value, as a fold needs
-    metric: str  # what a trial is judged by: source/task/metric, as in held_out.jsonl
-    mode: Literal["max", "min"] | None = None  # is more of it better, or less? null: as its task says
+    search: dict[str, Range] = {}  # field -> search space; "a.b, c.d" sets two fields to the same value, as for folds
+    metric: str  # ranks trials: source/task/metric, as in held_out.jsonl
+    mode: Literal["max", "min"] | None = None  # whether higher or lower is better; null: as its task declares
     trials: int | None = Field(
         default=None, ge=1, le=MOST_TRIALS
-    )  # how many; a grid has as many as it has combinations
-    searcher: Literal["optuna", "random", "grid"] = "optuna"  # optuna: TPE, which learns from the trials before
+    )  # number of trials; for a grid, the number of its combinations
+    searcher: Literal["optuna", "random", "grid"] = "optuna"  # optuna: TPE, which uses earlier results
     seed: int = Field(default=0, ge=0, lt=2**32)  # of the searcher; the recipe's own seed is the same for all trials
-    asha: Asha | None = None  # stops trials early; null: each trains to its end
-    concurrent: int | None = Field(default=None, ge=1)  # trials side by side; null: as many as the cluster has room for
+    asha: Asha | None = None  # early stopping of trials; null: all train to the end
+    concurrent: int | None = Field(default=None, ge=1)  # parallel trials; null: as many as fit into the cluster
     minutes: float | None = Field(
         default=None, gt=0
-    )  # after which it stops, trials under way too, to go on with --resume; null: no limit
+    )  # time budget; then the sweep stops, and --resume continues it; null: no limit
 
     @field_validator("metric")
     @classmethod
@@ -139,22 +138,24 @@ class Sweep(Spec):
 
     @model_validator(mode="after")
     def _agrees(self) -> "Sweep":
-        problems = [] if self.axes else ["search: nothing varies. Name a field, or give several recipes."]
+        problems = [] if self.axes else ["search: nothing varies. Add a field, or give several recipes."]
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
-        problems += [f"recipe: two files are called {n}, which would name both. Rename one." for n in twice]
+        problems += [f"recipe: two files have the name {n}. Rename one." for n in twice]
         problems += [
             f"search.{n}: is fixed in overrides. Remove one." for n in self.search if {*fields(n)} & {*self.overrides}
         ]
         if self.searcher == "grid":
             sizes = {n: r.size for n, r in self.axes.items()}
             endless = [n for n, size in sizes.items() if size is None]
-            problems += [f"search.{n}: a grid needs an end. Give a choice, an integer, or a step." for n in endless]
+            problems += [
+                f"search.{n}: a grid needs finitely many values. Give a choice, an integer, or a step." for n in endless
+            ]
             if (count := math.prod(size or 1 for size in sizes.values())) > MOST_TRIALS:
                 problems.append(f"search: a grid of {count} trials, expected {MOST_TRIALS} at most. Give fewer values.")
             if self.trials is not None:
                 problems.append("trials: a grid tries every combination. Remove it, or use the searcher random.")
         elif self.trials is None:
-            problems.append(f"trials: the searcher {self.searcher} has no end of its own. Set it.")
+            problems.append(f"trials: is required for the searcher {self.searcher}. Set it.")
         if problems:
             raise SpecError("\n".join(problems))
         return self
@@ -172,23 +173,23 @@ class Sweep(Spec):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the recipes are called: their files' names, without the ending."""
+        """The names of the recipes: their files' names, without suffix."""
         return tuple(Path(f).stem for f in self.files)
 
     @property
     def axes(self) -> dict[str, Range]:
-        """All that differs between trials: `recipe`, where there are several, and the fields of `search`."""
+        """Everything that varies between trials: `recipe`, if there are several, and the fields of `search`."""
         several = {"recipe": Range(choice=self.names)} if len(set(self.names)) > 1 else {}
         return several | self.search
 
     @property
     def count(self) -> int:
-        """Trials in all."""
+        """Total number of trials."""
         return self.trials if self.trials is not None else len(self.combinations())
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of a grid, in order: recipes change fastest, so that they can be compared while it runs,
-        then the last field."""
+        """Every combination of a grid, in order: recipes vary fastest, so that they can be compared early, then the
+        last field."""
         names = [*self.search, *self.axes.keys() - self.search.keys()]
         found = (
             dict(zip(names, values, strict=True)) for values in product(*(self.axes[n].grid() or () for n in names))
@@ -196,23 +197,23 @@ class Sweep(Spec):
         return [{name: values[name] for name in self.axes} for values in found]
 
     def better(self, a: float, b: float) -> bool:
-        """Is the value a better than b?"""
+        """Whether the value a is better than b."""
         return a > b if self.maximizes else a < b
 
     @property
     def maximizes(self) -> bool:
-        """Is more of the metric better? Raises SpecError where `mode` is not settled, as it is in a sweep's folder."""
+        """Whether higher values are better. Raises SpecError if `mode` is not set; in a sweep's folder it always is."""
         if self.mode is None:
             raise SpecError("mode: is not set. Set it to max or min.")
         return self.mode == "max"
 
     def text(self) -> str:
-        """As yaml that loads to the same sweep."""
+        """As yaml that loads as the same sweep."""
         return dump(self)
 
 
 def load_bases(sweep: Sweep) -> dict[str, Recipe]:
-    """name -> recipe, of all that a sweep tries."""
+    """name -> recipe, for all recipes of a sweep."""
     return {name: Recipe.load(file) for name, file in zip(sweep.names, sweep.files, strict=True)}
 
 
@@ -232,7 +233,7 @@ def fields(key: str) -> list[str]:
 
 
 def words(value: Any) -> str:
-    """A value as a person writes it: lists without quotes, null where there is none."""
+    """A value as text: lists without quotes, null for None."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The trials of a sweep: a row each, made of the events of its journal, and which of them is the best."""
+"""The trials of a sweep: one row each, built from the events of the journal, and the best trial."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from taskprompt.sweeps.sweep import Sweep
 
 @dataclass
 class TrialRow:
-    """One trial: its values, what was measured at which step, and how it ended."""
+    """One trial: its values, evaluations, and state."""
 
     number: int
     values: dict[str, Any]  # field -> value
@@ -21,22 +21,24 @@ class TrialRow:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return f"{self.number:03d}"
 
     @property
     def last(self) -> float | None:
-        """What was measured last; None before the first evaluation."""
+        """The last measured value; None before the first evaluation."""
         return self.measured[-1] if self.measured else None
 
 
 def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
-    """One event of the journal, added to the table of trials."""
+    """Apply one event of the journal to the table of trials."""
     if event["event"] == "begin":
         rows.append(TrialRow(event["trial"], event["values"]))
         return
     if event["trial"] >= len(rows):
-        raise CheckpointError(f"journal.jsonl: tells of trial {event['trial']}, which never began. Start with --fresh.")
+        raise CheckpointError(
+            f"journal.jsonl: has an event of trial {event['trial']}, which never started. Start with --fresh."
+        )
     row = rows[event["trial"]]
     if event["event"] == "again":
         row.state, row.error = "running", ""
@@ -49,7 +51,7 @@ def follow(rows: list[TrialRow], event: dict[str, Any]) -> None:
 
 
 def best(rows: list[TrialRow], sweep: Sweep) -> TrialRow | None:
-    """The trial whose last measurement is best, among those that trained to their end; before any has, among all."""
+    """The trial with the best last value among those that trained to the end; if there is none, among all."""
     measured = [r for r in rows if r.measured and r.state != "failed"]
     found = None
     for row in [r for r in measured if r.state == "done"] or measured:

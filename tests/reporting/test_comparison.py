@@ -40,7 +40,7 @@ def test_its_forms(run):
     texts = write_comparison(run)
     assert [(run.path / name).read_text() for name in texts] == list(texts.values())
     lines = texts["comparison.md"].splitlines()
-    assert lines[0] == "| recipe | runs | top-1 (%) ↑ | over plain | minutes a run |"
+    assert lines[0] == "| recipe | runs | top-1 (%) ↑ | over plain | minutes per run |"
     assert lines[2:4] == [
         f"| plain | 3 | 32.0 ± 5.0 | {NOTHING} | 2.0 |",
         "| p_vit | 2 | 40.5 ± 6.4 | +8.5 ± 19.1 | 2.0 |",
@@ -68,16 +68,16 @@ def test_it_grows_by_recipes_and_seeds(run, files, squares, tmp_path):
 
 
 def test_it_does_not_shrink_or_change(run, files, squares):
-    with pytest.raises(tp.CheckpointError, match="holds another sweep; other than here: search"):
+    with pytest.raises(tp.CheckpointError, match="holds another sweep; these differ: search"):
         SweepRun.start(run.path, comparison_sweep(files, 2, "test/action/top1", None, {}), resume=True)
     (run.path.parent / "plain.yaml").write_text(yaml.safe_dump(squares | {"seed": 7}))
-    with pytest.raises(tp.CheckpointError, match="holds another sweep; other than here: recipe"):
+    with pytest.raises(tp.CheckpointError, match="holds another sweep; these differ: recipe"):
         SweepRun.start(run.path, comparison_sweep(files, 4, "test/action/top1", None, {}), resume=True)
 
 
 def test_the_page_shows_it(run):
     page = write_sweep_page(run).read_text()
-    assert "<h2>Recipes beside each other</h2>" in page
+    assert "<h2>Comparison of recipes</h2>" in page
     assert "<td>p_vit</td><td>2</td><td>40.5 ± 6.4</td><td>+8.5 ± 19.1</td><td>2.0</td>" in page
     assert page.count("<th>recipe</th>") == 2  # there, and among what the trials' values are
 
@@ -113,14 +113,14 @@ def test_pairs_share_seed_and_fold(files):
 @pytest.mark.parametrize(
     ("count", "seeds", "options", "words"),
     [
-        (1, 5, {}, "found 1 recipe and 5 seeds, expected two recipes or more"),
+        (1, 5, {}, "found 1 recipe and 5 seeds, expected at least two recipes"),
         (2, 0, {}, "found 2 recipes and 0 seeds"),
         (2, 1, {"metric": None}, "metric: none is given. Measured: test/action/..., test/depth/..."),
         (
             2,
             1,
             {"metric": "test/action/odd"},
-            "does not say which way is better. Give `mode`",
+            "does not declare whether higher or lower is better. Give `mode`",
         ),
         (2, 1, {"overrides": {"seed": 3}}, "search.seed: is fixed in overrides"),
     ],

@@ -92,15 +92,15 @@ def test_a_task_that_no_stage_trains_is_neither_measured_nor_shown(squares, tmp_
 def test_a_run_without_held_out_clips_says_so(squares, tmp_path):
     del squares["held_out"]
     found = page(trained(squares, tmp_path / "run"))
-    assert "holds no clips out" in found.text
-    assert "What it learned" not in found.text
-    assert "How it learned" in found.text
+    assert "has no held-out sources" in found.text
+    assert "Results" not in found.text
+    assert "Training curves" in found.text
 
 
 def test_a_run_that_was_cut_off_before_its_first_checkpoint_still_has_curves(squares, tmp_path):
     with tp.Run.start(tmp_path / "run", validate(squares, "r", tp.Recipe)) as run:
         pass
-    assert "It has not taken a step yet." in page(run).text
+    assert "It has no training step yet." in page(run).text
     run.append("metrics.jsonl", {"step": 1, "loss": 1.0, "loss/action": 1.0, "lr": 0.1, "clips_per_s": 2.0})
     found = page(run)
     assert "no checkpoint yet" in found.text

@@ -142,7 +142,7 @@ def test_a_comparison_is_a_table(comparison, tmp_path):
     assert [e.recipe for e in found.entries()] == ["plain", "p_vit"]
     assert repr(found).splitlines() == [
         "Comparison by test/action/top1",
-        "recipe  runs  top-1 (%) ↑  over plain   minutes a run",
+        "recipe  runs  top-1 (%) ↑  over plain   minutes per run",
         f"plain   3     32.0 ± 5.0   {NOTHING}            2.0",
         "p_vit   2     40.5 ± 6.4   +8.5 ± 19.1  2.0",
     ]

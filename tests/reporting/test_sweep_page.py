@@ -68,7 +68,7 @@ def test_a_line_cut_off_by_a_crash_is_dropped(run):
     before = run.journal()
     with (run.path / "journal.jsonl").open("a") as file:
         file.write('{"event": "rep')
-    run.mend()
+    run.drop_incomplete_line()
     run.note({"event": "end", "trial": 4, "state": "done", "error": ""})
     assert run.journal()[:-1] == before
     assert run.trials()[4].state == "done"
@@ -80,10 +80,10 @@ def test_the_page(run):
     assert "(2 done, 1 stopped, 1 running, 1 failed)" in page
     assert "&lt;b&gt;a mistake&lt;/b&gt;" in page
     assert page.count("<svg") == 3
-    assert "PED-ANOVA wants 8 trials" in page
+    assert "PED-ANOVA needs at least 8 different trials" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     empty = tp.SweepRun.start(run.path.parent / "empty", tp.Sweep.load(run.path.parent / "s.yaml"))
-    assert "None has begun yet." in tp.report(empty).read_text()
+    assert "None has started yet." in tp.report(empty).read_text()
 
 
 def test_which_field_mattered(run):

@@ -93,7 +93,7 @@ def test_several_recipes_are_an_axis(squares):
         trial = vary(bases, sweep, values)
         assert (trial.prompter, trial.seed) == (bases[values["recipe"]].prompter, values["seed"])
     assert Sweep.model_validate(several | {"search": {}}).count == 2
-    with pytest.raises(ValueError, match="two files are called r"):
+    with pytest.raises(ValueError, match="two files have the name r"):
         Sweep.model_validate(several | {"recipe": ["r.yaml", "other/r.yaml"], "search": {}})
     with pytest.raises(ValueError, match="nothing varies"):
         Sweep.model_validate(SWEEP | {"search": {}})
@@ -140,8 +140,8 @@ def test_sweeps_extend_and_expand(tmp_path, monkeypatch):
         ({"overrides": {"evaluate_evry": 2}}, ["evaluate_evry", "Did you mean 'evaluate_every'?"]),
         ({"overrides": {"stages.0.lr": 1, "evaluate_every": 2}}, ["search.stages.0.lr: is fixed in overrides"]),
         ({"recipe": "nowhere.yaml"}, ["cannot be read: No such file"]),
-        ({"trials": None}, ["trials: the searcher optuna has no end of its own"]),
-        ({"searcher": "grid", "trials": None}, ["search.stages.0.lr: a grid needs an end"]),
+        ({"trials": None}, ["trials: is required for the searcher optuna"]),
+        ({"searcher": "grid", "trials": None}, ["search.stages.0.lr: a grid needs finitely many values"]),
         ({"mode": "most"}, ["mode", "'max' or 'min'"]),
     ],
     ids=lambda v: None if isinstance(v, list) else "-".join(v),
@@ -182,7 +182,7 @@ def test_trials_that_are_better_in_two_ways_cannot_be_ranked(problems, squares):
 
 def test_a_recipe_that_holds_nothing_out(problems):
     (line,) = problems({"held_out": {}})
-    assert "holds no clips out" in line
+    assert "has no held-out sources" in line
 
 
 def test_every_mistake_is_told_at_once(problems):
