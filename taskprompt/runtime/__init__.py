@@ -1,1 +1,1 @@
-"""Ray: the only folder that imports it; cluster/_ray_private alone names private modules of it."""
+"""Everything that uses Ray; no other package imports it. Only cluster/_ray_private uses Ray's private modules."""

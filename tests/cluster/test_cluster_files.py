@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from taskprompt.checks.model import check_fits
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runtime.cluster.resources import Node, lack, needs
+from taskprompt.runtime.cluster.resources import Node, needs, shortage
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "cluster"
@@ -140,8 +140,8 @@ def test_the_recipe_fits(name):
         for kind in types.values()
         for _ in range(kind["max_workers"])
     ]
-    assert lack(recipe, 4, every) is None
-    assert lack(recipe, 4, [n for n in every if n.gpus]) is not None  # decoding has nodes of its own
+    assert shortage(recipe, 4, every) is None
+    assert shortage(recipe, 4, [n for n in every if n.gpus]) is not None  # decoding has nodes of its own
     on_one = math.floor(types["train"]["resources"]["CPU"] / recipe.runtime.cpus_per_worker)
     assert on_one >= types["train"]["resources"]["GPU"]  # no GPU is left without CPUs
 

@@ -13,10 +13,10 @@ def cluster(tmp_path_factory):
     import ray
 
     from taskprompt.runtime.cluster.connect import QUIET
-    from taskprompt.runtime.cluster.loopback import alone
+    from taskprompt.runtime.cluster.loopback import loopback_only
 
     os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
-    with alone():
+    with loopback_only():
         ray.init(
             address="local",
             num_cpus=8,

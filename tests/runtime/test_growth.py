@@ -102,6 +102,6 @@ def test_a_cluster_grows_to_what_the_recipe_asks_for(growing, squares, tmp_path)
     environ = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": SUPPORT}
     driver = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=240)
     assert driver.returncode == 0, driver.stderr
-    assert "after 1 s of waiting (runtime.wait): the recipe asks for 1 workers x 99 CPUs" in driver.stderr
+    assert "after 1 s of waiting (runtime.wait): the recipe requests 1 workers x 99 CPUs" in driver.stderr
     found = json.loads(driver.stdout)
     assert found == {"before": 0, "after": 6, "steps": 6, "role": "train"}  # one node to decode; then one for the GPU

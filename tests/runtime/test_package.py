@@ -108,7 +108,7 @@ def test_keys_and_links_out_of_the_folder_stay_behind(tmp_path, monkeypatch, squ
     assert names == {f"{f}/{n}" for f in ("leaky", "data") for n in (*kept, "__init__.py", "in/f.txt", "fine/f.txt")}
     told = "\n".join(found.lines())
     for name in ("data/.env", "leaky/out", "data/notes.txt", "leaky/.ssh", "data/round", "data/pipe", "data/dangling"):
-        assert f"left behind: {name}: " in told
+        assert f"not sent: {name}: " in told
     assert "  data/words.txt" in told
     assert re.search(r"^  taskprompt/: \d+ files, ", told, re.MULTILINE)
 
@@ -124,7 +124,7 @@ def test_a_key_that_is_named_is_refused(tmp_path, monkeypatch, squares, name):
 
 def test_a_recipe_with_a_key_is_refused(squares):
     squares["weights"] = {"path": "https://user:pa55@host/w.pyth"}
-    with pytest.raises(tp.JobError, match=r"^weights.path: https://\*\*\*@host/w.pyth: holds a key"):
+    with pytest.raises(tp.JobError, match=r"^weights.path: https://\*\*\*@host/w.pyth: contains a key"):
         package.contents(squares)
 
 

@@ -38,13 +38,13 @@ def test_a_ray_stream_is_the_plain_stream(cluster, squares):
 
 def test_blocks_are_read_in_one_thread_that_gives_way():
     """A thread a block left its memory behind with the C library, a megabyte a clip."""
-    from taskprompt.runtime.training.streams import politely
+    from taskprompt.runtime.training.streams import with_low_priority
 
     def who(indices):
         me = threading.get_native_id()
         return {"thread": np.asarray(me), "nice": np.asarray(os.getpriority(os.PRIO_PROCESS, me))}
 
-    found = [politely(who, np.arange(2)) for _ in range(3)]
+    found = [with_low_priority(who, np.arange(2)) for _ in range(3)]
     me = threading.get_native_id()
     assert len({int(f["thread"]) for f in found} | {me}) == 2
     assert {int(f["nice"]) for f in found} == {min(19, os.getpriority(os.PRIO_PROCESS, me) + 10)}
@@ -79,7 +79,7 @@ def test_more_than_the_cluster_has_is_refused_with_the_arithmetic(cluster, squar
 def test_a_quota_that_does_not_divide_is_refused(cluster, squares, tmp_path):
     squares["runtime"] |= {"workers": 2}
     squares["sources"]["rendered"]["quota"] = 3
-    with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 3 clips cannot be shared by 2 workers"):
+    with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 3 clips cannot be divided among 2 workers"):
         tp.fit(validate(squares, "r", tp.Recipe), tmp_path / "run", cluster="local", watch=silent)
 
 

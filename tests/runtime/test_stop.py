@@ -48,7 +48,7 @@ def test_a_signal_says_where_the_newest_checkpoint_is(squares, tmp_path, cluster
     word = {130: "interrupted", 143: "terminated"}[code]
     assert f"taskprompt: {word} at step " in said
     assert (
-        f"the newest checkpoint is {newest}. Go on with: taskprompt fit {out}/recipe.yaml --out {out} --resume" in said
+        f"the newest checkpoint is {newest}. Resume with: taskprompt fit {out}/recipe.yaml --out {out} --resume" in said
     )
     assert "Traceback" not in said
     assert job.returncode == code

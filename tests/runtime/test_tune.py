@@ -106,7 +106,7 @@ def test_a_grid_with_broken_trials_on_a_full_cluster(cluster, squares, sweep, tm
     assert "ZeroDivisionError: a mistake" in page
     with pytest.raises(tp.CheckpointError, match="holds a sweep already"):
         tp.tune(file, run.path, watch=silent)
-    with pytest.raises(tp.CheckpointError, match="holds another sweep; other than here: search, searcher, asha"):
+    with pytest.raises(tp.CheckpointError, match="holds another sweep; these differ: search, searcher, asha"):
         tp.tune(sweep(trials=2), run.path, resume=True, watch=silent)
     again = tp.tune(sweep(search=search, searcher="grid", trials=None, asha=None), run.path, resume=True, watch=silent)
     assert again.trials() == rows  # nothing is left to do
@@ -143,6 +143,6 @@ def test_what_failed_is_tried_again_when_asked_for(cluster, squares, sweep, tmp_
 
 
 def test_more_than_the_cluster_has_is_refused(cluster, sweep, tmp_path):
-    words = r"the sweep asks for 3 trials x \(.* = 3 CPUs\) = 9 CPUs; the cluster has 8 CPUs.* Lower concurrent, "
+    words = r"the sweep requests 3 trials x \(.* = 3 CPUs\) = 9 CPUs; the cluster has 8 CPUs.* Lower concurrent, "
     with pytest.raises(tp.ClusterError, match=words):
         tp.tune(sweep(concurrent=3), tmp_path / "out", watch=silent)

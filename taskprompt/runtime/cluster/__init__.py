@@ -1,1 +1,1 @@
-"""Reaching or starting a cluster: what it must give, its growth, its ports, and what goes wrong on it."""
+"""Connecting to or starting a cluster: resources, autoscaling, ports, and failures."""

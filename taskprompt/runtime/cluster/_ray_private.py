@@ -1,6 +1,6 @@
-"""All that is taken from private modules of Ray, for which Ray has no public way. No other file may name such a module.
+"""Everything that is used from private modules of Ray, for lack of a public API. No other file may import these.
 
-Each entry says why it is needed, and what the public API lacks. Look at these when Ray's version changes."""
+Each entry says why it is needed, and what the public API lacks. Check them when Ray's version changes."""
 
 import shutil
 import tempfile
@@ -17,8 +17,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch import config as ray_torch
 from ray.train.v2._internal import exceptions as train_exceptions
 
-# A worker or its start was lost. Ray Train's public WorkerGroupError only holds these, by worker, and its public module
-# has no names for them.
+# A worker was lost, or could not start. Ray Train's public WorkerGroupError contains these per worker, but does not
+# export the classes.
 LOST_WORKERS: tuple[type[Exception], ...] = (
     train_exceptions.WorkerHealthCheckFailedError,
     train_exceptions.WorkerHealthCheckTimeoutError,
@@ -28,13 +28,13 @@ LOST_WORKERS: tuple[type[Exception], ...] = (
 
 
 def free_resources() -> dict[str, dict[str, float]]:
-    """Node's id -> what is free there. The public `ray.available_resources` has the sum over all nodes alone."""
+    """Node id -> free resources. The public `ray.available_resources` gives only the sum over all nodes."""
     return available_resources_per_node()
 
 
 def store_bytes() -> int:
-    """Bytes that were ever written to the object store of the first node. No public call counts them; the dashboard's
-    metrics have what lies there now."""
+    """Total bytes written to the object store of the first node. There is no public call; the dashboard's metrics have
+    only its current size."""
     node = ray.nodes()[0]
     found = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], include_memory_info=False)
     return found.store_stats.cumulative_created_bytes
@@ -42,8 +42,8 @@ def store_bytes() -> int:
 
 @contextmanager
 def one_machine() -> Iterator[None]:
-    """A Ray that is started meanwhile takes the address of loopback. The public way, the environment variable
-    `ONE_MACHINE_VARIABLE`, is read where Ray is imported, which may be long ago."""
+    """In this context, Ray starts on the loopback address. The public way, the environment variable
+    `ONE_MACHINE_VARIABLE`, is read only when Ray is imported."""
     before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
@@ -51,19 +51,19 @@ def one_machine() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-ONE_MACHINE_VARIABLE = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # "0" for Ray's own processes
+ONE_MACHINE_VARIABLE = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # "0" in Ray's processes
 
 
 def read_token_again() -> None:
-    """Ray keeps the authentication mode and token of the first cluster that a process knew; there is no public call to
-    read RAY_AUTH_MODE and RAY_AUTH_TOKEN again."""
+    """Ray caches the authentication mode and token of the first cluster in a process; there is no public call to read
+    RAY_AUTH_MODE and RAY_AUTH_TOKEN again."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
 
 class Trainer(TorchTrainer):
-    """Leaves signals to us: Ray's own handler for SIGINT, which stays when the training has ended, hides them. Publicly
-    it can neither be switched off, nor can the controller be had, which is ended where a user interrupts."""
+    """A trainer without Ray's SIGINT handler, which would hide signals from us, also after training. There is no public
+    way to disable it, or to get the controller, which must be ended after an interrupt."""
 
     controller: Any = None
 
@@ -72,17 +72,17 @@ class Trainer(TorchTrainer):
 
 
 class FileConfig(TorchConfig):
-    """Workers of one machine find each other through a file. The public TorchConfig knows 'env' and 'tcp' alone, whose
-    store listens on every interface, whatever address it is given."""
+    """Rendezvous of workers on one machine through a file. The public TorchConfig supports only 'env' and 'tcp', whose
+    store listens on all interfaces."""
 
     @property
     def backend_cls(self):
-        """What sets up the process group."""
+        """The class that sets up the process group."""
         return FileBackend
 
 
 class FileBackend(ray_torch._TorchBackend):
-    """As Ray's, for processes of one machine. The public `Backend` has no process group of torch."""
+    """Ray's torch backend, for processes of one machine. The public `Backend` has no torch process group."""
 
     def on_start(self, worker_group, backend_config) -> None:
         """Start torch's process group on all workers."""
@@ -104,6 +104,6 @@ class FileBackend(ray_torch._TorchBackend):
         ray.get(begun)  # type: ignore[call-overload]
 
     def on_shutdown(self, worker_group, backend_config) -> None:
-        """End it, and remove the file."""
+        """End the process group, and remove the file."""
         super().on_shutdown(worker_group, backend_config)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Reaching a cluster: one on this machine, or one that runs."""
+"""Connecting to a cluster: a new one on this machine, or a running one."""
 
 import logging
 import math
@@ -21,8 +21,8 @@ from taskprompt.runtime.cluster.resources import needs, refuse_if_too_small, wor
 BLOCK_BYTES = 64 << 20  # of decoded clips that one task of a stream returns
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the pace of reports
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the user is, so that relative paths and own kinds are found
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # interval of polling reports
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the working directory, for relative paths and own kinds
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "PYTHONWARNINGS": "ignore",
@@ -31,22 +31,22 @@ QUIET = {
 
 
 def _store(recipe: Recipe, times: int) -> int:
-    """Bytes of shared memory: a stream has a block under way and one done a task, and two in the making of a batch."""
+    """Bytes of shared memory: per task of a stream, one block in progress and one done; two more to form a batch."""
     workers = times * worker_counts(recipe)[0]
     streams = workers * sum(2 * max(recipe.runtime.data_workers_for(n), 2) for n in recipe.sources) * BLOCK_BYTES
     return max(streams + (512 << 20), 1 << 30)
 
 
-def knock(address: str) -> None:
-    """Raises ClusterError at once where nobody listens; Ray itself would try for minutes."""
+def check_listening(address: str) -> None:
+    """Raises ClusterError at once if the port is closed; Ray itself would retry for minutes."""
     if address.startswith(("http://", "https://")):
         raise ClusterError(
-            f"cluster {address!r} is the address of a dashboard. Send jobs there with `taskprompt submit`, or give "
+            f"cluster {address!r} is the address of a dashboard. Submit jobs to it with `taskprompt submit`, or give "
             "host:port of the running head, as in 10.0.0.5:6379."
         )
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        raise ClusterError(unreachable(address, "this is no host:port"))
+        raise ClusterError(unreachable(address, "this is not host:port"))
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
@@ -54,11 +54,11 @@ def knock(address: str) -> None:
 
 
 def unreachable(address: str, why: str) -> str:
-    """What to do about a cluster that does not answer, or does not want us."""
+    """The message for a cluster that cannot be reached, or rejects the token."""
     text = " ".join(why.split())
     if "oken" in text or "uthentic" in text:
         return (
-            f"cluster {address!r} refuses this token: {shorten(text, 200).rstrip('.')}. Set RAY_AUTH_MODE=token, and "
+            f"cluster {address!r} rejects this token: {shorten(text, 200).rstrip('.')}. Set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN_PATH to the file with the cluster's token, or RAY_AUTH_TOKEN to the token."
         )
     return (
@@ -68,10 +68,10 @@ def unreachable(address: str, why: str) -> str:
 
 
 @contextmanager
-def overheard() -> Iterator[list[str]]:
-    """Keeps what Ray's core writes to standard error meanwhile from the terminal, and hands it over at the end.
+def captured_stderr() -> Iterator[list[str]]:
+    """Capture Ray core's standard error in this context, instead of showing it on the terminal.
 
-    There, twenty times, and nowhere else, it says that a token is wrong."""
+    This is the only place where it reports a wrong token, twenty times."""
     said: list[str] = []
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -89,11 +89,11 @@ def overheard() -> Iterator[list[str]]:
 
 @contextmanager
 def connected(recipe: Recipe, address: str, times: int = 1, ship_package: bool = False):
-    """Ray, started here with room for the recipe ('local'), or reached at an address; left as it was found.
+    """Ray, started here with the recipe's resources ('local'), or connected at an address; disconnected at the end.
 
-    times: runs of the recipe side by side, as a sweep has them. ship_package: for actors in environments without
-    taskprompt, which travels to them.
-    Raises ClusterError where nobody answers, or where the cluster is too small, with the arithmetic."""
+    times: parallel runs of the recipe, as in a sweep. ship_package: send taskprompt to actors in environments without
+    it.
+    Raises ClusterError if the cluster cannot be reached, or is too small, with the calculation."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
@@ -115,23 +115,23 @@ def connected(recipe: Recipe, address: str, times: int = 1, ship_package: bool =
         if ship_package:
             options["runtime_env"] = {"py_modules": [str(Path(taskprompt.__file__).parent)]}
         if address not in ("local", "auto"):
-            knock(address)
+            check_listening(address)
         try:
             if address == "local":
-                # Nobody warns before this machine goes, and the actor that would listen wakes 100 times a second.
+                # A local machine gets no preemption notice, and the actor that listens for it polls 100 times a second.
                 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-                # Not 15, Ray's own: that leaves data tasks no way to stay behind training.
+                # Ray's default of 15 would leave no lower priority for data tasks.
                 os.environ.setdefault("RAY_worker_niceness", "0")
-                # Logical CPUs: decoding and training share the real ones, as the operating system sees fit.
+                # Logical CPUs: the operating system schedules decoding and training on the real ones.
                 size = {
                     "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
                     "object_store_memory": _store(recipe, times),
                 }
-                stack.enter_context(loopback.alone())
+                stack.enter_context(loopback.loopback_only())
                 ray.init(address="local", include_dashboard=False, **size, **options)
             else:
                 read_token_again()
-                with overheard() as said:
+                with captured_stderr() as said:
                     ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
             stack.close()

@@ -1,4 +1,4 @@
-"""What went wrong on a cluster: a mistake of recipe, data or code, or a process that was lost."""
+"""Classification of errors on a cluster: an error in recipe, data or code, or a lost process."""
 
 from textwrap import shorten
 
@@ -6,12 +6,13 @@ from torch.distributed import DistError
 
 from taskprompt.core.errors import ClusterError, TaskPromptError
 
-GONE = ("gloo", "Connection closed by peer", "Connection reset by peer")  # what gloo says, as a plain RuntimeError
+GONE = ("gloo", "Connection closed by peer", "Connection reset by peer")  # in gloo's plain RuntimeErrors
 NO_MEMORY = ("OutOfMemory", "out of memory", "running low on memory", "OUT_OF_MEMORY")
 
 
 def lost(error: BaseException) -> bool:
-    """Did a worker, its node or the way to it vanish? Then the same job may go on; a mistake would come again."""
+    """Whether a worker, its node or the connection was lost. Then the job can be restarted; other errors would
+    recur."""
     from ray.exceptions import RayError, RayTaskError
 
     from taskprompt.runtime.cluster._ray_private import LOST_WORKERS
@@ -37,13 +38,14 @@ def plain_error(error: BaseException) -> TaskPromptError:
     what, text = ("a worker or its node was lost", lines[0]) if lost(error) else ("the job ended", lines[-1])
     advice = ""
     if any(word in str(e) for e in inside(error) for word in NO_MEMORY):
-        what += " for want of memory"
+        what += ", out of memory"
         advice = ". Lower the quotas or runtime.data_workers, raise accumulate, or set runtime.checkpointing"
     return ClusterError(f"{what}: {type(last).__name__}: {shorten(text.rstrip('.'), 200, placeholder=' ...')}{advice}.")
 
 
 def own_error(error: BaseException) -> TaskPromptError | None:
-    """The first taskprompt error among an error and what it came from; not Ray's hybrids, whose text is a traceback."""
+    """The first taskprompt error among an error and its causes; not Ray's derived classes, whose text is a
+    traceback."""
     from ray.exceptions import RayTaskError
 
     every = inside(error)
@@ -51,7 +53,7 @@ def own_error(error: BaseException) -> TaskPromptError | None:
 
 
 def inside(error: BaseException) -> list[BaseException]:
-    """An error and all that it came from, nearest first, through Ray's own wrappings."""
+    """An error and its causes, nearest first, including errors wrapped by Ray."""
     seen: list[BaseException] = []
     queue: list[BaseException] = [error]
     while queue:

@@ -1,6 +1,6 @@
-"""A cluster of this machine alone: its ports listen on loopback, and who connects must know its token.
+"""A local cluster: its ports listen only on loopback, and connections need its token.
 
-Whoever reaches a port of Ray runs code of his own, so neither other machines nor other users may."""
+Ray runs any code that is sent to its ports, so neither other machines nor other users may connect."""
 
 import os
 import secrets
@@ -20,13 +20,13 @@ MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PAT
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Ray that is started meanwhile listens on loopback only, and asks for a token; the environment is put back.
+def loopback_only() -> Iterator[None]:
+    """In this context, Ray starts on loopback only, and requires a token; the environment is restored at the end.
 
-    The token is the user's own where one is set and nobody else can read it; else one that lives in the environment of
-    Ray's processes only. Where the user has set RAY_AUTH_MODE, that holds."""
-    wanted = {ONE_MACHINE_VARIABLE: "0"}  # of Ray's processes: their address is then loopback
-    wanted |= {name: INTERFACE for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}  # of torch's process groups
+    The token is the user's own if one is set and no other user can read it; else a new one that exists only in the
+    environment of Ray's processes. RAY_AUTH_MODE is respected if the user has set it."""
+    wanted = {ONE_MACHINE_VARIABLE: "0"}  # for Ray's processes: use the loopback address
+    wanted |= {name: INTERFACE for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}  # for torch's process groups
     wanted |= {MODE: os.environ.get(MODE, "token")}
     if not has_own_token():
         wanted[TOKEN] = secrets.token_hex(32)
@@ -45,7 +45,7 @@ def alone() -> Iterator[None]:
 
 
 def has_own_token() -> bool:
-    """Has the user a token that other users of this machine cannot read?"""
+    """Whether the user has a token that other users of this machine cannot read."""
     if os.environ.get(TOKEN):
         return True
     path = Path(os.environ.get(TOKEN_PATH) or Path.home() / ".ray" / "auth_token")
@@ -56,5 +56,5 @@ def has_own_token() -> bool:
 
 
 def torch_config(node_address: str) -> TorchConfig:
-    """How the workers of a training find each other: through a file where the cluster is this machine alone."""
+    """The rendezvous of training workers: through a file if the cluster is only this machine."""
     return FileConfig() if node_address == LOOPBACK else TorchConfig()

@@ -1,1 +1,1 @@
-"""Jobs sent to the dashboard of a cluster that runs elsewhere: what is sent, followed and stopped."""
+"""Jobs on a remote cluster, through its dashboard: packaging, submitting, following and stopping."""

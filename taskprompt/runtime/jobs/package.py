@@ -1,7 +1,7 @@
-"""What travels with a submitted job: the recipe, taskprompt itself, the modules of own kinds, and what else is named.
+"""The package of a submitted job: the recipe, taskprompt itself, modules of own kinds, and files given by --ship.
 
-One zip, made here. Given a folder, Ray would leave out what a .gitignore names, and not say so. What stays behind
-(keys, links out of a folder) is listed with what travels."""
+It is one zip, since Ray would silently omit files in .gitignore from a folder. Omitted files (keys, links out of a
+folder) are listed together with the sent ones."""
 
 import ast
 import importlib.util
@@ -24,9 +24,9 @@ from taskprompt.recipe import plain_yaml
 from taskprompt.runs import checkpoint
 from taskprompt.runtime.jobs import shipping, start
 
-LIMIT = 100 << 20  # bytes; Ray's dashboard takes no larger request
-LARGE = 10 << 20  # bytes of a file that is told with its size
-SINGLY = 40  # files of a folder that are listed by name; of more, their number
+LIMIT = 100 << 20  # bytes; limit of a request to Ray's dashboard
+LARGE = 10 << 20  # bytes above which a file is listed with its size
+SINGLY = 40  # files of a folder to list by name; if there are more, their number
 RECIPE, START, PLUGINS = "submitted.yaml", "start_taskprompt.py", "plugins.json"  # names in the package
 
 Files = dict[str, Path]  # path in the package -> the file
@@ -34,19 +34,19 @@ Files = dict[str, Path]  # path in the package -> the file
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What travels, and what stays behind."""
+    """The files to send, and the omitted ones."""
 
     recipe: dict[str, Any]
     files: Files = field(default_factory=dict)
-    behind: dict[str, str] = field(default_factory=dict)  # path in the package, had it travelled -> why it does not
-    plugins: dict[str, str] = field(default_factory=dict)  # kind -> the installed package that it is of
+    omitted: dict[str, str] = field(default_factory=dict)  # path of an omitted file in the package -> reason
+    plugins: dict[str, str] = field(default_factory=dict)  # kind -> the installed package that declares it
 
     def lines(self) -> list[str]:
-        """The list that a user reads: own files by name, taskprompt's and those of full folders by number."""
+        """The list for the user: own files by name; for taskprompt and large folders, the number of files."""
         sizes = {name: path.stat().st_size for name, path in self.files.items()}
         folders = Counter(_group(name) for name in sizes)
         told = [
-            f"ships {len(sizes) + 1 + bool(self.plugins)} files, {sum(sizes.values()) / 2**20:.1f} MB:",
+            f"sends {len(sizes) + 1 + bool(self.plugins)} files, {sum(sizes.values()) / 2**20:.1f} MB:",
             f"  {RECIPE}",
         ]
         for folder, count in sorted(folders.items()):
@@ -57,7 +57,7 @@ class Contents:
             else:
                 told += [f"  {n}" for n in names if sizes[n] <= LARGE]
             told += [f"  {n}: large, {sizes[n] / 2**20:.0f} MB" for n in names if sizes[n] > LARGE]
-        told += [f"  left behind: {name}: {why}" for name, why in sorted(self.behind.items())]
+        told += [f"  not sent: {name}: {why}" for name, why in sorted(self.omitted.items())]
         told += [f"  expected on the cluster: package {p}, of kind {k}" for k, p in sorted(self.plugins.items())]
         return [one_line(line) if not line.startswith("  ") else "  " + one_line(line) for line in told]
 
@@ -67,7 +67,7 @@ def _group(name: str) -> str:
 
 
 def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Contents:
-    """All that a job needs. Raises JobError where it is too large, or would carry a key that a user has named."""
+    """The files of a job. Raises JobError if they are too large, or if --ship names a file with keys."""
     _check_keys(recipe)
     found = Contents(recipe, {START: Path(str(start.__file__))}, plugins=dict(_plugins(recipe)))
     for name in ("taskprompt", *own_modules(recipe)):
@@ -77,7 +77,7 @@ def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Content
         name = _shipped_as(path)
         why = "is a folder of tools or keys" if path.resolve().name in shipping.LEFT_OUT else ""
         if why := why or (shipping.why_not(path) if path.is_file() else ""):
-            raise JobError(f"--ship {path}: {why}. Keys travel through the environment of the cluster, never in a job.")
+            raise JobError(f"--ship {path}: {why}. Set keys in the environment of the cluster, never in a job.")
         _add(found, path, name)
     _add_beside_weights(found, recipe)
     _check_size(found.files)
@@ -85,12 +85,12 @@ def contents(recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Content
 
 
 def write_package(to: Path, recipe: dict[str, Any], ship: Iterable[str | Path] = ()) -> Path:
-    """A zip of all that a job needs, the same bytes for the same content. Raises JobError as `contents` does."""
+    """Write a zip of a job's files, deterministically. Raises JobError like `contents`."""
     return pack(to, contents(recipe, ship))
 
 
 def pack(to: Path, found: Contents) -> Path:
-    """Write the zip. Raises JobError where a file cannot be read."""
+    """Write the zip. Raises JobError if a file cannot be read."""
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr(zipfile.ZipInfo(RECIPE), plain_yaml.dump(found.recipe))
         if found.plugins:
@@ -99,13 +99,15 @@ def pack(to: Path, found: Contents) -> Path:
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise JobError(f"{path}: cannot be read: {error.strerror}. Mend its rights, or ship it less.") from None
+                raise JobError(
+                    f"{path}: cannot be read: {error.strerror}. Fix its permissions, or do not ship it."
+                ) from None
             package.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return to
 
 
 def own_modules(recipe: dict[str, Any]) -> list[str]:
-    """The top-level modules of a recipe's own kinds, and those of the user's own that they import in turn."""
+    """The top-level modules of a recipe's own kinds, and the user's own modules that they import, transitively."""
     waiting = [kind.split(":")[0].split(".")[0] for kind in _kinds(recipe) if ":" in kind]
     found: list[str] = []
     while waiting:
@@ -125,7 +127,7 @@ def _kinds(node: Any) -> Iterator[str]:
 
 
 def _plugins(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Kinds that installed packages announce, each with its package: these are not sent, but expected there."""
+    """Kinds that installed packages declare, each with its package: these are not sent, but expected on the cluster."""
     for field_name, node in recipe.items():
         home = {"held_out": "sources"}.get(field_name, field_name if field_name.endswith("s") else f"{field_name}s")
         announced = plugins(f"taskprompt.{home}")
@@ -135,7 +137,7 @@ def _plugins(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _roots(name: str) -> list[Path]:
     """The file of a top-level module, or the folders of a package (a namespace may have several)."""
     if name == "__main__":
-        raise JobError("a kind lies in __main__, which cannot be sent. Put its class into a module of its own.")
+        raise JobError("a kind is defined in __main__, which cannot be sent. Move its class into a module.")
     spec = importlib.util.find_spec(name)
     if spec is None or (spec.origin in ("built-in", "frozen")):
         return []
@@ -144,19 +146,19 @@ def _roots(name: str) -> list[Path]:
 
 
 def _is_own(name: str) -> bool:
-    """Is it the user's, and not installed with Python or by a package?"""
+    """Whether it is the user's own module, not installed with Python or a package."""
     if name in sys.stdlib_module_names:
         return False
     return any({"site-packages", "dist-packages"}.isdisjoint(root.parts) for root in _roots(name))
 
 
 def _imports(root: Path) -> set[str]:
-    """Top-level names of all that a module, or the modules of a package, import."""
+    """Top-level names of all imports in a module, or in the modules of a package."""
     found: set[str] = set()
     for file in [root] if root.is_file() else root.rglob("*.py"):
         try:
             tree = ast.parse(file.read_bytes() if file.suffix == ".py" else b"")
-        except SyntaxError:  # a template perhaps; nothing can import it
+        except SyntaxError:  # perhaps a template; it cannot be imported
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -167,9 +169,9 @@ def _imports(root: Path) -> set[str]:
 
 
 def _shipped_as(path: Path) -> str:
-    """Below the working folder its path from there, so that a recipe's relative paths hold; its own name elsewhere."""
+    """The path relative to the working directory, so that a recipe's relative paths stay valid; else its own name."""
     if not path.exists():
-        raise JobError(f"--ship {path}: there is no such file or folder. Give one that lies on this machine.")
+        raise JobError(f"--ship {path}: there is no such file or folder on this machine. Correct the path.")
     whole, here = path.resolve(), Path.cwd().resolve()
     return (whole.relative_to(here) if whole.is_relative_to(here) else Path(whole.name)).as_posix()
 
@@ -180,17 +182,19 @@ def _add(contents: Contents, root: Path, name: str) -> None:
         inner = Path(name, path.relative_to(root)).as_posix()
         if found.why:
             if path.suffix == ".py" and found.why == shipping.HOLDS_KEYS:
-                raise JobError(f"{path}: {found.why}, so it cannot travel. Take the key from the environment.")
-            contents.behind[inner] = found.why
+                raise JobError(f"{path}: {found.why}, so it cannot be sent. Read the key from the environment.")
+            contents.omitted[inner] = found.why
         elif inner in (RECIPE, START, PLUGINS) or not contents.files.setdefault(inner, path).samefile(path):
-            raise JobError(f"the package would hold two files as {inner!r}: {path} is one. Rename it, or ship it less.")
+            raise JobError(
+                f"the package would hold two files as {inner!r}: {path} is one. Rename it, or do not ship it."
+            )
 
 
 def _check_keys(recipe: Any, at: str = "") -> None:
-    """A recipe travels with what its variables stand for."""
+    """Reject keys in a recipe, which is sent with its variables expanded."""
     if isinstance(recipe, str) and has_key(recipe):
         raise JobError(
-            f"{at}: {recipe}: holds a key, which would travel and be kept. Set it in the cluster's environment."
+            f"{at}: {recipe}: contains a key, which would be sent and stored. Set it in the cluster's environment."
         )
     parts = recipe.items() if isinstance(recipe, dict) else enumerate(recipe) if isinstance(recipe, list) else ()
     for name, part in parts:
@@ -198,8 +202,8 @@ def _check_keys(recipe: Any, at: str = "") -> None:
 
 
 def _add_beside_weights(contents: Contents, recipe: dict[str, Any]) -> None:
-    """Add the files beside the weights that state their mean and std. A relative path is looked for where a job starts:
-    in the package. Raises JobError where the weights are not in it."""
+    """Add the files next to the weights that state their mean and std. A relative path is resolved in the package.
+    Raises JobError if the weights are not in it."""
     place = (recipe.get("weights") or {}).get("path", "/")
     inner = PurePosixPath(place)
     if inner.is_absolute() or place.startswith("~") or "://" in place:
@@ -209,8 +213,8 @@ def _add_beside_weights(contents: Contents, recipe: dict[str, Any]) -> None:
     if not any(PurePosixPath(name).is_relative_to(where) for name in contents.files):
         step = checkpoint.latest(Path(place, "checkpoints")) if whole else None
         raise JobError(
-            f"weights.path {place}: is relative, and no such file is sent along. Add --ship {step or place}, or give "
-            "an absolute path that all machines of the cluster see."
+            f"weights.path {place}: is relative, and no such file is sent. Add --ship {step or place}, or give "
+            "an absolute path that all machines of the cluster share."
         )
     for path in files_beside(place):
         if path.resolve().is_relative_to(Path.cwd().resolve()):
@@ -224,6 +228,6 @@ def _check_size(files: Files) -> None:
     largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
     shown = ", ".join(f"{name} ({sizes[name] / 2**20:.1f} MB)" for name in largest)
     raise JobError(
-        f"the job's package would hold {total / 2**20:.1f} MB in {len(sizes)} files, and a cluster takes "
-        f"{LIMIT >> 20} MB. The largest: {shown}. Put data where the cluster's machines see it."
+        f"the job's package would hold {total / 2**20:.1f} MB in {len(sizes)} files, and the limit is "
+        f"{LIMIT >> 20} MB. The largest: {shown}. Put data on storage that the cluster can read."
     )

@@ -1,6 +1,6 @@
-"""What a submitted job starts with: taskprompt's command line, where the Python that was found has all it needs.
+"""Entry point of a submitted job: taskprompt's command line, if this Python has its dependencies.
 
-It runs before anything is known of that Python, so it keeps to the standard library and to plain words."""
+It runs in an unknown Python, so it uses only the standard library and old syntax."""
 
 import json
 import runpy
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main():
-    """Run `taskprompt` with this command's arguments, or end with one line that says what this Python lacks."""
+    """Run `taskprompt` with this command's arguments, or exit with one line that says what this Python lacks."""
     found = "%s of the cluster, Python %d.%d," % (sys.executable, *sys.version_info[:2])  # noqa: UP031
     todo = "Name a Python that has taskprompt's packages with `submit --python /path/to/python`."
     if sys.version_info < (3, 11):  # noqa: UP036
@@ -26,13 +26,13 @@ def main():
         try:
             version(package)
         except PackageNotFoundError:
-            text = "taskprompt: %s lacks the package %s, which announces the kind %r. Install it on all machines there."
+            text = "taskprompt: %s lacks the package %s, which declares the kind %r. Install it on all machines there."
             sys.exit(text % (found, package, kind))
     runpy.run_module("taskprompt.cli.main", run_name="__main__")
 
 
 def plugins():
-    """kind -> the installed package that announces it, as noted where the job was submitted."""
+    """kind -> the installed package that declares it, as recorded when the job was submitted."""
     path = Path(__file__).absolute().parent / "plugins.json"
     if not path.exists():
         return {}

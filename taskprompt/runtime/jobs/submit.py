@@ -1,4 +1,4 @@
-"""Jobs: `fit` on a cluster that runs elsewhere, sent to its dashboard, followed from here, and stopped on request."""
+"""Jobs: `fit` on a remote cluster, submitted to its dashboard, followed and stopped from here."""
 
 import re
 import shlex
@@ -23,8 +23,8 @@ from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one
 from taskprompt.runtime.jobs.package import RECIPE, START, contents, pack
 
-STOP_SECONDS = 60  # that a job may take to end
-BYTES_A_SECOND = 1 << 18  # of log to ask for: each time Ray sends all of it
+STOP_SECONDS = 60  # for a job to end
+BYTES_A_SECOND = 1 << 18  # of log to request: Ray always sends the whole log
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 Tell = Callable[[str], None]
@@ -32,15 +32,15 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A training that was submitted to a cluster."""
+    """A training job on a cluster."""
 
-    id: str  # its name there
+    id: str  # its name on the cluster
     address: str  # the cluster's dashboard, http://host:port
-    place: str  # the run's folder, as the cluster's machines see it
+    place: str  # the run's folder on the cluster
 
     @classmethod
     def open(cls, id: str, address: str) -> "Job":
-        """A job that was submitted earlier. Raises JobError where the cluster does not know it, and ClusterError."""
+        """A job that was submitted earlier. Raises JobError if the cluster does not have it, and ClusterError."""
         client = _connect(address)
         info = client.ask(lambda: client.get_job_info(id))
         return cls(id, client.get_address(), (info.metadata or {}).get("out", ""))
@@ -51,18 +51,18 @@ class Job:
         return str(client.ask(lambda: client.get_job_status(self.id)))
 
     def logs(self) -> str:
-        """All that the job has written so far. Raises JobError where the cluster does not know it, and ClusterError."""
+        """The job's log so far. Raises JobError if the cluster does not have the job, and ClusterError."""
         client = _connect(self.address)
         return client.ask(lambda: client.get_job_logs(self.id))
 
     def follow(self, tell: Tell | None = None, patience: float = 600) -> None:
-        """Hand on the job's log, whole lines at a time, until the job ends. A lost connection is taken up again.
+        """Pass on the job's log, in whole lines, until the job ends. A lost connection is retried.
 
-        tell: called with text; None writes to the standard output. patience: seconds for a cluster that was lost.
-        Raises JobError where the job failed, with its own last words, or was stopped; and ClusterError."""
+        tell: called with text; None writes to standard output. patience: seconds to retry a lost connection. Raises
+        JobError if the job failed, with its error, or was stopped; and ClusterError."""
         tell, client, told = tell or _to_stdout, _connect(self.address), 0
 
-        def news() -> tuple[Any, str]:  # in this order: the log of a job that has ended is whole
+        def news() -> tuple[Any, str]:  # in this order, so that the log of an ended job is complete
             return client.get_job_info(self.id), client.get_job_logs(self.id)
 
         while True:
@@ -76,20 +76,20 @@ class Job:
                 break
             time.sleep(min(max(1.0, len(log) / BYTES_A_SECOND), 10.0))
         if info.status == "FAILED":
-            raise JobError(f"job {self.id} failed: {last_words(info, log)}")
+            raise JobError(f"job {self.id} failed: {failure_reason(info, log)}")
         if info.status == "STOPPED":
-            raise JobError(f"job {self.id} was stopped. To go on with {self.place}, submit it again with --resume.")
+            raise JobError(f"job {self.id} was stopped. To continue {self.place}, submit it again with --resume.")
 
     def stop(self) -> str:
-        """End the job, and return how it ended once it has. What it saved can be gone on with.
+        """Stop the job, and return its final status. It can be resumed from its newest checkpoint.
 
-        Raises JobError where it does not end within a minute, and ClusterError."""
+        Raises JobError if it does not end within a minute, and ClusterError."""
         client = _connect(self.address)
         end = time.monotonic() + STOP_SECONDS
         while (status := str(client.ask(lambda: client.get_job_status(self.id)))) not in ENDED:
             if time.monotonic() > end:
                 raise JobError(f"job {self.id} is still {status} after {STOP_SECONDS} s. Try again, or end its driver.")
-            # More than once: Ray does not keep a request that comes before the job has started.
+            # Repeated, since Ray ignores a request that arrives before the job has started.
             client.ask(lambda: client.stop_job(self.id))
             time.sleep(1)
         return status
@@ -107,19 +107,20 @@ def submit(
     python: str | None = None,
     tell: Tell | None = None,
 ) -> Job:
-    """Send `fit` to a Ray cluster that runs elsewhere, and return as soon as the cluster has it.
+    """Submit `fit` to a remote Ray cluster, and return as soon as the cluster has accepted it.
 
-    The recipe travels merged and expanded, with taskprompt, the modules of your own kinds, and what `ship` names.
+    The merged and expanded recipe is sent, with taskprompt, the modules of your own kinds, and the files in `ship`.
     overrides: 'key=value' changes of a recipe's file. address: of the cluster's dashboard, such as
-    http://127.0.0.1:8265. out: the run's folder, absolute, as all machines of the cluster see it, or a URI that `fit`
-    takes. resume, fresh: as for fit. ship: more files and folders; those below the working folder keep their path.
-    python: what starts Python on the cluster's head; None: what the head starts its workers with. tell: called with the
-    list of what travels and what stays behind; None writes to the standard error.
+    http://127.0.0.1:8265. out: the run's folder, an absolute path that all machines of the cluster share, or a URI that
+    `fit` takes. resume, fresh: as for fit. ship: more files and folders; those below the working directory keep their
+    path. python: Python on the cluster's head; None: that of its workers. tell: called with the list of sent and
+    omitted files; None writes to standard error.
 
-    Files that hold keys (.env, id_rsa, *.pem, credentials.json, ...), folders of tools (.git, .venv, .ssh, ...) and
-    what links out of a folder point at never travel.
+    Files with keys (.env, id_rsa, *.pem, credentials.json, ...), folders of tools (.git, .venv, .ssh, ...) and targets
+    of links out of a folder are never sent.
 
-    Raises RecipeError for what can be seen wrong from here, JobError for what cannot be sent, and ClusterError."""
+    Raises RecipeError for errors that can be found locally, JobError for files that cannot be sent, and
+    ClusterError."""
     from taskprompt.runtime.jobs.dashboard import check_address
 
     check_one(resume, fresh)
@@ -142,7 +143,7 @@ def submit(
                     metadata={"taskprompt": version("taskprompt"), "out": place},
                 )
             except RuntimeError as error:
-                if f"{job.id} already exists" not in str(error):  # then it had arrived, and the answer was lost
+                if f"{job.id} already exists" not in str(error):  # then it was accepted, and the response was lost
                     raise
 
         client.ask(send)
@@ -161,12 +162,12 @@ def jobs(address: str) -> dict[Job, str]:
 
 
 def checked(recipe: Recipe | str | Path, overrides: list[str] | tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """A recipe as it travels, and a name for its job. All that can be known here is checked: data may lie elsewhere.
+    """A recipe as it is sent, and a name for its job. Checked locally, without data, which may be on the cluster.
 
     Raises RecipeError."""
     if isinstance(recipe, Recipe):
         if overrides:
-            raise RecipeError("overrides", ["are for a recipe's file. Give them to Recipe.load."])
+            raise RecipeError("overrides", ["need a recipe's file. Pass them to Recipe.load."])
         data, where = recipe.model_dump(mode="json"), "recipe"
     else:
         data, where = read(recipe, overrides), str(recipe)
@@ -178,34 +179,34 @@ def check_place(out: str) -> str:
     """The run's folder: absolute on the cluster, or a URI. Raises JobError for a relative one, or one with keys."""
     if has_key(out):
         raise JobError(
-            f"--out {out}: keys do not belong into an address, which ends in logs and in the job's command line. Set "
+            f"--out {out}: keys must not be in an address, since it is in logs and in the job's command line. Set "
             "them in the cluster's environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for instance."
         )
     if "://" not in out and not PurePosixPath(out).is_absolute():
         raise JobError(
-            f"--out {out}: is relative, and the folder that a job starts in is thrown away with it. Give an absolute "
-            "path that all machines of the cluster see, such as /shared/runs/first."
+            f"--out {out}: is relative, and the working directory of a job is deleted with it. Give an absolute "
+            "path that all machines of the cluster share, such as /shared/runs/first."
         )
     return out
 
 
-def last_words(info: Any, log: str) -> str:
-    """Why a job failed: taskprompt's own error at the end of its log, or else the last that is known of it."""
-    # Ray's line on the command may come behind what a command says that ends at once.
+def failure_reason(info: Any, log: str) -> str:
+    """Why a job failed: taskprompt's own error at the end of its log, else the last line or status."""
+    # Ray's line about the command may come after the output of a command that ends at once.
     lines = [n for n in log.splitlines() if n.strip() and not n.startswith("Running entrypoint for job ")] or [""]
     own = [i for i, line in enumerate(lines) if line.startswith("taskprompt: ")]
     if own and not any(line.startswith("Traceback") for line in lines[own[-1] :]):
         problems = takewhile(lambda line: line.startswith("  "), lines[own[-1] + 1 :])
         return "\n".join([lines[own[-1]].removeprefix("taskprompt: "), *problems])
     if info.driver_exit_code in (126, 127):
-        return f"{lines[-1]}. Name a Python that the cluster has with --python."
+        return f"{lines[-1]}. Set --python to a Python on the cluster."
     if info.driver_exit_code is not None:
         return f"its command ended with {info.driver_exit_code}; the log's last line: {lines[-1]}"
     return " ".join(str(info.message).split())[:500]
 
 
 def _connect(address: str) -> Any:
-    from taskprompt.runtime.jobs.dashboard import connect  # with ray, which importing taskprompt leaves alone
+    from taskprompt.runtime.jobs.dashboard import connect  # lazy: imports ray
 
     return connect(address)
 

@@ -1,1 +1,1 @@
-"""Labels by models with Ray Data: the job, the actors that hold the model, and drawing of clips."""
+"""Labeling with Ray Data: the job, the actors that hold the model, and rendering of clips."""

@@ -1,4 +1,4 @@
-"""What runs on a labeling job's actors: the model is asked, and its answers are in the table before more is taken."""
+"""The actor of a labeling job: it asks the model, and writes its answers to the table before it takes more clips."""
 
 import json
 import time
@@ -15,11 +15,11 @@ from taskprompt.labels import table as label_table
 
 
 class LabelActor:
-    """An actor: rows that were read in, how many answers they gave out; the answers are in the table by then."""
+    """An actor: rows in, numbers of answers out; the answers are already in the table."""
 
     def __init__(self, labeler: Labeler, questions: tuple[Question, ...]):
         self.labeler, self.asked = labeler, {q.label: q.asked for q in questions}
-        self.ask: Ask | None = None  # built when something is asked, for a model takes long to load
+        self.ask: Ask | None = None  # built on first use, since loading a model takes long
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         stop = next((str(stop) for stop in batch["stop"] if stop), "")
@@ -49,7 +49,7 @@ class LabelActor:
         return {"made": made, "failed": failed, "there": len(self.asked) - made - failed, "tokens": tokens}
 
     def _given(self, rows: list[Row], wanted: list[dict[str, str]]) -> Iterator[list[Given]]:
-        """Answers as they come; first those of clips that could not be read."""
+        """Answers in order of arrival; first those of clips that could not be read."""
         errors = {i: one_line(ErrorRecord.loads(str(row["error"])).text) for i, row in enumerate(rows) if row["error"]}
         yield [(i, n, Answer(error=error)) for i, error in errors.items() for n in wanted[i]]
         todo = [i for i, row in enumerate(rows) if wanted[i] and not row["error"]]
@@ -73,7 +73,7 @@ class LabelActor:
 
 
 class Written:
-    """The answers of one batch: a file for each part that came, put into one file at the end."""
+    """The answers of one batch: one file for each part, merged into one file at the end."""
 
     def __init__(self, table: str):
         self.table = table
@@ -81,13 +81,13 @@ class Written:
         self.files: set[Path] = set()
 
     def add(self, records: list[label_table.Record]) -> None:
-        """They are in the table when this returns."""
+        """Write records to the table."""
         if records:
             self.files.add(label_table.append(self.table, records))
             self.records += records
 
     def join(self) -> None:
-        """One file in place of many, which is there before they go: a table has millions of answers."""
+        """Merge the files into one, which is written before they are deleted: a table may have millions of answers."""
         if len(self.files) > 1:
             for file in self.files - {label_table.append(self.table, self.records)}:
                 file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The labeling job: Ray Data reads clips, actors hold the model, and every batch of answers is in the table at once.
+"""The labeling job: Ray Data reads clips, actors hold the model, and every batch of answers is written at once.
 
-An actor writes what it has answered before it takes more, so a job that is killed loses only what was being asked. What
-the table holds for a clip, with the same frames and the same question, is not asked again."""
+An actor writes its answers before it takes more clips, so a killed job loses only the questions in progress. A question
+is not asked again if the table has an answer for the same clip, frames and question."""
 
 import json
 import logging
@@ -26,8 +26,8 @@ from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.failures import plain_error
 from taskprompt.runtime.labeling.actor import LabelActor
 
-READ = 16  # clips that a reading task decodes at once
-Addresses = dict[str, dict[str, str]]  # key -> label -> what the table's answer depends on
+READ = 16  # clips per reading task
+Addresses = dict[str, dict[str, str]]  # key -> label -> address of the table's answer
 
 
 def label(
@@ -37,11 +37,11 @@ def label(
     watch: Watch = lambda event: None,
     limit: int | None = None,
 ) -> dict[str, Counter[str]]:
-    """Run a recipe's labelers in their order, those of `names` if any are given: name -> how many labels were there,
-    made, and failed; 'LABEL: FLAG', how many of the table's answers have one. limit: clips that are asked about, at
-    most, by each labeler; those whose answers are there are passed over.
+    """Run a recipe's labelers in order, or only those in `names`: name -> numbers of labels that existed, were made,
+    and failed; 'LABEL: FLAG': number of the table's answers with a flag. limit: largest number of clips to ask about
+    per labeler; clips with existing answers do not count.
 
-    Raises SpecError where there is no such labeler, SourceError where nothing can be read."""
+    Raises SpecError if there is no such labeler, SourceError if nothing can be read."""
     if limit is not None and limit < 1:
         raise SpecError(f"label: limit is {limit}, expected 1 or more clips.")
     for name in names:
@@ -80,7 +80,7 @@ def _run(ray, recipe: Recipe, name: str, labeler: Labeler, watch: Watch, limit: 
 
 
 def listed(recipe: Recipe, name: str, labeler: Labeler) -> list[tuple[str, Row]]:
-    """'sources.name', row of every clip that a labeler is for. Raises SourceError where there is none."""
+    """'sources.name' and row of every clip that a labeler labels. Raises SourceError if there is none."""
     rows = [(group, row) for group, source in covered(recipe, labeler).items() for row in source.rows()]
     if not rows:
         raise SourceError(f"labelers.{name}: its sources list no clips. Check `sources`.")
@@ -95,16 +95,16 @@ def answers(
     rows: list[tuple[str, Row]],
     limit: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Through Ray Data: how many answers were there, made and failed, of each clip; they are in the table by then.
-    limit: the first so many clips about which something is to be asked, and no others."""
+    """Through Ray Data: for each clip the numbers of answers that existed, were made, and failed; they are already in
+    the table. limit: only this many clips with open questions."""
     sources = covered(recipe, labeler)
     shared = ray.put((recipe.clip, labeler, sources, questions, addresses(labeler.table)))
     places = table_of({"source": group, "row": json.dumps(row)} for group, row in rows)
     data = ray.data.from_arrow(places).repartition(max(1, len(rows) // READ))
-    # Not 1, as actors may ask for: Ray makes one of two steps that ask for the same, and reads nothing meanwhile.
+    # Not 1, as for actors: Ray fuses two steps with the same resources, and then does not read while the model runs.
     data = data.map_batches(_reader(ray, shared), batch_size=READ, num_cpus=0.75)
     if limit is not None:
-        with warnings.catch_warnings(action="ignore"):  # that an expression would be faster
+        with warnings.catch_warnings(action="ignore"):  # a hint to use expressions
             data = data.filter(lambda row: row["asked"] != "{}" or row["stop"] != "", num_cpus=0.75)
         data = data.limit(limit)
     data = data.map_batches(
@@ -116,14 +116,14 @@ def answers(
     )
     for batch in data.iter_batches(batch_size=None, batch_format="numpy"):
         if not len(batch.get("stop", ())):
-            continue  # all of a part were there already
+            continue  # all answers of a part exist already
         if stops := [str(stop) for stop in batch["stop"] if stop]:
             raise ErrorRecord.loads(stops[0]).raised()
         yield batch
 
 
 def on_an_actor(labeler: Labeler) -> dict[str, Any]:
-    """What Ray is asked for an actor that holds the model."""
+    """Ray options of an actor that holds the model."""
     options: dict[str, Any] = {"num_cpus": labeler.cpus, "num_gpus": labeler.gpus}
     if labeler.python:
         options["runtime_env"] = {"py_executable": labeler.python}
@@ -131,7 +131,7 @@ def on_an_actor(labeler: Labeler) -> dict[str, Any]:
 
 
 def covered(recipe: Recipe, labeler: Labeler) -> dict[str, Source]:
-    """'sources.name' -> source, of those that a labeler is for, with the tables that are there before it has run."""
+    """'sources.name' -> source, for the sources of a labeler, with the tables that exist before it runs."""
     groups = {"sources": recipe.sources, "held_out": recipe.held_out}
     found = {}
     for group, part in groups.items():
@@ -143,7 +143,7 @@ def covered(recipe: Recipe, labeler: Labeler) -> dict[str, Source]:
 
 
 def addresses(folder: str) -> Addresses:
-    """What a table's good answers depend on; nothing where there is no table."""
+    """Addresses of a table's successful answers; empty if there is no table."""
     if not label_table.files(folder):
         return {}
     table = label_table.read(folder, ("key", "label", "address", "error"))
@@ -167,7 +167,7 @@ def _reader(ray, shared) -> Callable[[dict[str, np.ndarray]], dict[str, list]]:
 
 
 def _read(source: Source, row: Row, clip, labeler: Labeler, questions: tuple[Question, ...], known: Addresses) -> Row:
-    """One clip as the actors get it: frames, the labels that are read, and what is to be asked."""
+    """One clip as input of the actors: frames, input labels, and open questions."""
     seen = labeler.clip(clip)
     flat: Row = {
         "key": row["key"],

@@ -1,4 +1,4 @@
-"""Draw what a recipe will need before it trains: every clip of sources that keep what they draw."""
+"""Rendering of a recipe's clips before training, for sources with a cache."""
 
 from typing import Any
 
@@ -10,17 +10,18 @@ from taskprompt.core.events import Rendering, Watch
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runtime.cluster.connect import connected
 
-BLOCK = 8  # clips a task: drawing takes long, so small blocks keep all cores busy to the end
+BLOCK = 8  # clips per task: rendering takes long, so small blocks keep all cores busy to the end
 
 
 def render(recipe: Recipe, address: str = "local", watch: Watch = lambda event: None) -> dict:
-    """'sources.name' -> (clips drawn now, clips found drawn, folder), through Ray on all cores of the cluster.
+    """'sources.name' -> (clips rendered now, clips found in the cache, folder), through Ray on all cores of the
+    cluster.
 
-    Raises SpecError where no source of the recipe draws into a folder."""
+    Raises SpecError if no source of the recipe has a cache."""
     groups = {"sources": recipe.sources, "held_out": recipe.held_out}
     found = {f"{g}.{n}": s for g, part in groups.items() for n, s in part.items() if getattr(s, "cache", None)}
     if not found:
-        raise SpecError("render: no source here has a `cache` to draw into. Set one, such as sources.real.cache.")
+        raise SpecError("render: no source has a `cache` for rendered clips. Set one, such as sources.real.cache.")
     with connected(recipe, address) as ray:
         return {name: _draw(ray, name, source, recipe.clip, watch) for name, source in found.items()}
 

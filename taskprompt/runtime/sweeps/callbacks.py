@@ -1,4 +1,4 @@
-"""Where Ray Tune asks and tells: thin hands of the journal, which Tune's own notes leave out."""
+"""Ray Tune's searcher, scheduler and stopper, which delegate to the journal; it is not in Tune's own snapshots."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from ray.tune.search import Searcher
 from taskprompt.runtime.sweeps.journal import Journal
 
 
-class Suggestions(Searcher):
-    """What to try next."""
+class JournalSearcher(Searcher):
+    """Suggests the next trial."""
 
     def __init__(self, journal: Journal):
         super().__init__()
         self.journal = journal
-        self.numbers: dict[str, int] = {}  # Tune's name of a trial -> ours
+        self.numbers: dict[str, int] = {}  # Tune's trial id -> our number
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         row = self.journal.next()
@@ -27,21 +27,21 @@ class Suggestions(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         row = self.journal.rows[self.numbers[trial_id]]
-        if error and row.state == "running":  # its process was lost, more often than it may be
+        if error and row.state == "running":  # its process was lost too often
             self.journal.end(row, "failed", row.error or "its process was lost.")
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal remembers."""
+        """No-op: the journal has the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal remembers."""
+        """No-op: the journal has the state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class Ranks(FIFOScheduler):
-    """Who goes on."""
+class JournalScheduler(FIFOScheduler):
+    """Decides whether a trial continues."""
 
     def __init__(self, journal: Journal):
         super().__init__()
@@ -66,8 +66,8 @@ class Ranks(FIFOScheduler):
         return {}
 
 
-class Halt(Stopper):
-    """Ends the sweep where no trial can do better."""
+class JournalStopper(Stopper):
+    """Ends the sweep after a fatal error."""
 
     def __init__(self, journal: Journal):
         self.journal = journal

@@ -1,9 +1,8 @@
-"""Journal: what a sweep tries next, and which trials are stopped early. Its memory is the sweep's journal.
+"""Journal: which trial a sweep runs next, and which trials are stopped early. Its state is the sweep's journal.jsonl.
 
-Tune's own snapshots are not used: they come every ten seconds, leave out the scheduler, so that ASHA would forget who
-was ranked where, and are pickles. Here every event is a line of the journal before anything follows from it, and a
-sweep that goes on is one whose events are gone through again, in order: the searcher is asked and told the same, so
-it stands where it stood, and so does ASHA."""
+Tune's own snapshots are not used: they are written every ten seconds, omit the scheduler, so that ASHA would lose its
+rungs, and are pickles. Here every event is written to the journal before it has an effect. A sweep is resumed by
+replaying its events in order: the searcher and ASHA get the same calls, so they are in the same state as before."""
 
 from collections import deque
 from collections.abc import Callable
@@ -22,21 +21,21 @@ from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.sweep import Sweep
 from taskprompt.sweeps.trials import TrialRow, best, follow
 
-STARTUP = 5  # trials that Optuna's TPE draws at random before it trusts what it has seen
+STARTUP = 5  # random trials before Optuna's TPE is used
 
 Ended = Literal["done", "stopped", "failed"]
-Tell = Callable[[TrialRow, Change, TrialRow | None], None]  # trial, what happened to it, the best so far
+Tell = Callable[[TrialRow, Change, TrialRow | None], None]  # trial, its change, the best so far
 
 
 class Journal:
-    """Who tries what, and what came of it. `steps`: of the longest trial that the sweep may make. `retry`: what failed
-    is gone on with, too."""
+    """The state of a sweep's search. `steps`: of the longest possible trial. `retry`: failed trials are continued,
+    too."""
 
     def __init__(self, run: SweepRun, steps: int, tell: Tell, retry: bool = False):
         self.run, self.sweep, self.tell = run, run.sweep, tell
         self.rows: list[TrialRow] = []
         self.asked: list[Any] = []  # Optuna's trials
-        self.fatal = ""  # a mistake that every trial would make
+        self.fatal = ""  # an error that every trial would have
         self.space: dict[str, Any] = {n: r.distribution() for n, r in self.sweep.axes.items()}
         direction = "maximize" if self.sweep.maximizes else "minimize"
         self.study = optuna.create_study(sampler=sampler(self.sweep), direction=direction)
@@ -54,26 +53,26 @@ class Journal:
             if event["event"] == "begin" and self._ask(event["values"]) != event["values"]:
                 raise CheckpointError(
                     f"{self.run.path}: trial {number} has other values than this version of optuna, "
-                    f"{optuna.__version__}, suggests. Resume with the version that began it, or start with --fresh."
+                    f"{optuna.__version__}, suggests. Resume with the version that started it, or start with --fresh."
                 )
             follow(self.rows, event)
             if event["event"] == "report":
                 verdicts[number] = self._judge(self.rows[number], event["last"])
             elif event["event"] == "end":
                 self._close(self.rows[number])
-        for row in self.rows:  # killed between a report and what follows from it
+        for row in self.rows:  # killed between a report and its effect
             if row.state == "running" and (verdict := verdicts.get(row.number)):
                 self.end(row, verdict)
 
     @property
     def left(self) -> int:
-        """Trials that are to be begun or gone on with."""
+        """Number of trials to start or continue."""
         return len(self.unfinished) + max(0, self.sweep.count - len(self.rows))
 
     def next(self) -> TrialRow | None:
-        """The next trial to train, its folder made; None where all have begun.
+        """The next trial to train, with its folder created; None if all have started.
 
-        Values that are valid each by itself and not together are a trial that failed."""
+        An invalid combination of values is recorded as a failed trial."""
         while self.left and not self.fatal:
             resumed = bool(self.unfinished)
             row = self.unfinished.popleft() if resumed else self._begin()
@@ -84,7 +83,7 @@ class Journal:
             except RecipeError as error:
                 self.end(row, "failed", " ".join(error.problems))
                 continue
-            # A checkpoint goes with every evaluation, so that a trial goes on from where its sweep knows it.
+            # Each evaluation saves a checkpoint, so that a trial is resumed where its journal ends.
             recipe = recipe.model_copy(update={"save_every": recipe.evaluate_every})
             with Run.start(self.run.run(row).path, recipe, resume=True):
                 return row
@@ -96,9 +95,9 @@ class Journal:
         return self.rows[number]
 
     def report(self, number: int, step: int, value: float, seconds: float, last: bool) -> bool:
-        """A trial was measured, at its last step or before. Should it stop?"""
+        """Record a trial's evaluation, at its last step or before. Returns whether it should stop."""
         row = self.rows[number]
-        if row.steps and step <= row.steps[-1]:  # a trial that goes on tells again what it has told
+        if row.steps and step <= row.steps[-1]:  # a resumed trial repeats evaluations
             return row.state != "running"
         self._note({"event": "report", "trial": number, "step": step, "value": value, "seconds": seconds, "last": last})
         verdict = self._judge(row, last)
@@ -123,19 +122,19 @@ class Journal:
         self.tell(row, change, best(self.rows, self.sweep))
 
     def _ask(self, begun: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Field -> value of the next trial. `begun`: what they were, where it has begun before."""
+        """Field -> value of the next trial. `begun`: its values, if it has started before."""
         number = len(self.asked)
         if self.asha is not None:
             self.asha.on_trial_add(None, named(number))  # type: ignore[arg-type]
         if self.sweep.searcher == "grid":
             self.asked.append(None)
-            known = [row.values for row in self.rows]  # not the first so many: the grid may have grown since
+            known = [row.values for row in self.rows]  # not a prefix: the grid may have grown since
             return begun or next(values for values in self.sweep.combinations() if values not in known)
         self.asked.append(self.study.ask(self.space))
         return {n: r.decode(self.asked[-1].params[n]) for n, r in self.sweep.axes.items()}
 
     def _judge(self, row: TrialRow, last: bool) -> Ended | Literal[""]:
-        """'done' or 'stopped' where the newest report is a trial's last one; or nothing."""
+        """'done' or 'stopped' if the newest report is a trial's last one; else empty."""
         step, value = row.steps[-1], row.measured[-1]
         asked = self.asked[row.number]
         if asked is not None and not self._told(asked):
@@ -148,7 +147,7 @@ class Journal:
         return "stopped" if word == ASHAScheduler.STOP else ""
 
     def _told(self, asked: optuna.Trial) -> bool:
-        """Has Optuna been told the end? It hears of no second one, where a trial that failed is tried again."""
+        """Whether Optuna was told that the trial ended. It accepts only one end, also if a failed trial is retried."""
         return self.study.trials[asked.number].state.is_finished()
 
     def _close(self, row: TrialRow) -> None:
@@ -162,7 +161,7 @@ class Journal:
 
 
 def sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
-    """Who suggests values, seeded. Trials that are still running count as bad ones, so that it does not crowd."""
+    """The seeded sampler. Running trials count as bad ones (constant liar), so that suggestions differ."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if sweep.searcher == "random":
         return optuna.samplers.RandomSampler(seed=sweep.seed)
@@ -170,7 +169,7 @@ def sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
 
 
 def asha(sweep: Sweep, steps: int) -> ASHAScheduler | None:
-    """Ray's ASHA over optimizer steps; None where every trial trains to its end."""
+    """Ray's ASHA over optimizer steps; None if every trial trains to its end."""
     if sweep.asha is None:
         return None
     return ASHAScheduler(
@@ -184,5 +183,5 @@ def asha(sweep: Sweep, steps: int) -> ASHAScheduler | None:
 
 
 def named(number: int) -> SimpleNamespace:
-    """All of a trial that ASHA looks at. Our numbers stay when a sweep goes on, Tune's own names do not."""
+    """The only field of a trial that ASHA reads. Our numbers are kept when a sweep is resumed, Tune's ids are not."""
     return SimpleNamespace(trial_id=f"{number}")

@@ -1,4 +1,4 @@
-"""One trial of a sweep, as Ray Tune runs it: the training job in a thread, which waits at every evaluation."""
+"""A trial as a Ray Tune trainable: the training job in a thread, which waits at every evaluation."""
 
 import gc
 import logging
@@ -25,22 +25,22 @@ from taskprompt.runtime.cluster.failures import lost, plain_error
 from taskprompt.runtime.training.streams import ray_chunks
 from taskprompt.train.job import train
 
-PATIENCE = 120  # seconds for a job that was told to end
+PATIENCE = 120  # seconds for a job to end
 
 log = logging.getLogger("taskprompt")
 
 
 class Trial(Trainable):
-    """A run's folder is trained; a step of Tune is what happens up to the next evaluation.
+    """Trains a run's folder; a step of Tune lasts until the next evaluation.
 
-    A mistake comes back as data, so that Tune does not try it again; what a lost process raises is raised."""
+    Errors are returned as data, so that Tune does not retry the trial; only errors of lost processes are raised."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.job: Job | None = None
         self.options = config
 
     def step(self) -> dict[str, Any]:
-        """step, value, seconds, last; or error; or fatal, where every trial would say the same."""
+        """step, value, seconds, last; or error; or fatal, if every trial would have the same error."""
         try:
             self.job = self.job or Job(Path(self.options["path"]), self.options["metric"])
         except (OSError, TaskPromptError) as error:  # its folder cannot be read
@@ -48,7 +48,7 @@ class Trial(Trainable):
         return {"number": self.options["number"], **self.job.next()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Another trial in the same process: what it has imported stays."""
+        """Run another trial in the same process, which keeps imported modules."""
         self.cleanup()
         self.setup(new_config)
         return True
@@ -63,7 +63,7 @@ class Trial(Trainable):
 
 
 class Ended(BaseException):
-    """Unwinds a job that is told to end: no one's `except Exception` holds it up."""
+    """Ends a job's thread; not caught by `except Exception`."""
 
 
 class Job:
@@ -74,15 +74,15 @@ class Job:
         self.steps = sum(stage.steps for stage in self.recipe.stages)
         newest = checkpoint.latest(self.run.checkpoints)
         saved = checkpoint.read_state(newest)["total"] if newest else 0
-        # What was measured and saved before, for the driver may have died before it heard of it.
+        # Results that were saved before, since the driver may have died before it received them.
         self.known = deque(r for r in self.run.lines("held_out.jsonl") if r["step"] <= saved)
         self.ready: SimpleQueue = SimpleQueue()  # evaluations, an error, or None at the end
         self.go = threading.Semaphore(0)
         self.ending = False
         self.thread: threading.Thread | None = None
-        self.found: Evaluated | None = None  # an evaluation whose checkpoint is not yet written
+        self.found: Evaluated | None = None  # an evaluation whose checkpoint is not written yet
         self.clock = time.monotonic()
-        # Data tasks take the CPUs that the trial holds: a full cluster has no others.
+        # Data tasks use the trial's reserved CPUs, since a full cluster has no others.
         group: Any = ray.util.get_current_placement_group()
         self.bundles = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
 
@@ -117,7 +117,7 @@ class Job:
         return {"step": step, "value": value, "seconds": round(seconds, 3), "last": step >= self.steps}
 
     def end(self) -> None:
-        """Stop at the job's next sign of life. Raises TimeoutError where there is none; Tune then ends the process."""
+        """Stop the job at its next event. Raises TimeoutError if there is none; Tune then ends the process."""
         self.ending = True
         self.go.release()
         if self.thread is not None:

@@ -1,4 +1,4 @@
-"""Sweeps with Ray Tune: Tune starts, places, reuses and ends the trials; the journal says which, and for how long."""
+"""Sweeps with Ray Tune: Tune starts, places, reuses and ends trials; the journal decides which, and for how long."""
 
 import logging
 import os
@@ -12,19 +12,19 @@ import torch
 from taskprompt.core.errors import SpecError, TaskPromptError
 from taskprompt.core.events import Change, TrialChanged, Watch
 from taskprompt.recipe.recipe import Recipe
-from taskprompt.runs.lock import owned
+from taskprompt.runs.lock import locked
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.resources import fitting, needs
 from taskprompt.sweeps.run import SweepRun
 from taskprompt.sweeps.trials import TrialRow
 
 QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a trial's run has records and a TensorBoard of its own
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the journal remembers
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a trial's run has its own records and TensorBoard
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the journal has the state
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1e9",
     "RAY_AIR_NEW_OUTPUT": "0",
-    # Of a Ray that is started here. Its own second is shorter than the pause between two trials, and a data task's
-    # process that is started anew imports for many.
+    # For a Ray that is started here. The default of one second is shorter than the pause between two trials, and a new
+    # data task process takes many seconds for imports.
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
 }
 
@@ -36,17 +36,17 @@ def tune(
     watch: Watch,
     retry: bool = False,
 ) -> None:
-    """Train the trials of a sweep's folder that have not ended yet; with retry, those that failed, too.
+    """Train the trials of a sweep's folder that have not ended yet; with retry, also failed ones.
 
-    recipes: those at the edges of the space; the most demanding of them says what a trial holds. Raises ClusterError
-    where the cluster has no room for the trials asked for, SpecError where the metric does not exist, TaskPromptError
-    where all trials failed or the sweep was interrupted."""
+    recipes: those at the edges of the search space; the largest of them determines the resources of a trial. Raises
+    ClusterError if the cluster lacks resources for the concurrent trials, SpecError if the metric does not exist,
+    TaskPromptError if all trials failed or the sweep was interrupted."""
     if address == "none":
         raise SpecError("cluster: found 'none', but the trials of a sweep run on Ray. Give local or an address.")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    with owned(run.path):
-        run.mend()
+    with locked(run.path):
+        run.drop_incomplete_line()
         largest = max(recipes, key=lambda r: needs(r)[:2])
         with connected(largest, address, side_by_side(run, largest, address)) as ray:
             from taskprompt.runtime.sweeps.journal import Journal
@@ -71,7 +71,7 @@ def tune(
 
 
 def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
-    """How many trials there must be room for: those asked for; else what this machine can hold, at least one."""
+    """Number of parallel trials to provide for: as requested; else as many as fit on this machine, at least one."""
     import ray
 
     asked = run.sweep.concurrent
@@ -81,24 +81,24 @@ def side_by_side(run: SweepRun, largest: Recipe, address: str) -> int:
 
 
 def _run(ray, run: SweepRun, journal, largest: Recipe) -> None:
-    """Let Tune run what the journal wants."""
+    """Run the journal's trials with Tune."""
     from ray import tune
 
-    from taskprompt.runtime.sweeps.callbacks import Halt, Ranks, Suggestions
+    from taskprompt.runtime.sweeps.callbacks import JournalScheduler, JournalSearcher, JournalStopper
     from taskprompt.runtime.sweeps.trial import Trial
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     r, minutes = largest.runtime, journal.sweep.minutes
     tasks = sum(r.data_workers_for(name) for name in largest.sources)
-    # Held as a whole: one bundle trains, and each data task has one of its own, so that no trial waits for another's.
+    # One placement group: a bundle for training and one for each data task, so that no trial waits for another's tasks.
     bundles = tune.PlacementGroupFactory([r.worker_resources(), *({"CPU": r.data_cpus} for _ in range(tasks))])
     tuner = tune.Tuner(
         tune.with_resources(Trial, bundles),
         tune_config=tune.TuneConfig(
             num_samples=journal.left,
             max_concurrent_trials=journal.sweep.concurrent or max(1, fitting(ray.cluster_resources(), largest)),
-            search_alg=Suggestions(journal),
-            scheduler=Ranks(journal),
+            search_alg=JournalSearcher(journal),
+            scheduler=JournalScheduler(journal),
             time_budget_s=None if minutes is None else 60 * minutes,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
@@ -107,28 +107,28 @@ def _run(ray, run: SweepRun, journal, largest: Recipe) -> None:
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex[:8],
             storage_path=str(run.path / "tune"),
-            stop=Halt(journal),
+            stop=JournalStopper(journal),
             failure_config=tune.FailureConfig(max_failures=r.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # which Tune ends its trials for
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # on which Tune ends its trials
     try:
         tuner.fit()
-    finally:  # Tune's own notes; nothing of a sweep is in them
+    finally:  # Tune's own files, which a sweep does not need
         shutil.rmtree(run.path / "tune", ignore_errors=True)
 
 
 def _conclude(run: SweepRun, journal, seconds: float) -> None:
-    """Raise what came instead of an end."""
+    """Raise the error of a sweep that did not end normally."""
     sweep, rows = run.sweep, run.trials()
     ended = sum(row.state != "running" for row in rows)
     if journal.fatal:
         raise SpecError(journal.fatal)
     if ended < sweep.count and (sweep.minutes is None or seconds < 60 * sweep.minutes):
         raise TaskPromptError(
-            f"{run.path}: interrupted; {ended} of {sweep.count} trials have ended. Go on with --resume."
+            f"{run.path}: interrupted; {ended} of {sweep.count} trials have ended. Continue with --resume."
         )
     failed = [row for row in rows if row.state == "failed"]
     if failed and len(failed) == len(rows):

@@ -1,1 +1,1 @@
-"""Jobs on the workers of a cluster, with Ray Train, and the streams of clips that feed them."""
+"""Jobs on the workers of a cluster with Ray Train, and the streams of clips for them."""

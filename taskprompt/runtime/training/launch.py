@@ -23,28 +23,28 @@ from taskprompt.runs.run import Run
 from taskprompt.runs.stop import interruptible
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.cluster.failures import lost, own_error, plain_error
-from taskprompt.runtime.cluster.resources import has_room_for_more, wait_for_room, worker_counts
+from taskprompt.runtime.cluster.resources import fits_more_workers, wait_for_resources, worker_counts
 
-SETTLE_SECONDS = 10  # before a job goes on with fewer workers: what the last go held comes free by and by
-GROWTH_SECONDS = 5  # between two looks whether there is room for more workers
+SETTLE_SECONDS = 10  # before a job continues with fewer workers: resources of the last attempt are released with delay
+GROWTH_SECONDS = 5  # between two checks for resources for more workers
 
 
 def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> Any:
-    """Run 'module:function', called with (run, context), on every worker that the recipe asks for; what it returned.
+    """Run 'module:function' with arguments (run, context) on all workers of the recipe, and return its result.
 
-    Its events reach `watch` here. The job goes by name and the recipe by its file, so that Ray's own
-    processes, which pass them on, need not import what they name. Where a worker or a node is lost the job starts
-    anew, `runtime.max_failures` times at most, and by itself goes on from what it has saved; so does one that stopped
-    because there is room for more workers now.
+    `watch` is called here with its events. The job is passed by name and the recipe by its file, so that Ray's own
+    processes need not import their modules. If a worker or a node is lost, the job is restarted, at most
+    `runtime.max_failures` times, and continues from its newest checkpoint; so does one that stopped because there are
+    resources for more workers now.
 
-    Raises what the job raised, and ClusterError where the cluster was lost, or workers too often."""
+    Raises the job's error, and ClusterError if the cluster was lost, or workers too often."""
     counts = worker_counts(recipe)
     with connected(recipe, address) as ray:
         left, tried, settle = recipe.runtime.max_failures, set(), 0.0
         while True:
-            workers = wait_for_room(ray, recipe, settle, lambda text: watch(Waiting(text)))
+            workers = wait_for_resources(ray, recipe, settle, lambda text: watch(Waiting(text)))
             settle = SETTLE_SECONDS
-            more = {n for n in counts if n > workers} - tried  # asked for once each, in case they then do not fit
+            more = {n for n in counts if n > workers} - tried  # tried only once each, in case they do not fit
             try:
                 if (result := _run(ray, job, run, recipe, workers, more, watch)) is not False:
                     return result
@@ -56,12 +56,12 @@ def launch(job: str, run: Run, recipe: Recipe, address: str, watch: Watch) -> An
                     raise plain from error
                 watch(WorkerLost(str(plain), left))
                 with logged(run.path, 0) as log:
-                    log.warning("%s. Started anew; times left: %d", str(plain).rstrip("."), left)
+                    log.warning("%s. Restarted; restarts left: %d", str(plain).rstrip("."), left)
                 left, tried = left - 1, set()
 
 
 def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], watch: Watch) -> Any:
-    """One go at the job: what it returned; False where it stopped before its end, as asked."""
+    """One attempt of the job: its result; False if it stopped early on request."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
     from taskprompt.runtime.cluster._ray_private import Trainer
@@ -85,35 +85,35 @@ def _run(ray, job: str, run: Run, recipe: Recipe, workers: int, more: set[int], 
             resources_per_worker=r.worker_resources(),
             label_selector=r.worker_labels or None,
         ),
-        # Ray's own name must be unique: one it knows already would be taken up where that one ended.
+        # The name must be unique: Ray would resume an earlier run with the same name.
         run_config=RunConfig(
             name=f"{run.path.name}-{uuid.uuid4().hex[:8]}",
             storage_path=folder,
             storage_filesystem=files,
-            # Ray Train would try a user's mistake again, too, so trying again is ours.
+            # Ray Train would also retry user errors, so we handle retries.
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
-    seen = watching(ray, events, watch, partial(has_room_for_more, ray, recipe, workers, more))
+    seen = watching(ray, events, watch, partial(fits_more_workers, ray, recipe, workers, more))
     try:
-        with seen, interruptible():  # Ray has set handlers of its own when it was started
+        with seen, interruptible():  # overrides the signal handlers that Ray set
             return trainer.fit().return_value
     except Exception:
         release(seen.group)
         raise
     except KeyboardInterrupt:
-        if trainer.controller is not None:  # or it would go on where Ray was running before us
+        if trainer.controller is not None:  # else it would continue on a cluster that was not started here
             ray.kill(trainer.controller)
         raise
-    finally:  # Ray Train's own notes; nothing of a run is in them
+    finally:  # Ray Train's own files, which a run does not need
         with suppress(OSError):
             files.delete_dir(folder)
 
 
 def release(group: str) -> None:
-    """Give back the resources of a group of workers, by the id of its placement group.
+    """Release the resources of a group of workers, by the id of its placement group.
 
-    Ray Train does so itself, unless its own helpers died with the workers: memory that ran out took all of them."""
+    Ray Train does so itself, unless its own actors died with the workers, as when memory ran out."""
     from ray import PlacementGroupID
     from ray.util.placement_group import PlacementGroup, remove_placement_group
 
@@ -122,10 +122,10 @@ def release(group: str) -> None:
 
 
 def event_actor(ray):
-    """An actor that holds the events of rank 0 until the driver fetches them, and whether the driver asked to stop."""
+    """An actor that buffers the events of rank 0 for the driver, and the driver's request to stop."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    class EventActor:  # in here, so that it travels by value: its process imports core.events alone, not torch, 0.4 GB
+    class EventActor:  # local, so that it is pickled by value: its process imports only core.events, not torch (0.4 GB)
         def __init__(self):
             self.events: list[Any] = []
             self.group = ""  # the id of the workers' placement group
@@ -147,12 +147,12 @@ def event_actor(ray):
         def asked_to_stop(self) -> bool:
             return self.stop
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # lost with us alone
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # on the driver's node
     return ray.remote(num_cpus=0, scheduling_strategy=here)(EventActor).remote()
 
 
 class watching:
-    """Fetch events in a thread while the job runs, and once more at its end; ask it to stop where it may grow."""
+    """Fetch events in a thread while the job runs, and once at its end; ask it to stop if more workers fit."""
 
     def __init__(self, ray, events, watch: Watch, may_grow: Callable[[], bool]):
         self.ray, self.events, self.watch, self.may_grow = ray, events, watch, may_grow
@@ -189,7 +189,7 @@ class watching:
 
 
 def worker(config: dict[str, Any]) -> Any:
-    """What Ray Train runs on each worker."""
+    """The function that Ray Train runs on each worker."""
     import ray
     from ray import train
     from ray.train.torch import get_device, prepare_model
@@ -222,7 +222,7 @@ def worker(config: dict[str, Any]) -> Any:
         result = getattr(importlib.import_module(module), name)(Run.open(*config["run"]), context)
     except Exception as error:
         if (found := own_error(error)) is not None:
-            raise ErrorRecord.of(found).raised() from None  # a class that every process knows, with text alone
+            raise ErrorRecord.of(found).raised() from None  # a class known to every process, with only text
         raise
-    ray.get(events.asked_to_stop.remote())  # calls keep their order, so every event has arrived
+    ray.get(events.asked_to_stop.remote())  # calls are ordered, so all events have arrived
     return result

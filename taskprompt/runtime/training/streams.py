@@ -1,10 +1,10 @@
-"""Streams over Ray: indices in, decoded columns out, in order, ahead of the consumer.
+"""Streams over Ray: indices in, decoded columns out, in order, with prefetching.
 
-They are tasks of one remote function, a few blocks ahead of training, and not Ray Data. A stream of training never
-ends, and its order is exact. With Ray Data it is one execution without end, whose scheduler polls while the consumer is
-slow (two such streams took most of two cores from the training beside them), or a chain of short ones, each of which
-leaves something behind (Ray 2.60: 0.8 MB in the statistics actor, 0.1 MB here), so that a week of training ends for
-want of memory. Ray Data is for what has an end."""
+They use tasks of one remote function, a few blocks ahead of training, instead of Ray Data. A training stream is endless
+and has an exact order. With Ray Data it would be one endless execution, whose scheduler polls while the consumer is
+slow (two such streams used most of two cores), or a chain of short ones, each of which leaks memory (Ray 2.60: 0.8 MB
+in the statistics actor, 0.1 MB here), so that a week of training would run out of memory. Ray Data is used for finite
+jobs."""
 
 import dataclasses
 import functools
@@ -25,21 +25,21 @@ from taskprompt.data.reader import Reader
 from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster.connect import BLOCK_BYTES
 
-FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts soon and then runs with few tasks
+FIRST_BLOCK = 8  # clips; blocks grow from here, so that a stream starts quickly and then needs few tasks
 
 
 def ray_chunks(
     reader: Reader, start: int, stride: int, count: int | None, *, runtime: Runtime, strategy: Any = "DEFAULT"
 ) -> Iterator[Columns]:
-    """The same columns as data.local.plain_chunks gives, a block at a time, by Ray tasks.
+    """The same columns as from data.local.plain_chunks, one block at a time, by Ray tasks.
 
-    strategy: where Ray may place them. Raises what reading raised."""
+    strategy: Ray's scheduling strategy. Raises errors of reading."""
     tasks = runtime.data_workers_for(reader.name)
     options = {"num_cpus": runtime.data_cpus, "scheduling_strategy": strategy, "max_retries": 5}
     task = read.options(**options, label_selector=runtime.data_labels or None)
     shared = ray.put(dataclasses.replace(reader, table=None)), ray.put(reader.table)  # type: ignore[arg-type]
     blocks = (task.remote(*shared, block) for block in index_blocks(reader, start, stride, count, runtime.block))
-    ahead = Ahead(blocks, tasks)
+    ahead = Prefetch(blocks, tasks)
     try:
         for block in ahead:
             columns = ray.get(block)
@@ -63,36 +63,36 @@ def index_blocks(reader: Reader, start: int, stride: int, count: int | None, blo
 
 @ray.remote
 def read(reader: Reader, table: Any, indices: np.ndarray) -> Columns | ErrorRecord:
-    """One block, on a data worker; the record of what reading raised."""
+    """Read one block, on a data worker; or return the record of an error."""
     try:
-        return politely(dataclasses.replace(reader, table=table), indices)
+        return with_low_priority(dataclasses.replace(reader, table=table), indices)
     except TaskPromptError as error:
         return ErrorRecord.of(error)
 
 
-def politely(work: Callable[[np.ndarray], Columns], indices: np.ndarray) -> Columns:
-    """Do the work in a thread that leaves the cores to training where both want them.
+def with_low_priority(work: Callable[[np.ndarray], Columns], indices: np.ndarray) -> Columns:
+    """Do the work in a thread with low priority, so that training has precedence on the cores.
 
-    A step waits for the slowest of its threads, so a core that a data task shares for a while is half lost to it."""
-    return _polite_thread().submit(work, indices).result()
+    A training step waits for its slowest thread, so sharing a core with a data task would slow down the whole step."""
+    return _low_priority_thread().submit(work, indices).result()
 
 
 @functools.cache
-def _polite_thread() -> ThreadPoolExecutor:
-    """One for all blocks of a data worker: with a thread a block, a worker grew by a megabyte a clip."""
-    return ThreadPoolExecutor(1, initializer=_give_way)
+def _low_priority_thread() -> ThreadPoolExecutor:
+    """One thread for all blocks of a data worker: with one per block, memory grew by a megabyte per clip."""
+    return ThreadPoolExecutor(1, initializer=_lower_priority)
 
 
-def _give_way() -> None:
-    with suppress(AttributeError, OSError):  # a thread has a priority of its own on Linux alone
+def _lower_priority() -> None:
+    with suppress(AttributeError, OSError):  # only Linux has priorities per thread
         me = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + 10))
 
 
-class Ahead:
-    """Tasks in order, at most `tasks` of them running, and so many again done and waiting for whoever iterates.
+class Prefetch:
+    """Tasks in order, with at most `tasks` running, and as many finished ones waiting for the consumer.
 
-    A thread starts one as soon as one ends, whether or not anyone takes what is done."""
+    A thread starts the next task as soon as one ends, independent of the consumer."""
 
     def __init__(self, blocks: Iterator[ray.ObjectRef], tasks: int):
         self.blocks, self.tasks = blocks, tasks
@@ -123,6 +123,6 @@ class Ahead:
             self.room.release()
 
     def cancel(self) -> None:
-        """Start nothing more; what is under way ends."""
+        """Start no more tasks; running ones finish."""
         self.cancelled.set()
         self.room.release()

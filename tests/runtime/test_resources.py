@@ -4,7 +4,7 @@ import pytest
 
 import taskprompt as tp
 from taskprompt.recipe.files import validate
-from taskprompt.runtime.cluster.resources import Node, fitting, lack, matches, needs, worker_counts
+from taskprompt.runtime.cluster.resources import Node, fitting, matches, needs, shortage, worker_counts
 
 PLAIN = Node(8, 0, {})
 
@@ -31,7 +31,7 @@ def test_the_sum(asking):
 def test_quotas_say_how_many_workers_there_may_be(asking):  # they are 4 and 2
     assert worker_counts(asking(workers=2)) == [2]
     assert worker_counts(asking(workers=[1, 8])) == [2, 1]
-    with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 2 clips cannot be shared by 4 workers"):
+    with pytest.raises(tp.SpecError, match=r"sources.rendered.quota: 2 clips cannot be divided among 4 workers"):
         worker_counts(asking(workers=4))
     with pytest.raises(tp.SpecError, match=r"no number from 3 to 8 divides every quota \(labelled 4, rendered 2\)"):
         worker_counts(asking(workers=[3, 8]))
@@ -41,23 +41,23 @@ def test_quotas_say_how_many_workers_there_may_be(asking):  # they are 4 and 2
 
 def test_room_is_counted_a_node(asking):
     recipe = asking(workers=2, cpus_per_worker=3)  # and four data tasks
-    assert lack(recipe, 2, [Node(10, 0, {})]) is None
-    assert "the cluster has 9 CPUs" in str(lack(recipe, 2, [Node(9, 0, {})]))
-    assert lack(recipe, 2, [Node(5, 0, {}), Node(5, 0, {})]) is None
-    apart = lack(recipe, 2, [Node(2, 0, {})] * 5)
-    assert "not on nodes that each hold a whole worker of 3 CPUs" in str(apart)
-    assert lack(recipe, 1, [Node(3, 0, {}), Node(2, 0, {})]) is None
+    assert shortage(recipe, 2, [Node(10, 0, {})]) is None
+    assert "the cluster has 9 CPUs" in str(shortage(recipe, 2, [Node(9, 0, {})]))
+    assert shortage(recipe, 2, [Node(5, 0, {}), Node(5, 0, {})]) is None
+    apart = shortage(recipe, 2, [Node(2, 0, {})] * 5)
+    assert "no node can hold a whole worker of 3 CPUs" in str(apart)
+    assert shortage(recipe, 1, [Node(3, 0, {}), Node(2, 0, {})]) is None
 
 
 def test_gpus_and_cpus_may_be_on_different_nodes(asking):
     recipe = asking(gpu=True, worker_labels={"role": "train"}, data_labels={"role": "decode"})
     train, decode = Node(1, 1, {"role": "train"}), Node(2, 0, {"role": "decode"})
-    assert lack(recipe, 1, [train, decode]) is None
-    assert "beside the workers not enough where data tasks may run" in str(
-        lack(recipe, 1, [Node(8, 1, {"role": "train"}), Node(1, 0, {"role": "decode"})])
+    assert shortage(recipe, 1, [train, decode]) is None
+    assert "too few remain for data tasks after placing the workers" in str(
+        shortage(recipe, 1, [Node(8, 1, {"role": "train"}), Node(1, 0, {"role": "decode"})])
     )
-    assert lack(recipe, 1, [Node(8, 1, {"role": "train"})]) == (
-        "no node has the labels {'role': 'decode'} of runtime.data_labels. Start one with them."
+    assert shortage(recipe, 1, [Node(8, 1, {"role": "train"})]) == (
+        "no node has the labels {'role': 'decode'} of runtime.data_labels. Start a node with these labels."
     )
 
 
@@ -68,15 +68,15 @@ def test_no_share_lies_on_two_gpus(asking, gpu, share):
 
 def test_workers_have_whole_gpus(asking):
     assert asking(gpu=True, workers=2).runtime.gpu_share == 1
-    with pytest.raises(tp.RecipeError, match=r"gpu is 0.5 and workers 2: a share of a GPU is for one worker"):
+    with pytest.raises(tp.RecipeError, match=r"gpu is 0.5 and workers 2: a fraction of a GPU needs workers: 1"):
         asking(gpu=0.5, workers=2)
 
 
 def test_trials_share_a_gpu(asking):
     recipe = asking(gpu=0.3)
     node = Node(64, 1, {})
-    assert lack(recipe, 1, [node], times=3) is None
-    assert "and 1.33333 GPUs; the cluster has 64 CPUs, 1 GPUs" in str(lack(recipe, 1, [node], times=4))
+    assert shortage(recipe, 1, [node], times=3) is None
+    assert "and 1.33333 GPUs; the cluster has 64 CPUs, 1 GPUs" in str(shortage(recipe, 1, [node], times=4))
     assert fitting({"CPU": 64, "GPU": 2}, recipe) == 6
     assert fitting({"CPU": 64}, recipe) == 0
 
@@ -102,5 +102,5 @@ def test_a_real_cluster_goes_by_its_labels(cluster, asking, tmp_path):
 
 def test_a_busy_cluster_is_waited_for_but_not_for_ever(hog, asking, tmp_path):
     hog(7)
-    with pytest.raises(tp.ClusterError, match=r"after 2 s of waiting .* others use it: .* has free 1 CPUs"):
+    with pytest.raises(tp.ClusterError, match=r"after 2 s of waiting .* resources are in use: .* has free 1 CPUs"):
         tp.fit(asking(wait=2), tmp_path / "run", cluster="local", watch=lambda r: None)
