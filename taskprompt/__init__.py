@@ -1,6 +1,6 @@
 """taskprompt: multi-task prompts for video transformers.
 
-Importing it is light: a name is imported from its module when it is first used, and PyTorch or Ray with it."""
+The import is lazy: a name is imported from its module when it is first used, and PyTorch or Ray with it."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from taskprompt.core.errors import (
     WriteError,
 )
 
-if TYPE_CHECKING:  # the names below for type checkers and editors
+if TYPE_CHECKING:  # the same names for type checkers and editors
     from taskprompt.api.prepare import check, convert, label
     from taskprompt.api.results import evaluate, fetch, predict, profile, report
     from taskprompt.api.train import compare, fit, tune

@@ -1,4 +1,4 @@
-"""Progress in a notebook: one output of a cell that is replaced as a job goes on, without widgets to install."""
+"""Progress in a notebook: one cell output that is updated during a job, without widgets."""
 
 import html
 import importlib
@@ -8,43 +8,43 @@ from dataclasses import dataclass, field
 
 from taskprompt.core.text import one_line
 
-SECONDS = 0.2  # between two changes of the output
-MOST_LINES = 40  # that stay below the bars
+SECONDS = 0.2  # between two updates of the output
+MOST_LINES = 40  # below the bars
 
 
 def displayed() -> Callable[[str], None]:
-    """A function that shows html as the output of the cell that runs now, in place of what it showed before."""
-    display = importlib.import_module("IPython.display")  # which every kernel has
+    """A function that shows html as output of the running cell, and replaces it in later calls."""
+    display = importlib.import_module("IPython.display")  # available in every kernel
     handle = display.display(display.HTML(""), display_id=True)
     return lambda text: handle.update(display.HTML(text))
 
 
 @dataclass
 class Notebook:
-    """Bars by name, and lines of text below them."""
+    """Progress bars by name, and lines of text below them."""
 
-    show: Callable[[str], None]  # called with the html of all of it
-    bars: dict[str, tuple[int, int, str]] = field(default_factory=dict)  # name -> done, of how many, facts in words
+    show: Callable[[str], None]  # called with the whole html
+    bars: dict[str, tuple[int, int, str]] = field(default_factory=dict)  # name -> done, total, text
     lines: list[str] = field(default_factory=list)
     shown: float = -float("inf")  # when
 
     def set(self, name: str, done: int, total: int, facts: str = "") -> None:
-        """Where a bar is."""
+        """Set a bar."""
         self.bars[name] = (done, total, facts)
         self._draw_sometimes()
 
     def advance(self, name: str, by: int, total: int, facts: str = "") -> None:
-        """Move a bar on; one at its end starts again."""
+        """Advance a bar; a full one restarts."""
         done, before, _ = self.bars.get(name, (0, total, ""))
         self.set(name, by if done >= before else done + by, total, facts)
 
     def say(self, text: str) -> None:
-        """One more line."""
+        """Add a line."""
         self.lines = [*self.lines, text][-MOST_LINES:]
         self._draw_sometimes()
 
     def draw(self) -> None:
-        """Show all of it now."""
+        """Update the output now."""
         self.shown = time.monotonic()
         self.show(self.html())
 

@@ -1,4 +1,4 @@
-"""Progress: loss, clips a second and time left, as a bar on a terminal or in a notebook, as lines elsewhere; trials."""
+"""Progress of jobs and trials: a bar on a terminal or in a notebook, else lines in a log."""
 
 import sys
 import time
@@ -29,21 +29,21 @@ from taskprompt.core.text import shown
 from taskprompt.notebook import Notebook, displayed
 from taskprompt.sweeps.sweep import Sweep, words
 
-QUIET_SECONDS = 15  # between lines where there is no terminal
+QUIET_SECONDS = 15  # between lines without a terminal
 
 
 class Console(console.Console):
-    """rich's, without control characters and keys in what it is given to print."""
+    """rich's Console, without control characters and keys in printed text."""
 
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
-        """Pieces of text, made printable; rich's own control sequences are pieces of their own."""
+        """Segments with escaped text; rich's own control sequences are separate segments."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(shown(piece.text), piece.style)
 
 
 @contextmanager
 def progress(watch: Watch | None) -> Iterator[Watch]:
-    """A function to call with every event of a job; the given one, if there is one."""
+    """A function that shows every event of a job; or the given one."""
     if watch is not None:
         yield watch
         return
@@ -64,7 +64,7 @@ def progress(watch: Watch | None) -> Iterator[Watch]:
 
 
 class Bar:
-    """One bar for the steps, one a held-out source."""
+    """One bar for the steps, and one per held-out source."""
 
     def __init__(self, bar: Progress):
         self.bar = bar
@@ -84,13 +84,13 @@ class Bar:
     def _task(self, name: str, total: int):
         if name not in self.tasks:
             self.tasks[name] = self.bar.add_task(name, total=total, facts="")
-        elif self.bar.tasks[self.tasks[name]].finished:  # measured again, while training
+        elif self.bar.tasks[self.tasks[name]].finished:  # evaluated again during training
             self.bar.reset(self.tasks[name])
         return self.tasks[name]
 
 
 class Cell:
-    """The same bars in a notebook, and what was measured while training."""
+    """The same bars in a notebook, and evaluations during training."""
 
     def __init__(self, notebook: Notebook):
         self.notebook = notebook
@@ -110,7 +110,7 @@ class Cell:
 
 
 class Lines:
-    """The same facts as lines, for a log."""
+    """The same as lines, for a log."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -137,17 +137,17 @@ class Lines:
 
 
 def held_out_in_words(event: Evaluated) -> str:
-    """What was measured during training."""
+    """An evaluation during training as text."""
     return f"step {event.step}  " + "  ".join(f"{k} {v:.3g}" for k, v in event.metrics.items())
 
 
 def time_left(event: Step) -> str:
-    """Of a training; nothing for the first step of a job, which has no pace yet."""
+    """Time left in training; empty for the first step of a job, when the speed is unknown."""
     return f"{event.left / event.steps_per_s:.0f} s left" if event.steps_per_s else ""
 
 
 def clips_in_words(event: Evaluating | Rendering | Labeling) -> tuple[str, str]:
-    """The name of a bar, and what stands beside it."""
+    """The name of a bar, and its text."""
     match event:
         case Labeling():
             return f"labeled {event.labeler}", labels_a_second(event)
@@ -157,20 +157,20 @@ def clips_in_words(event: Evaluating | Rendering | Labeling) -> tuple[str, str]:
 
 
 def in_words(event: Event) -> str | None:
-    """A line about the weights, the cluster, or what a person should know; None for other events."""
+    """A line for events about weights, the cluster, and warnings; None for other events."""
     match event:
         case WorkerLost():
-            return f"{event.error} Starting again from what is saved; times left: {event.left}."
+            return f"{event.error} Restarting from the newest checkpoint; restarts left: {event.left}."
         case ScalingUp():
             count = f"{event.workers} worker{'s' * (event.workers != 1)}"
-            return f"stopped at a checkpoint with {count}, since there is room for more"
+            return f"stopped at a checkpoint with {count}, since there are resources for more"
         case Waiting() | WeightsLoaded() | Warned():
             return event.text
     return None
 
 
 def trial_lines(sweep: Sweep) -> Watch:
-    """A function that prints what happens to the trials of a sweep, a line each."""
+    """A function that prints one line for each change of a trial."""
     terminal = Console(stderr=True, markup=False, highlight=False)
     notebook = Notebook(displayed()) if terminal.is_jupyter else None
 
@@ -187,7 +187,7 @@ def trial_lines(sweep: Sweep) -> Watch:
 
 
 def trial_in_words(event: TrialChanged, sweep: Sweep) -> str:
-    """What happened to a trial, and the best so far."""
+    """A change of a trial as text, and the best trial so far."""
     head, at = f"trial {event.trial}", ""
     if event.change in ("begun", "resumed"):
         return f"{head} {event.change}: " + "  ".join(f"{k} {words(v)}" for k, v in event.values.items())
@@ -200,11 +200,11 @@ def trial_in_words(event: TrialChanged, sweep: Sweep) -> str:
 
 
 def labels_a_second(event: Labeling) -> str:
-    """Clips and tokens a second of a labeling job."""
+    """Clips and tokens per second of a labeling job."""
     seconds = max(event.seconds, 1e-6)
     return f"{event.seen / seconds:.1f} clips/s  {event.tokens / seconds:.0f} tokens/s"
 
 
 def facts(event: Step) -> str:
-    """Loss and pace in words."""
+    """Loss and speed as text."""
     return f"loss {event.loss:.3f}  {event.clips_per_s:.1f} clips/s"

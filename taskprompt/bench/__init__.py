@@ -1,1 +1,1 @@
-"""`taskprompt bench`: ways of doing one thing, compared in one run."""
+"""`taskprompt bench`: alternatives compared within one run."""

@@ -1,4 +1,4 @@
-"""Benchmarks: ways of doing one thing, in turn, in one run, so that ratios can be trusted on a noisy machine."""
+"""Benchmarks: alternatives take turns within one run, so that ratios are reliable on a noisy machine."""
 
 import itertools
 import multiprocessing
@@ -20,7 +20,7 @@ from taskprompt.recipe.runtime import Runtime
 from taskprompt.runtime.cluster.connect import connected
 from taskprompt.runtime.training.streams import ray_chunks
 
-SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips of a round: not counted, since not warm; all
+SPAN = {"real": (64, 448), "tiny": (640, 3200)}  # clips per round: for warm-up; in total
 
 Result = dict[str, dict[str, float]]  # way -> facts
 
@@ -28,10 +28,10 @@ Result = dict[str, dict[str, float]]  # way -> facts
 def bench_data(
     workers: int = 2, rounds: int = 3, videos: int = 24, span: dict[str, tuple[int, int]] = SPAN
 ) -> dict[str, Result]:
-    """Clips a second of the Ray stream, of plain PyAV loops in as many processes, and of a DataLoader with as many
+    """Clips per second of the Ray stream, of plain PyAV loops in as many processes, and of a DataLoader with as many
     workers, on real clips (10 s of 320 x 240 h264, 16 frames at stride 4) and tiny ones (16 x 128 x 128).
 
-    Medians over rounds in which the ways take turns; each round counts only what comes once it is warm."""
+    Medians over rounds in which the alternatives take turns; the warm-up of each round is not counted."""
     with tempfile.TemporaryDirectory() as folder:
         cases = {
             "real": data_recipe(
@@ -53,7 +53,7 @@ def _data_case(recipe: Recipe, workers: int, rounds: int, warm: int, clips: int)
         "pyav loops": lambda: _from_loops(paths, recipe.clip.frames, workers),
         "dataloader": lambda: _from_dataloader(reader, workers, clips),
     }
-    for way in ways.values():  # processes started, files in the page cache
+    for way in ways.values():  # start processes, and fill the page cache
         _rate(way(), 0, warm)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -63,7 +63,7 @@ def _data_case(recipe: Recipe, workers: int, rounds: int, warm: int, clips: int)
 
 
 def _rate(counts: Iterator[int], warm: int, clips: int) -> float:
-    """Clips a second from the first `warm` clips to the last of `clips`."""
+    """Clips per second after the first `warm` clips, up to `clips`."""
     seen = 0
     while seen < warm:
         seen += next(counts)
@@ -76,7 +76,8 @@ def _rate(counts: Iterator[int], warm: int, clips: int) -> float:
 
 
 def _from_ray(reader: Reader, workers: int, clips: int) -> Iterator[int]:
-    # No longer than is timed: a stream cut off ends its worker processes, and the next round would start new ones.
+    # Exactly as long as measured: cancelling a stream ends its worker processes, and the next round would start new
+    # ones.
     for chunk in ray_chunks(reader, 0, 1, clips, runtime=Runtime(data_workers=workers)):
         yield len(chunk["key"])
 
@@ -90,7 +91,7 @@ def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
     for process in processes:
         process.start()
     for _ in processes:
-        queue.get()  # one says that it has loaded its libraries
+        queue.get()  # a process has loaded its libraries
     try:
         while True:
             yield queue.get()
@@ -101,7 +102,7 @@ def _from_loops(paths: list[str], frames: int, workers: int) -> Iterator[int]:
 
 
 def _loop(paths: list[str], frames: int, queue) -> None:
-    """What one would write by hand: seek, decode, keep every fourth frame as RGB."""
+    """A hand-written loop: seek, decode, keep every fourth frame as RGB."""
     stride = 4
     queue.put(0)
     for path in itertools.cycle(paths):
@@ -138,7 +139,7 @@ class _Map(Dataset):
 
 
 def _from_dataloader(reader: Reader, workers: int, clips: int) -> Iterator[int]:
-    # Spawned: a fork of a process that uses Ray was seen to wait for ever, as it collected a handle of an actor.
+    # Spawned: a fork of a process that uses Ray can deadlock when it garbage-collects an actor handle.
     loader = DataLoader(_Map(reader, clips), batch_size=8, num_workers=workers, multiprocessing_context="spawn")
     for video, _ in loader:
         yield len(video)
@@ -147,7 +148,7 @@ def _from_dataloader(reader: Reader, workers: int, clips: int) -> Iterator[int]:
 def data_recipe(
     folder: Path, videos: int, seconds: float, frames: int, height: int, width: int, workers: int
 ) -> Recipe:
-    """Write h264 clips with motion and grain, and a recipe that reads them as they are."""
+    """Write h264 clips with motion and grain, and a recipe that reads them without augmentation."""
     for i in range(videos):
         write_h264(folder / f"class{i % 2}" / f"{i:04d}.mp4", seconds, height, width, seed=i)
     clip = {"frames": frames, "height": height, "width": width, "fps": 7.5 if seconds > 1 else 30}
@@ -167,7 +168,7 @@ def data_recipe(
 
 
 def write_h264(path: Path, seconds: float, height: int, width: int, seed: int) -> None:
-    """A clip at 30 frames a second that costs what real footage costs: a moving texture under grain."""
+    """A clip at 30 frames per second with the decoding cost of real footage: a moving texture with grain."""
     rng = np.random.default_rng(seed)
     texture = np.kron(rng.integers(0, 255, (height // 8 * 2, width // 8 * 2, 3)), np.ones((8, 8, 1))).astype(np.int16)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A labeler's answers a second through the whole pipeline, against its model handed the same questions in one list."""
+"""Answers per second of a labeler: the whole pipeline, compared with its model given all questions in one list."""
 
 import tempfile
 import time
@@ -19,28 +19,28 @@ from taskprompt.runtime.labeling.job import READ, answers, covered, listed, on_a
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Answers a second, warm: the time that the model takes to load, and its first batch, are left out."""
+    """Answers per second, without the time to load the model and its first batch."""
 
     pipeline: float
     direct: float
 
     @property
     def ratio(self) -> float:
-        """Of the pipeline's to that of the model alone."""
+        """The pipeline's rate relative to that of the model alone."""
         return self.pipeline / self.direct
 
 
 def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
-    """Medians over rounds, in each both ways with a model of their own, one after the other; nothing is kept.
+    """Medians over rounds; in each, both run one after the other with separate models; the answers are not kept.
 
-    Raises SpecError where there is no such labeler, or too few clips."""
+    Raises SpecError if there is no such labeler, or too few clips."""
     if name not in recipe.labelers:
         raise SpecError(f"bench label: no labeler {name!r}. Known: {', '.join(recipe.labelers) or 'none'}.")
     labeler = recipe.labelers[name]
     rows = listed(recipe, name, labeler)
-    least = 3 * max(labeler.batch, READ)  # what ends at once is counted at once
+    least = 3 * max(labeler.batch, READ)  # answers are counted per batch
     if len(rows) < least:
-        raise SpecError(f"bench label: found {len(rows)} clips, expected {least} for a figure. Add clips.")
+        raise SpecError(f"bench label: found {len(rows)} clips, expected at least {least}. Add clips.")
     pipeline, direct = [], []
     with connected(recipe, "local", ship_package=labeler.python is not None) as ray:
         samples = ray.put(list(_samples(recipe, labeler, rows)))
@@ -54,7 +54,7 @@ def bench_label(recipe: Recipe, name: str, rounds: int = 3) -> Rates:
 
 
 def _through(ray, recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> float:
-    """Answers a second from the end of the first batch to that of the last, by the actors' own clocks."""
+    """Answers per second from the end of the first batch to that of the last, by the actors' clocks."""
     made: dict[float, int] = {}
     for batch in answers(ray, recipe, labeler, labeler.questions(), rows):
         for ended, count in zip(batch["ended"].tolist(), batch["made"].tolist(), strict=True):
@@ -64,7 +64,7 @@ def _through(ray, recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]])
 
 
 def _samples(recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> Iterator[Sample]:
-    """As the labeler wants to see them, with the labels that it reads."""
+    """Samples in the shape that the labeler reads, with the labels that it reads."""
     sources = covered(recipe, labeler)
     for group, row in rows:
         with suppress(SampleError):
@@ -74,10 +74,10 @@ def _samples(recipe: Recipe, labeler: Labeler, rows: list[tuple[str, Row]]) -> I
 
 
 class Alone:
-    """An actor like those of the pipeline, which has all clips in memory before the clock starts."""
+    """An actor like those of the pipeline, with all clips in memory before the measurement."""
 
     def rate(self, labeler: Labeler, samples: list[Sample]) -> float:
-        """Answers a second when all questions about all clips are handed over at once, behind a first batch."""
+        """Answers per second when all questions about all clips are passed at once, after a first batch."""
         labels = [q.label for q in labeler.questions()]
         ask = labeler.build()
         ask(samples[: labeler.batch], [labels] * len(samples[: labeler.batch]))

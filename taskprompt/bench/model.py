@@ -1,4 +1,4 @@
-"""The library's MViTv2-S beside torchvision's, the price of prompts, and how far all are from the machine's limit."""
+"""MViTv2-S of taskprompt and of torchvision, the cost of prompts, and the share of the machine's peak."""
 
 import multiprocessing
 import time
@@ -25,25 +25,25 @@ CLIP = ClipSpec(frames=16, height=224, width=224)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Medians, a way each; seconds of a batch, bytes of memory above what the weights take."""
+    """Medians for each model; seconds per batch, bytes of memory without the weights."""
 
-    clips: int  # of the batch
+    clips: int  # batch size
     forward: dict[str, float]
     training: dict[str, float]  # forward and backward
-    memory: dict[str, float]  # at the peak of a forward and backward pass
-    flops: dict[str, float]  # of a forward pass of one clip, two a multiply-add
-    rate: float  # floating-point operations a second of one large matrix product
+    memory: dict[str, float]  # peak of a forward and backward pass
+    flops: dict[str, float]  # of a forward pass of one clip, two per multiply-add
+    rate: float  # floating-point operations per second of one large matrix product
 
     def floor(self, way: str) -> float:
-        """Seconds of a batch's forward pass at the rate of large matrix products; training is three times that."""
+        """Lower bound of a forward pass, in seconds, at the rate of large matrix products; training is three times."""
         return self.clips * self.flops[way] / self.rate
 
 
 def bench_model(rounds: int = 5, threads: int = 2, compiled: bool = False, clips: int | None = None) -> Facts:
     """torchvision's mvit_v2_s, the backbone `mvit`, and the same with five prompts, on clips of 16 x 224 x 224, taking
-    turns; float32 on a CPU, bf16 on a GPU. clips: of a batch; None: 1 on a CPU, and 32 on a GPU, which fill it.
+    turns; float32 on a CPU, bf16 on a GPU. clips: batch size; None: 1 on a CPU, and 32 on a GPU, to fill it.
 
-    Each pass of each model has a process of its own: six compile side by side, and none sees another's memory."""
+    Each pass of each model has a separate process: six compile in parallel, and memory is measured separately."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clips = clips or (32 if device == "cuda" else 1)
     keys = [(way, training) for way in WAYS for training in (False, True)]
@@ -67,7 +67,7 @@ def bench_model(rounds: int = 5, threads: int = 2, compiled: bool = False, clips
 def take_turns(
     pools: Mapping[tuple[str, bool], Executor], rounds: int, device: torch.device
 ) -> tuple[dict[tuple[str, bool], float], float]:
-    """Each pass once a round, and matrix products here. Returns medians of seconds, and the best rate of products."""
+    """Run each pass once per round, and matrix products here. Returns median seconds, and the best matrix rate."""
     taken, rates = [], []
     for _ in range(1 + rounds):  # the first warms up
         taken.append({key: pool.submit(turn).result() for key, pool in pools.items()})
@@ -75,31 +75,31 @@ def take_turns(
     return {key: median(seconds[key] for seconds in taken[1:]) for key in pools}, max(rates)
 
 
-_mine: dict[str, Any] = {}  # the pass of this process, and its device
+_mine: dict[str, Any] = {}  # state of this process: its pass and device
 
 
 def prepare(way: str, training: bool, device: str, clips: int, compiled: bool, threads: int) -> float:
-    """Make a pass in this process and do it once. Returns bytes at its peak above what was there before it."""
+    """Prepare a pass in this process and run it once. Returns its peak memory in bytes, above the level before."""
     torch.set_num_threads(threads)
     step = make(way, torch.device(device), clips, compiled)
     _mine.update(step=partial(step, training), device=torch.device(device))
-    if compiled:  # what compiling takes is not what the pass takes
+    if compiled:  # exclude the memory used for compilation
         with compiler_told():
             step(training)
     return peak(_mine["step"], _mine["device"])
 
 
 def turn() -> float:
-    """Seconds of this process's pass."""
+    """Time of this process's pass in seconds."""
     seconds = timed(_mine["step"], _mine["device"])
-    if _mine["device"].type == "cuda":  # once more with the memory at hand; then it is the next one's
+    if _mine["device"].type == "cuda":  # first reallocate memory, and free it afterwards for the next process
         seconds = timed(_mine["step"], _mine["device"])
         torch.cuda.empty_cache()
     return seconds
 
 
 def make(way: str, device: torch.device, clips: int, compiled: bool) -> Callable[[bool], None]:
-    """A function that does one forward pass, or a forward and a backward pass, of a freshly initialised model."""
+    """A function that runs one forward pass, or a forward and a backward pass, of a freshly initialised model."""
     model, video, more = parts(way, device, clips)
     if compiled:
         model.compile()
@@ -117,7 +117,7 @@ def make(way: str, device: torch.device, clips: int, compiled: bool) -> Callable
 
 
 def parts(way: str, device: torch.device, clips: int) -> tuple[nn.Module, Tensor, list[Tensor]]:
-    """A way's model, without drop path and dropout, a batch of noise as it takes it, and prompts if it has any."""
+    """A model without drop path and dropout, a batch of noise in its input format, and prompts if it has any."""
     torch.manual_seed(0)
     shape = (clips, CLIP.frames, CLIP.height, CLIP.width, 3)
     if way == "torchvision":
@@ -132,7 +132,7 @@ def parts(way: str, device: torch.device, clips: int) -> tuple[nn.Module, Tensor
 
 
 class Whole(nn.Module):
-    """An encoder with a classifier of 400 classes, as torchvision's has one."""
+    """An encoder with a classifier of 400 classes, as in torchvision."""
 
     def __init__(self, model: nn.ModuleDict):
         super().__init__()
@@ -144,7 +144,7 @@ class Whole(nn.Module):
 
 
 def summed(out: Any) -> Tensor:
-    """A scalar that all of an output takes part in."""
+    """A scalar that depends on all parts of an output."""
     return sum(x.float().sum() for x in (out if isinstance(out, tuple) else (out,)) if x is not None)  # type: ignore
 
 
@@ -160,21 +160,21 @@ def timed(step: Callable[[], object], device: torch.device) -> float:
 
 
 def peak(step: Callable[[], object], device: torch.device) -> float:
-    """Bytes at the peak of one call above what was there before; on a CPU by the system's account of this process."""
+    """Peak memory of one call in bytes, above the level before; on a CPU from the system's figures for this process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
         torch.cuda.empty_cache()
         return float(torch.cuda.max_memory_allocated() - before)
-    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current resident size
     before = resident("VmRSS")
     step()
     return resident("VmHWM") - before
 
 
 def resident(name: str) -> float:
-    """Bytes in a line of this process's status."""
+    """Bytes in a line of /proc/self/status."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * float(next(line for line in lines if line.startswith(name)).split()[1])
 
@@ -190,7 +190,7 @@ def operations(way: str) -> float:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of one large square matrix product in the type that the models use."""
+    """Floating-point operations per second of one large square matrix product in the models' data type."""
     size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
     a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     best = min(timed(lambda: torch.mm(a, b), device) for _ in range(7))

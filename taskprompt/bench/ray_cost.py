@@ -1,4 +1,4 @@
-"""What Ray costs a training: beside the plain loop, in one run."""
+"""Overhead of Ray in training, compared with a plain loop within one run."""
 
 import subprocess
 import sys
@@ -23,12 +23,12 @@ from taskprompt.runtime.training.streams import ray_chunks
 
 @dataclass(frozen=True)
 class RayCosts:
-    """Ways: plain (this process, no Ray), '1', '2' (workers of Ray Train)."""
+    """Alternatives: plain (this process, no Ray), '1', '2' (workers of Ray Train)."""
 
-    first_step: dict[str, float]  # way -> seconds from the command to the end of its first step
-    memory: dict[str, int]  # way -> bytes of all its processes at their peak, shared pages counted once
-    step: dict[str, float]  # way -> seconds a step, on one batch in memory
-    clips: dict[str, float]  # plain, stream -> clips a second, read by one process
+    first_step: dict[str, float]  # alternative -> seconds from the command to the end of its first step
+    memory: dict[str, int]  # alternative -> peak bytes of all its processes, shared pages counted once
+    step: dict[str, float]  # alternative -> seconds per step, on one batch in memory
+    clips: dict[str, float]  # plain, stream -> clips per second, read by one process
     bytes_a_clip: dict[str, float]  # clip: of the decoded columns; store: written to the object store
     checkpoint: float  # seconds to write one
 
@@ -36,10 +36,11 @@ class RayCosts:
 def bench_ray(
     recipe: Recipe, steps: int = 12, rounds: int = 3, clips: int = 256, workers: tuple[int, ...] = (1, 2)
 ) -> RayCosts:
-    """Measure a recipe plainly, and through Ray with so many workers; medians over rounds, ways in turn."""
+    """Measure a recipe in a plain loop, and through Ray with these numbers of workers, in turns; medians over
+    rounds."""
     recipe = changed(recipe, steps=steps + 3)
     if recipe.runtime.torch_threads:
-        torch.set_num_threads(recipe.runtime.torch_threads)  # as a worker has
+        torch.set_num_threads(recipe.runtime.torch_threads)  # as in a worker
     ways = {"plain": recipe, **{str(n): with_workers(recipe, n) for n in workers}}
     first, memory = {way: [] for way in ways}, dict.fromkeys(ways, 0)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -62,19 +63,19 @@ def bench_ray(
 
 
 def changed(recipe: Recipe, steps: int) -> Recipe:
-    """A few steps of the first stage, nothing measured or saved on the way."""
+    """A few steps of the first stage, without evaluation or checkpoints."""
     stage = recipe.stages[0].model_copy(update={"steps": steps, "warmup": 0})
     update = {"evaluate_every": None, "save_every": None, "best": None, "held_out": {}, "stages": (stage,)}
     return recipe.model_copy(update=update)
 
 
 def with_workers(recipe: Recipe, workers: int) -> Recipe:
-    """The same recipe on so many workers."""
+    """The same recipe with this number of workers."""
     return recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"workers": workers})})
 
 
 def started(recipe: Recipe, out: Path, cluster: str) -> tuple[float, int]:
-    """Run `taskprompt fit` as a user would. Seconds to the end of the first step; the peak of its processes' memory."""
+    """Run the command `taskprompt fit`. Seconds to the end of the first step; peak memory of all its processes."""
     file = out.with_suffix(".yaml")
     file.write_text(dump(recipe))
     command = [sys.executable, "-m", "taskprompt.cli.main", "fit", str(file), "--out", str(out), "--cluster", cluster]
@@ -94,7 +95,8 @@ def started(recipe: Recipe, out: Path, cluster: str) -> tuple[float, int]:
 
 
 def memory_of(root: int) -> int:
-    """Bytes of a process and all below it, a page that n of them share counted n-th (PSS). 0 where not on Linux."""
+    """PSS of a process and its descendants in bytes: a page shared by n processes counts 1/n in each. Linux only, else
+    0."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*") if Path("/proc").is_dir() else ():
         try:
@@ -117,7 +119,7 @@ def _pss(process: int) -> int:
 
 
 def seconds_to_save(recipe: Recipe, out: Path) -> float:
-    """Write a checkpoint of the model, its average and an optimizer's two moments to this disk."""
+    """Seconds to write a checkpoint of the model, its average and an optimizer's two moments to this disk."""
     from taskprompt.recipe.build import build_model
     from taskprompt.runs import checkpoint
 
@@ -129,12 +131,12 @@ def seconds_to_save(recipe: Recipe, out: Path) -> float:
 
 
 def stream_costs(recipe: Recipe, clips: int, rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Clips a second of the recipe's first source, read in this process and by one task of a stream; bytes a clip."""
+    """Clips per second of the recipe's first source, read in this process and by one stream task; bytes per clip."""
     name, source = next(iter(recipe.sources.items()))
     reader = make_reader(recipe, name, source, training=True)
     runtime = recipe.runtime.model_copy(update={"data_workers": 1, "workers": 1})
     rates: dict[str, list[float]] = {"plain": [], "stream": []}
-    reader(np.arange(2))  # libraries loaded
+    reader(np.arange(2))  # load libraries
     with connected(recipe.model_copy(update={"runtime": runtime}), "local"):
         from taskprompt.runtime.cluster._ray_private import store_bytes
 

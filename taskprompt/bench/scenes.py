@@ -1,4 +1,4 @@
-"""How fast the `scenes` source draws on one core."""
+"""Rendering speed of the `scenes` source on one core."""
 
 import os
 import time
@@ -15,13 +15,13 @@ FRAMES = 16
 
 
 def bench_scenes(size: int = 112, rounds: int = 3) -> dict[str, float]:
-    """look -> frames of size x size pixels a second, all labels with them, on one core; a clip of every action a
-    round, the looks in turns, medians over rounds."""
+    """look -> frames of size x size pixels per second, with all labels, on one core; medians over rounds, each with one
+    clip of every action, in turns for each look."""
     clip = ClipSpec(frames=FRAMES, height=size, width=size)
     sources = {look: _scenes(look, size) for look in LOOKS}
     rates: dict[str, list[float]] = {look: [] for look in LOOKS}
     with one_core():
-        for source in sources.values():  # libraries loaded, textures made
+        for source in sources.values():  # load libraries and create textures
             source.load(next(source.rows()), clip, Middle())
         for _ in range(rounds):
             for look, source in sources.items():
@@ -39,7 +39,7 @@ def _scenes(look: str, size: int) -> Source:
 
 @contextmanager
 def one_core():
-    """Keep this process on one of its cores, where the system can."""
+    """Pin this process to one of its cores, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,4 +1,4 @@
-"""A training step through Ray Train against the same step in a plain loop, taking turns in one run."""
+"""A training step through Ray Train compared with the same step in a plain loop, in turns within one run."""
 
 import json
 import time
@@ -25,8 +25,8 @@ WARM = 3
 
 
 def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -> dict[str, float]:
-    """Seconds a step, medians over all rounds: 'plain' (a loop written by hand, in this process) and 'ray train' (the
-    job's own loop, logging and reporting, on a Ray Train worker), on one and the same batch in memory."""
+    """Seconds per step, medians over all rounds: 'plain' (a hand-written loop in this process) and 'ray train' (the
+    job's own loop with logging and reporting, on a Ray Train worker), on the same batch in memory."""
     stage = recipe.stages[0].model_copy(update={"steps": WARM + steps, "warmup": 0})
     recipe = recipe.model_copy(update={"evaluate_every": None, "stages": (stage,)})
     if recipe.runtime.torch_threads:
@@ -40,7 +40,7 @@ def bench_step(recipe: Recipe, folder: Path, steps: int = 12, rounds: int = 3) -
 
 
 def ray_steps(recipe: Recipe, out: Path) -> list[float]:
-    """Seconds of the steps after the first WARM of the recipe's first stage, through Ray Train."""
+    """Seconds of each step after the first WARM steps of the recipe's first stage, through Ray Train."""
     with Run.start(out, recipe) as run:
         launch("taskprompt.bench.step:timed_job", run, recipe, "local", lambda record: None)
     return json.loads((run.path / "seconds.json").read_text())
@@ -54,7 +54,7 @@ def _one_batch(recipe: Recipe, rank: int = 0, workers: int = 1):
 
 
 def plain_steps(recipe: Recipe, steps: int) -> list[float]:
-    """Seconds of `steps` steps, after WARM others, of a loop written by hand."""
+    """Seconds of each of `steps` steps, after WARM others, of a hand-written loop."""
     tasks, batch = _one_batch(recipe)
     stage, device = recipe.stages[0], recipe.runtime.device()
     model = build_model(recipe).to(device).train()
@@ -80,7 +80,7 @@ def plain_steps(recipe: Recipe, steps: int) -> list[float]:
 
 
 def timed_job(run: Run, context: WorkerContext) -> None:
-    """Steps of the real job on one batch, each timed from one `yield` to the next."""
+    """Steps of the real training job on one batch, each timed from one `yield` to the next."""
     job = Job(run, run.recipe, context)
     job.start()
     stage = run.recipe.stages[0]

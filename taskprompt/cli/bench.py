@@ -1,4 +1,4 @@
-"""The command line's group `bench`: ways of doing one thing, compared in one run."""
+"""The command group `bench`: alternatives compared within one run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,14 @@ import typer
 
 from taskprompt.cli.options import Overrides, RecipeFile, load
 
-bench = typer.Typer(help="Compare ways of doing one thing, in one run.", no_args_is_help=True, rich_markup_mode=None)
+bench = typer.Typer(
+    help="Benchmarks; alternatives are compared within one run.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @bench.command("data")
 def bench_data(workers: int = 2, rounds: int = 3) -> None:
-    """Clips a second: Ray stream, plain PyAV loops, DataLoader."""
+    """Decoded clips per second: Ray stream, plain PyAV loops, DataLoader."""
     from taskprompt.bench.data import bench_data as measure
 
     for case, ways in measure(workers, rounds).items():
@@ -25,7 +27,7 @@ def bench_data(workers: int = 2, rounds: int = 3) -> None:
 
 @bench.command("scenes")
 def bench_scenes(size: int = 112, rounds: int = 3) -> None:
-    """Frames a second of the `scenes` source, all labels with them, on one core."""
+    """Rendered frames per second of the `scenes` source, with all labels, on one core."""
     from taskprompt.bench.scenes import bench_scenes as measure
 
     for look, rate in measure(size, rounds).items():
@@ -34,11 +36,11 @@ def bench_scenes(size: int = 112, rounds: int = 3) -> None:
 
 @bench.command("ray")
 def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
-    """What Ray costs a training, with one and with two workers, beside the plain loop."""
+    """Overhead of Ray with one and with two workers, compared with a plain loop."""
     from taskprompt.bench.ray_cost import bench_ray as measure
 
     found = measure(load(recipe, overrides), rounds=rounds)
-    print("way         first step s   step s   of plain   peak memory GB")
+    print("            first step s   step s   of plain   peak memory GB")
     for way, name in (("plain", "plain loop"), ("1", "1 worker"), ("2", "2 workers")):
         ratio = found.step[way] / found.step["plain"]
         facts = f"{found.first_step[way]:12.1f} {found.step[way]:8.3f} {ratio:10.2f} {found.memory[way] / 1e9:16.2f}"
@@ -48,13 +50,13 @@ def bench_ray(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) 
     print(
         f"one reading process: {rates['stream']:.1f} clips/s in a stream, {share:.2f} of {rates['plain']:.1f} in a loop"
     )
-    print(f"object store: {sizes['store'] / 1e6:.2f} MB a clip, whose columns are {sizes['clip'] / 1e6:.2f} MB")
+    print(f"object store: {sizes['store'] / 1e6:.2f} MB per clip, whose columns are {sizes['clip'] / 1e6:.2f} MB")
     print(f"checkpoint: {found.checkpoint:.2f} s to write")
 
 
 @bench.command("step")
 def bench_step(recipe: RecipeFile, overrides: Overrides = None, rounds: int = 3) -> None:
-    """Seconds of a training step: through Ray Train, and in a plain loop."""
+    """Seconds per training step: through Ray Train, and in a plain loop."""
     import tempfile
 
     from taskprompt.bench.step import bench_step as measure
@@ -73,7 +75,7 @@ def bench_label(
     overrides: Overrides = None,
     rounds: int = 3,
 ) -> None:
-    """A labeler's answers a second through Ray Data, beside its model handed the same questions in one list."""
+    """Answers per second of a labeler through Ray Data, compared with its model given all questions in one list."""
     loaded = load(recipe, overrides, check_sources=False)
     from taskprompt.bench.label import bench_label as measure
 
@@ -86,17 +88,17 @@ def bench_model(
     rounds: int = 5,
     threads: int = 2,
     clips: Annotated[
-        int | None, typer.Option(help="Of a batch; 1 on a CPU, 32 on a GPU.", min=1, show_default=False)
+        int | None, typer.Option(help="Batch size; 1 on a CPU, 32 on a GPU.", min=1, show_default=False)
     ] = None,
     compiled: Annotated[bool, typer.Option("--compile")] = False,
 ) -> None:
-    """MViTv2-S of 16 x 224 x 224 beside torchvision's: seconds, memory, the price of prompts, the machine's limit."""
+    """MViTv2-S at 16 x 224 x 224 and torchvision's: seconds, memory, cost of prompts, share of the machine's peak."""
     from taskprompt.bench.model import bench_model as measure
 
     found = measure(rounds, threads, compiled, clips)
     print(f"matrix products: {found.rate / 1e9:.0f} GFLOP/s; batches of {found.clips}")
     print(
-        "way           forward s  of first  share of limit   training s  of first  share of limit   peak MB  of first"
+        "model         forward s  relative   share of peak   training s  relative   share of peak   peak MB  relative"
     )
     first = next(iter(found.forward))
     for way, seconds in found.forward.items():

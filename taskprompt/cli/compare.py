@@ -1,4 +1,4 @@
-"""The command line's verbs that set recipes beside each other: `compare` and `profile`."""
+"""The commands that compare recipes: `compare` and `profile`."""
 
 import json
 from dataclasses import asdict
@@ -18,18 +18,19 @@ Recipes = Annotated[
 
 def compare(
     recipes: Recipes,
-    seeds: Annotated[int, typer.Option(help="How many runs each, with seeds from 0.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Runs per recipe, with seeds 0, 1, ...")] = 5,
     over: Annotated[
         list[str] | None,
-        typer.Option(help='Train each with these values too: "FIELD, FIELD=[VALUE, VALUE]", as folds.'),
+        typer.Option(help='Also train with each of these values: "FIELD, FIELD=[VALUE, VALUE]", such as folds.'),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="source/task/metric, such as real/action/top1; that of `best` if none is given.")
+        str | None, typer.Option(help="source/task/metric, such as real/action/top1; default: that of `best`.")
     ] = None,
     mode: Annotated[
-        Literal["max", "min"] | None, typer.Option(help="Is more better, or less? As its task says.")
+        Literal["max", "min"] | None,
+        typer.Option(help="Whether higher or lower is better; default: as its task declares."),
     ] = None,
-    concurrent: Annotated[int | None, typer.Option(help="Runs side by side; as many as there is room for.")] = None,
+    concurrent: Annotated[int | None, typer.Option(help="Runs in parallel; default: as many as fit.")] = None,
     out: Annotated[str, typer.Option(help="The comparison's folder.")] = "runs/compare",
     cluster: RayCluster = "local",
     resume: ResumeTrials = False,
@@ -49,16 +50,16 @@ def compare(
     options |= {"cluster": cluster, "resume": resume, "fresh": fresh, "retry": retry, "watch": watcher(quiet)}
     run = tp.compare(files, out, seeds=seeds, **options)
     print((run.path / "comparison.md").read_text(encoding="utf-8"))
-    print(f"compared: {run.path / 'comparison.md'}, and .tex and .json beside it")
+    print(f"compared: {run.path / 'comparison.md'}, with .tex and .json")
 
 
 def profile(
     recipes: Recipes,
-    keep: Annotated[list[str] | None, typer.Option(help="A task whose head stays at test time.")] = None,
-    repeats: Annotated[int, typer.Option(help="How often each is timed, in turn.")] = 10,
+    keep: Annotated[list[str] | None, typer.Option(help="A task whose head is kept at test time.")] = None,
+    repeats: Annotated[int, typer.Option(help="Number of measurements of each, in turns.")] = 10,
     data: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
 ) -> None:
-    """What the models of recipes cost: parameters, floating-point operations and milliseconds a clip."""
+    """Cost of recipes' models: parameters, floating-point operations and milliseconds per clip."""
     import taskprompt as tp
     from taskprompt.reporting.costs import markdown
 

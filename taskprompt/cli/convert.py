@@ -1,4 +1,4 @@
-"""The command line's verb for pretrained checkpoints: `convert`."""
+"""The command for pretrained checkpoints: `convert`."""
 
 import json
 import pkgutil
@@ -12,7 +12,7 @@ from taskprompt.core.errors import SpecError
 
 
 def _backbones(incomplete: str) -> list[str]:
-    """What --to can be, for a shell that completes it."""
+    """Values of --to, for shell completion."""
     names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parents[1] / "backbones")]))
     return [n for n in names if n.startswith(incomplete) and not n.startswith("_")]
 
@@ -23,17 +23,17 @@ def convert(
         str, typer.Option(help="The kind of backbone, such as mvit.", show_default=False, autocompletion=_backbones)
     ],
     fields: Annotated[
-        list[str] | None, typer.Argument(help="Of the backbone, as key=value.", show_default=False)
+        list[str] | None, typer.Argument(help="Fields of the backbone, as key=value.", show_default=False)
     ] = None,
     clip: Annotated[str | None, typer.Option(help="Resize positions for clips of frames,height,width.")] = None,
-    inflate: Annotated[
-        Literal["centre", "mean"], typer.Option(help="What becomes of the kernels of images.")
-    ] = "centre",
+    inflate: Annotated[Literal["centre", "mean"], typer.Option(help="How to inflate 2D kernels.")] = "centre",
     entry: Annotated[str | None, typer.Option(help="Which of several sets of weights, such as state_dict_ema.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write; beside the first if none is given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; default: in the folder of the checkpoint.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as json.")] = False,
 ) -> None:
-    """Write a public checkpoint by our names, as safetensors, and print what became of its tensors."""
+    """Write a public checkpoint with taskprompt's names, as safetensors, and print a report of its tensors."""
     import taskprompt as tp
     from taskprompt.recipe.files import override
 
@@ -51,7 +51,7 @@ def convert(
 
 
 def _clip(text: str):
-    """'16,224,224' as the shape of clips."""
+    """'16,224,224' as a clip shape."""
     import taskprompt as tp
     from taskprompt.recipe.files import validate
 

@@ -1,4 +1,4 @@
-"""Running the command line: what is printed where a command ends early, and its exit status."""
+"""Running the command line: output and exit status when a command fails or is interrupted."""
 
 import errno
 import io
@@ -16,11 +16,11 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of click, which t
 def run_app(app: typer.Typer) -> None:
     """Run the command of sys.argv, then exit.
 
-    The status is 2 for what the user can mend, told in one line on standard error; 130 after an interrupt; and 1,
-    without a word, where nobody reads the output any more."""
+    The status is 2 for an error that the user can fix, printed in one line on standard error; 130 after an interrupt;
+    and 1, without a message, if the output pipe is closed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")  # file names may contain invalid UTF-8
     try:
         status = app(prog_name="taskprompt", standalone_mode=False)
     except TaskPromptError as error:
@@ -36,7 +36,7 @@ def run_app(app: typer.Typer) -> None:
 
 
 def usage_problem(error: Exception) -> str:
-    """What is wrong with a command line, in one line; the whole help where nothing is given at all."""
+    """The error in a command line, in one line; the whole help if no arguments are given."""
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     if context is None or message.startswith("Usage:"):
@@ -47,13 +47,13 @@ def usage_problem(error: Exception) -> str:
 
 
 def _refuse(text: str) -> int:
-    with suppress(OSError):  # nobody reads
+    with suppress(OSError):  # closed pipe
         print(text if text.startswith("Usage:") else f"taskprompt: {text}", file=sys.stderr)
     return 2
 
 
 def _flushed(status: int) -> int:
-    """The status once all output is written. What cannot be is dropped: Python would try again, and complain."""
+    """Flush all output and return the status. Output that cannot be written is dropped, else Python would retry."""
     output = sys.stdout
     try:
         if output is not None:  # None where the caller closed it

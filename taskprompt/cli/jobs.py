@@ -1,4 +1,4 @@
-"""The command line's verbs for jobs: `submit`, and the group `job`."""
+"""The commands for jobs: `submit`, and the group `job`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from taskprompt.cli.options import Address, Fresh, Overrides, Quiet, RecipeFile, Resume, output
 
-Id = Annotated[str, typer.Argument(help="As `submit` printed it.", show_default=False)]
+Id = Annotated[str, typer.Argument(help="The job's id, as printed by `submit`.", show_default=False)]
 
 
 def submit(
@@ -17,12 +17,12 @@ def submit(
     overrides: Overrides = None,
     resume: Resume = False,
     fresh: Fresh = False,
-    ship: Annotated[list[Path] | None, typer.Option(help="A file or folder to send along.")] = None,
-    python: Annotated[str | None, typer.Option(help="Another Python on the head than its workers'.")] = None,
+    ship: Annotated[list[Path] | None, typer.Option(help="A file or folder to send with the job.")] = None,
+    python: Annotated[str | None, typer.Option(help="Python on the head; default: that of its workers.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the job.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe on a cluster that runs elsewhere: send it there, and follow it."""
+    """Train a recipe on a remote cluster: submit it as a job, and follow its log."""
     import taskprompt as tp
 
     sent = tp.submit(
@@ -42,16 +42,16 @@ def submit(
         _follow(sent, quiet)
 
 
-job = typer.Typer(help="Follow, stop and list what `submit` sent.", no_args_is_help=True, rich_markup_mode=None)
+job = typer.Typer(help="Follow, stop and list submitted jobs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @job.command("logs")
 def logs(
     id: Id,
     address: Address,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job ends.")] = False,
 ) -> None:
-    """Print what a job has written so far."""
+    """Print the log of a job so far."""
     import taskprompt as tp
 
     found = tp.Job.open(id, address)
@@ -71,7 +71,7 @@ def follow_job(id: Id, address: Address) -> None:
 
 @job.command("stop")
 def stop(id: Id, address: Address) -> None:
-    """End a job. `submit --resume` goes on from what it saved."""
+    """Stop a job. `submit --resume` continues from its newest checkpoint."""
     import taskprompt as tp
 
     found = tp.Job.open(id, address)
@@ -97,7 +97,7 @@ def _follow(sent, quiet: bool = False) -> None:
     try:
         sent.follow((lambda text: None) if quiet else None)
     except KeyboardInterrupt:
-        print(f"\nno longer following {sent.id}; it goes on", flush=True)
+        print(f"\nno longer following {sent.id}; the job continues", flush=True)
         _tell_how(sent)
         raise typer.Exit(130) from None
     print(f"{sent.id} succeeded; the run: {sent.place}")

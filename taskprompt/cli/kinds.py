@@ -1,4 +1,4 @@
-"""The command line's verbs on what a recipe can hold: `kinds` and `schema`."""
+"""The commands about the contents of recipes: `kinds` and `schema`."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from taskprompt.cli.options import output
 
 
 def kinds() -> None:
-    """List everything that a recipe can name, with one line each."""
+    """List all kinds that a recipe can use, with one line each."""
     from rich.table import Table
 
     from taskprompt.core.errors import SpecError
@@ -34,8 +34,10 @@ def kinds() -> None:
     output(160).print(table)
 
 
-def schema(out: Annotated[Path | None, typer.Argument(help="A file; the terminal if none is given.")] = None) -> None:
-    """Write the JSON schema of recipes, for completion and checks in editors."""
+def schema(
+    out: Annotated[Path | None, typer.Argument(help="The file to write; default: standard output.")] = None,
+) -> None:
+    """Write the JSON schema of recipes, for completion and validation in editors."""
     from taskprompt.recipe.schema import recipe_schema
 
     text = json.dumps(recipe_schema(), indent=1)

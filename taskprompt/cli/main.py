@@ -1,4 +1,4 @@
-"""The command line: thin verbs over the Python API. Errors are one line, exit status 2, and no traceback."""
+"""The command line: thin commands over the Python API. Errors are one line, exit status 2, and no traceback."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def every_verb(version: Version = False, quiet: Quiet = False) -> None:
+def global_options(version: Version = False, quiet: Quiet = False) -> None:
     """Multi-task prompts for video transformers."""
 
 
@@ -52,10 +52,10 @@ def check(
     data: Annotated[bool, typer.Option("--data", help="List all clips, and read some of every source.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Print the recipe with every default.")] = False,
 ) -> None:
-    """Say `ok` and what a recipe is, or every error in it."""
+    """Check a recipe: print `ok` and a summary, or every error in it."""
     from taskprompt.recipe.files import read
 
-    read(recipe, tuple(overrides or ()))  # a file that cannot be read is told at once, without PyTorch
+    read(recipe, tuple(overrides or ()))  # an unreadable file is reported at once, without importing PyTorch
     import taskprompt as tp
     from taskprompt.core.text import say
 
@@ -66,7 +66,7 @@ def check(
 def fit(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    out: Annotated[str, typer.Option(help="The run's folder, or an address: s3://bucket/run.")] = "runs/run",
+    out: Annotated[str, typer.Option(help="The run's folder, or a URI: s3://bucket/run.")] = "runs/run",
     cluster: Cluster = "local",
     resume: Resume = False,
     fresh: Fresh = False,
@@ -92,7 +92,7 @@ def tune(
     retry: Retry = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe many times, with other values each time, and find the best."""
+    """Run a sweep: train a recipe many times with different values, and find the best."""
     import taskprompt as tp
 
     options = {"cluster": cluster, "resume": resume, "fresh": fresh, "retry": retry}
@@ -102,7 +102,7 @@ def tune(
     words = ", ".join(f"{n} {'unfinished' if s == 'running' else s}" for s, n in states.items() if n)
     print(f"tuned: {run.path}: {len(rows)} of {run.sweep.count} trials: {words}")
     if len(rows) < run.sweep.count or states["running"]:
-        print("the time is up; go on with --resume")
+        print("time budget exhausted; continue with --resume")
     if best is not None:
         print(f"best: trial {best.name}, {run.sweep.metric} {best.last:.4g}: {run.path / 'best.yaml'}")
 
@@ -115,7 +115,7 @@ def evaluate(
     out: ResultFolder = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a run on its held-out sources, beside trivial predictors."""
+    """Evaluate a run on its held-out sources, and compare with trivial predictors."""
     measured(run, checkpoint, None if cluster == "none" else cluster, out, watcher(quiet))
 
 
@@ -123,11 +123,11 @@ def evaluate(
 def predict(
     run: RunPlace,
     clip: Annotated[Path, typer.Argument(help="A video.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="A folder; beside the video if none is given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write to; default: that of the video.")] = None,
     inputs: Annotated[Path | None, typer.Option(help="A json file of labels that heads read, such as boxes.")] = None,
     checkpoint: Checkpoint = "last",
 ) -> None:
-    """Show what a run's model sees in a video: a json, and a video for each task."""
+    """Predict with a run's model for a video: writes a json, and a video for each task."""
     import taskprompt as tp
 
     found = tp.predict(run, clip, out, inputs=inputs, checkpoint=checkpoint)
@@ -141,19 +141,19 @@ def report(
     run: Annotated[
         str,
         typer.Argument(
-            help="What was given to `fit --out` or `tune --out`, or a recipe whose labelers have answered.",
+            help="The folder of a run or a sweep, or a recipe with label tables.",
             show_default=False,
         ),
     ],
     checkpoint: Checkpoint = "last",
     out: ResultFolder = None,
 ) -> None:
-    """Write the page of a run, of a sweep, or of a recipe's label tables."""
+    """Write the html report of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
     from taskprompt.runs.storage import is_uri
 
     page, there = tp.report(run, checkpoint=checkpoint, out=out), is_uri(run) and out is None
-    print(f"{page.name} is in {run}; bring it here with taskprompt fetch" if there else f"open {page}")
+    print(f"{page.name} is in {run}; copy it with taskprompt fetch" if there else f"open {page}")
 
 
 @app.command()
@@ -162,7 +162,7 @@ def fetch(
     folder: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
     checkpoint: Checkpoint = "last",
 ) -> None:
-    """Copy a run from its storage into a folder here."""
+    """Copy a run from remote storage into a local folder."""
     import taskprompt as tp
 
     print(f"fetched: {tp.fetch(run, folder, checkpoint=checkpoint).path}")
@@ -172,7 +172,7 @@ def fetch(
 def render(
     recipe: RecipeFile, overrides: Overrides = None, cluster: RayCluster = "local", quiet: Quiet = False
 ) -> None:
-    """Draw every clip of a recipe's `scenes` sources that have a cache, ahead of training."""
+    """Render all clips of a recipe's `scenes` sources that have a cache, before training."""
     loaded = load(recipe, overrides)
     from taskprompt.progress import progress
     from taskprompt.runtime.labeling.render import render as draw
@@ -180,19 +180,19 @@ def render(
     with progress(watcher(quiet)) as watch:
         done = draw(loaded, cluster, watch)
     for name, (drawn, found, folder) in done.items():
-        print(f"{name}: drew {drawn} clips, found {found}, in {folder}")
+        print(f"{name}: rendered {drawn} clips, found {found}, in {folder}")
 
 
 @app.command()
 def label(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    only: Annotated[list[str] | None, typer.Option(help="A labeler's name; all if none is given.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Clips to ask about, at most; all if none is given.", min=1)] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A labeler's name; default: all.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Largest number of clips to label; default: all.", min=1)] = None,
     cluster: RayCluster = "local",
     quiet: Quiet = False,
 ) -> None:
-    """Make labels with a recipe's labelers: captions, embeddings of texts, or a model's of your own."""
+    """Make labels with a recipe's labelers: captions, text embeddings, or those of your own model."""
     import taskprompt as tp
 
     changes, watch = overrides or (), watcher(quiet)

@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs of the command line share. Nothing here imports torch or ray."""
+"""Arguments and options that several commands share. Nothing here imports torch or ray."""
 
 import sys
 from pathlib import Path
@@ -13,64 +13,62 @@ if TYPE_CHECKING:
     from taskprompt.progress import Console
     from taskprompt.recipe.recipe import Recipe
 
-ADDRESS = "TASKPROMPT_ADDRESS"  # http://host:8265 for --address; anything else that --cluster takes, for --cluster
+ADDRESS = "TASKPROMPT_ADDRESS"  # http://host:8265 sets --address; any other value sets --cluster
 
 
 def _of_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    """The value, unless it is a dashboard's from the environment: jobs are sent there, and it is no --cluster."""
+    """The value, unless it is a dashboard's address from the environment, which is not valid for --cluster."""
     source = context.get_parameter_source(str(parameter.name))
     from_environment = source is not None and source.name == "ENVIRONMENT"
     return str(parameter.default) if from_environment and value.startswith(("http://", "https://")) else value
 
 
 def _on_ray(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    """The same for a verb that needs Ray."""
+    """The same for a command that needs Ray."""
     if value == "none":
-        raise typer.BadParameter("this verb runs on Ray. Give local, auto, or host:port of a running head.")
+        raise typer.BadParameter("this command needs Ray. Give local, auto, or host:port of a running head.")
     return _of_ray(context, parameter, value)
 
 
 def _checkpoints(context: typer.Context, incomplete: str) -> list[str]:
-    """What --checkpoint can be, for a shell that completes it."""
-    folders = Path(*context.args[:1], "checkpoints").glob("step-*")  # the words that are no options: the run first
+    """Values of --checkpoint, for shell completion."""
+    folders = Path(*context.args[:1], "checkpoints").glob("step-*")  # the first positional argument is the run
     return [n for n in ("last", "best", *sorted(f.name for f in folders)) if n.startswith(incomplete)]
 
 
 def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
-    """The value, unless both --resume and --fresh are given: told before anything is read."""
+    """The value, unless both --resume and --fresh are given: reported before anything is read."""
     other = "fresh" if parameter.name == "resume" else "resume"
     if value and context.params.get(other):
-        raise typer.BadParameter(
-            "--resume goes on with what a folder holds, and --fresh replaces it. Give one of them."
-        )
+        raise typer.BadParameter("--resume continues the run in a folder, and --fresh replaces it. Give one of them.")
     return value
 
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
 SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Changes, as key=value.", show_default=False)]
-RunPlace = Annotated[str, typer.Argument(help="What was given to `fit --out`.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, as key=value.", show_default=False)]
+RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False)]
 Checkpoint = Annotated[
     str, typer.Option(help="last, best, or a name such as step-00000100.", autocompletion=_checkpoints)
 ]
 Cluster = Annotated[
     str,
     typer.Option(
-        help="local: Ray on this machine; none: this process; or an address.", envvar=ADDRESS, callback=_of_ray
+        help="local: Ray on this machine; none: this process; or a cluster's address.", envvar=ADDRESS, callback=_of_ray
     ),
 ]
 RayCluster = Annotated[
-    str, typer.Option(help="local: Ray on this machine; or an address.", envvar=ADDRESS, callback=_on_ray)
+    str, typer.Option(help="local: Ray on this machine; or a cluster's address.", envvar=ADDRESS, callback=_on_ray)
 ]
 Address = Annotated[
-    str, typer.Option(help="The cluster's dashboard, http://host:8265.", show_default=False, envvar=ADDRESS)
+    str, typer.Option(help="Address of the cluster's dashboard, http://host:8265.", show_default=False, envvar=ADDRESS)
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.", callback=_one_of_both)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint.", callback=_one_of_both)]
 ResumeTrials = Annotated[
-    bool, typer.Option("--resume", help="Go on with the trials that have not ended.", callback=_one_of_both)
+    bool, typer.Option("--resume", help="Continue the trials that have not ended.", callback=_one_of_both)
 ]
-Retry = Annotated[bool, typer.Option("--retry", help="Resume, and go on with the trials that failed, too.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Replace what the folder holds.", callback=_one_of_both)]
+Retry = Annotated[bool, typer.Option("--retry", help="Resume, and also continue the trials that failed.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the contents of the folder.", callback=_one_of_both)]
 
 
 def _quiet(context: typer.Context, value: bool) -> bool:
@@ -84,19 +82,19 @@ def _version(value: bool) -> None:
 
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)]
-# Before the verb or behind it.
+# Allowed before and after the command.
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress, results and errors alone.", callback=_quiet)
+    bool, typer.Option("--quiet", "-q", help="Show only results and errors, no progress.", callback=_quiet)
 ]
 
 
 def watcher(quiet: bool) -> Watch | None:
-    """What the API calls with the events of a job: None, which shows progress; with --quiet, what ignores them."""
+    """The API's `watch` argument: None, which shows progress; with --quiet, a function that ignores events."""
     return (lambda event: None) if quiet else None
 
 
 def load(recipe: Path, overrides: list[str] | None, *, check_sources: bool = True) -> "Recipe":
-    """The recipe in a file with changes. A file that cannot be read is told before torch is imported."""
+    """The recipe in a file with overrides. An unreadable file is reported before torch is imported."""
     from taskprompt.recipe.files import read, validate
 
     data = read(recipe, tuple(overrides or ()))
@@ -106,7 +104,7 @@ def load(recipe: Path, overrides: list[str] | None, *, check_sources: bool = Tru
 
 
 def output(width: int) -> "Console":
-    """What prints tables: as wide as the terminal, or `width` where there is none. Brackets are letters."""
+    """A console for tables: as wide as the terminal, or `width` if there is none; without markup."""
     from taskprompt.progress import Console
 
     return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else width)

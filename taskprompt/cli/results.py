@@ -1,4 +1,4 @@
-"""What the command line tells of a run that ended, was stopped, or was measured."""
+"""Output of the command line for a run that ended, was stopped, or was evaluated."""
 
 import sys
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ import typer
 from taskprompt.core.events import Watch
 
 ResultFolder = Annotated[
-    Path | None, typer.Option("--out", help="A folder to write to; the run's if none is given.", show_default=False)
+    Path | None, typer.Option("--out", help="The folder to write to; default: the run's.", show_default=False)
 ]
 
 
 @contextmanager
 def interrupts_told() -> Iterator[None]:
-    """Around a training: Ctrl-C and SIGTERM end it with one line, and with the shell's exit status for them."""
+    """Around training: Ctrl-C and SIGTERM end it with one line and the usual exit status."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -26,7 +26,7 @@ def interrupts_told() -> Iterator[None]:
 
 
 def tell_trained(run) -> None:
-    """What a training skipped, what went wrong on its way, and where it is."""
+    """Print the skipped clips, the warnings and the place of a run."""
     tell_skipped(run, None)
     for warning in run.lines("warnings.jsonl"):
         print(f"step {warning['step']}: {warning['text']}")
@@ -34,7 +34,7 @@ def tell_trained(run) -> None:
 
 
 def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None, watch: Watch | None = None) -> None:
-    """Evaluate and print the table, also where it then cannot be written: what was measured is not lost."""
+    """Evaluate and print the table, even if the results cannot be written."""
     import taskprompt as tp
 
     try:
@@ -48,7 +48,7 @@ def measured(run: str, checkpoint: str, cluster: str | None, out: Path | None, w
 
 
 def show_evaluation(result) -> None:
-    """The table of an evaluation, and what it lacks."""
+    """Print the table of an evaluation, and the tasks that were not measured."""
     from rich.table import Table
 
     from taskprompt.progress import Console
@@ -69,7 +69,7 @@ def show_evaluation(result) -> None:
 
 
 def tell_skipped(run, evaluation) -> None:
-    """One line for each reason why clips were left out of a training or of an evaluation."""
+    """Print one line for each reason why clips were skipped in training or in an evaluation."""
     from taskprompt.core.text import say
     from taskprompt.reporting.facts import skips
 

@@ -1,4 +1,4 @@
-"""Checks for kinds, your own too: each raises AssertionError with one line that says what is wrong."""
+"""Checks for kinds, also for your own: each raises AssertionError with a one-line message."""
 
 from taskprompt.testing.backbone import check_backbone as check_backbone
 from taskprompt.testing.balancer import check_balancer as check_balancer

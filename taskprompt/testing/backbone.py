@@ -1,4 +1,4 @@
-"""check_backbone: what every backbone promises, on a clip shape that you give it."""
+"""check_backbone: the requirements of backbones, on a given clip shape."""
 
 import json
 import pickle
@@ -16,12 +16,12 @@ BATCH, PROMPTS = 2, 3
 
 
 def check_backbone(backbone: Backbone, clip: ClipSpec) -> None:
-    """Check a backbone on clips of this shape; a small one, for the encoder runs about twenty times.
+    """Check a backbone on clips of this shape; use a small one, since the encoder runs about twenty times.
 
-    Raises AssertionError with the promise that is broken, or what the backbone itself raises."""
+    Raises AssertionError with the violated requirement, or the backbone's own error."""
     again = Backbone.model_validate(json.loads(json.dumps(backbone.model_dump(mode="json"))))
-    assert again == backbone, f"the spec changes on its way through JSON: {backbone} became {again}"
-    pickle.dumps(backbone)  # raises where it cannot be sent to a worker
+    assert again == backbone, f"the spec changes in a round trip through JSON: {backbone} became {again}"
+    pickle.dumps(backbone)  # raises if it cannot be sent to a worker
     dims, encoder = backbone.dims(clip), seeded_encoder(backbone, clip)
     draw = torch.Generator().manual_seed(1)
     video = torch.randn(BATCH, clip.frames, clip.height, clip.width, 3, generator=draw)
@@ -32,32 +32,32 @@ def check_backbone(backbone: Backbone, clip: ClipSpec) -> None:
     _check_repeatable(encoder, video, prompts)
     if prompts is not None:
         _check_attention(encoder, dims, video, prompts)
-        _check_renewed(encoder, dims, video)
+        _check_prompts_by_block(encoder, dims, video)
     _check_gradients(encoder, video, prompts)
     _check_autocast(encoder, video, prompts)
 
 
 def seeded_encoder(backbone: Backbone, clip: ClipSpec) -> Encoder:
-    """The encoder in eval mode, with the same initial weights at every call; the global generator is left as it was."""
+    """The encoder in eval mode, with the same initial weights at every call; the global generator is restored."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return backbone.build(clip).eval()
 
 
 def tensors(features: Features, prompts: Tensor | None) -> dict[str, Tensor]:
-    """All that an encoder gives, by name."""
+    """All outputs of an encoder, by name."""
     named = {"summary": features.summary, "patches": features.patches}
     named |= {f"levels {i}": level for i, level in enumerate(features.levels)}
     return named if prompts is None else named | {"prompts": prompts}
 
 
 def _check_tables(encoder: Encoder) -> None:
-    """Position tables are named as they are called, and have the axes that they are said to have."""
+    """`position_embeddings` names existing parameters with the given axes."""
     own = encoder.state_dict()
     for name, axes in encoder.position_embeddings().items():
-        assert name in own, f"tables() names {name!r}, which is no parameter of the encoder"
+        assert name in own, f"position_embeddings() names {name!r}, which is not a parameter of the encoder"
         known = axes in ("rows", "t", "h w", "t h w") and own[name].ndim > len(axes.split())
-        assert known, f"tables() gives {name!r} the axes {axes!r}, expected rows, t, h w or t h w, and d behind them"
+        assert known, f"position_embeddings() gives {name!r} the axes {axes!r}, expected rows, t, h w or t h w, then d"
 
 
 @torch.no_grad()
@@ -67,10 +67,10 @@ def _check_shapes(encoder: Encoder, dims: Dims, clip: ClipSpec, video: Tensor, p
     expected = {"summary": (BATCH, dims.dim), "patches": (BATCH, *dims.grid, dims.dim)}
     expected |= {f"levels {i}": (BATCH, *level) for i, level in enumerate(dims.levels)}
     features, none = encoder(video)
-    assert none is None, "without prompts the encoder must give None for them"
-    assert not features.prompts, "prompts are for the prompter to fill, not for the encoder"
+    assert none is None, "without prompts the encoder must return None for them"
+    assert not features.prompts, "features.prompts must be filled by the prompter, not by the encoder"
     found = {name: tuple(x.shape) for name, x in tensors(features, None).items()}
-    assert found == expected, f"the shapes are {found}, dims promise {expected}"
+    assert found == expected, f"the shapes are {found}, expected {expected} from dims"
     if prompts is None:
         return
     expected["prompts"] = (BATCH, PROMPTS, dims.dim)
@@ -93,7 +93,7 @@ def _check_repeatable(encoder: Encoder, video: Tensor, prompts: Tensor | None) -
 
 
 def _check_attention(encoder: Encoder, dims: Dims, video: Tensor, prompts: Tensor) -> None:
-    """A prompt reaches the summary, every patch and every prompt; every part of the video reaches every prompt."""
+    """A prompt affects the summary, every patch and every prompt; every part of the video affects every prompt."""
     with torch.no_grad():
         before = tensors(*encoder(video, prompts))
         for i in range(PROMPTS):
@@ -102,37 +102,37 @@ def _check_attention(encoder: Encoder, dims: Dims, video: Tensor, prompts: Tenso
             after = tensors(*encoder(video, other))
             for name in ("summary", "patches", "prompts"):
                 moved = (after[name] - before[name]).abs().amax(-1)
-                assert moved.min() > 0, f"prompt {i} does not reach {int((moved == 0).sum())} tokens of {name}"
+                assert moved.min() > 0, f"prompt {i} does not affect {int((moved == 0).sum())} tokens of {name}"
     pixels = video.clone().requires_grad_()
     out = tensors(*encoder(pixels, prompts))["prompts"]
     for i in range(PROMPTS):
-        # The squares, weighted, since a norm at the end fixes the sum and the sum of squares of a token.
+        # Weighted squares, since a final norm fixes the sum and the sum of squares of a token.
         (slope,) = torch.autograd.grad((out[:, i].square() * _weights(out[:, i])).sum(), pixels, retain_graph=True)
         reach = F.adaptive_avg_pool3d(reduce(slope.abs(), "b t h w c -> b t h w", "sum"), dims.grid)
         assert reach.min() > 0, (
-            f"prompt {i} does not see {int((reach == 0).sum())} of {reach.numel()} places of the video"
+            f"prompt {i} does not depend on {int((reach == 0).sum())} of {reach.numel()} positions of the video"
         )
 
 
 @torch.no_grad()
-def _check_renewed(encoder: Encoder, dims: Dims, video: Tensor) -> None:
-    """Where Dims tells the widths of all blocks: each block has prompts of its own, which matter to what comes out."""
+def _check_prompts_by_block(encoder: Encoder, dims: Dims, video: Tensor) -> None:
+    """If Dims has the widths of all blocks, separate prompts of each block must affect the output."""
     if not dims.widths:
         return
     draw = torch.Generator().manual_seed(3)
     prompts = [torch.randn(BATCH, PROMPTS, width, generator=draw) for width in dims.widths]
     before = tensors(*encoder(video, prompts))
     assert before["prompts"].shape == (BATCH, PROMPTS, dims.dim), (
-        f"with prompts a block they are {before['prompts'].shape}"
+        f"with prompts per block they are {before['prompts'].shape}"
     )
     for i in range(len(prompts)):
         other = [*prompts[:i], -prompts[i].flip(-1), *prompts[i + 1 :]]
         moved = (tensors(*encoder(video, other))["summary"] - before["summary"]).abs().amax(-1)
-        assert moved.min() > 0, f"the prompts of block {i} do not reach the summary"
+        assert moved.min() > 0, f"the prompts of block {i} do not affect the summary"
 
 
 def _check_gradients(encoder: Encoder, video: Tensor, prompts: Tensor | None) -> None:
-    """Backward reaches every parameter, and with checkpointing the gradients are the same."""
+    """Gradients reach every parameter, and are the same with checkpointing."""
     stored = _gradients(encoder, video, prompts)
     encoder.checkpointing = True
     recomputed = _gradients(encoder, video, prompts)

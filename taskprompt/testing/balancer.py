@@ -1,4 +1,4 @@
-"""check_balancer: what every balancer promises, on losses and gradients that are drawn here."""
+"""check_balancer: the requirements of balancers, on random losses and gradients."""
 
 import json
 import pickle
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from taskprompt.core.balancer import Balance, Balancer, JoinedGradients, LossWeights, TaskGradients, check_answer
 
-SIZE = 6  # numbers in every part of the model
-STEPS = 7  # optimizer steps, the last with labels of all tasks; a run is cut in the middle of them
+SIZE = 6  # parameters in every part of the model
+STEPS = 7  # optimizer steps, the last with labels of all tasks; the resumed run is interrupted in the middle
 RATE = 0.1  # of gradient descent on the balance's own parameters
 
 Answer = LossWeights | JoinedGradients
@@ -19,28 +19,27 @@ Answer = LossWeights | JoinedGradients
 def check_balancer(balancer: Balancer, tasks: Sequence[str] = ("a", "b", "c")) -> None:
     """Check a balancer over a few optimizer steps of these tasks; in some steps, tasks have no labels.
 
-    Its answers fit what they are about and are finite; no task's weight is below zero, and the joined gradient of one
-    task alone does not raise its loss; two workers get the same answers; so does a run that is resumed; its own
-    parameters get gradients.
+    Its results have the right form and are finite; no weight is below zero; the joined gradient of a single task does
+    not increase its loss; two workers and a resumed run get the same results; its own parameters get gradients.
 
-    Raises AssertionError with the promise that is broken, LayoutError for an answer that does not fit, or what the
-    balancer itself raises."""
+    Raises AssertionError with the violated requirement, LayoutError for a result that does not fit, or the balancer's
+    own error."""
     assert len(tasks) > 1, "give check_balancer two tasks or more"
     again = Balancer.model_validate(json.loads(json.dumps(balancer.model_dump(mode="json"))))
-    assert again == balancer, f"the spec changes on its way through JSON: {balancer} became {again}"
-    pickle.dumps(balancer)  # raises where it cannot be sent to a worker
+    assert again == balancer, f"the spec changes in a round trip through JSON: {balancer} became {again}"
+    pickle.dumps(balancer)  # raises if it cannot be sent to a worker
     balance = _built(balancer, tasks)
     answers = _play(balance, range(STEPS), global_seed=0)
     _check_learns(balance)
     other = _play(_built(balancer, tasks), range(STEPS), global_seed=1)
     for number, (a, b) in enumerate(zip(answers, other, strict=True)):
-        assert _equal(a, b), f"step {number + 1}: two workers get different answers. Draw from step.generator."
+        assert _equal(a, b), f"step {number + 1}: two workers get different results. Draw from step.generator."
     cut, resumed = _built(balancer, tasks), _built(balancer, tasks)
     _play(cut, range(STEPS // 2), global_seed=0)
     resumed.load_state_dict({name: torch.as_tensor(value).clone() for name, value in cut.state_dict().items()})
     later = _play(resumed, range(STEPS // 2, STEPS), global_seed=0)
     for number, (a, b) in enumerate(zip(answers[STEPS // 2 :], later, strict=True), STEPS // 2):
-        assert _equal(a, b), f"step {number + 1}: another answer after resuming. Keep what it remembers in a buffer."
+        assert _equal(a, b), f"step {number + 1}: another result after resuming. Keep state in a buffer."
 
 
 def _built(balancer: Balancer, tasks: Sequence[str]) -> Balance:
@@ -58,7 +57,7 @@ def _present(tasks: Sequence[str], number: int) -> list[str]:
 
 
 def _play(balance: Balance, numbers: range, global_seed: int) -> list[Answer]:
-    """The answers to some steps. Losses and gradients are those of the step's number, whatever was answered before."""
+    """The results of some steps. Losses and gradients depend only on the step's number."""
     answers = []
     for number in numbers:
         draw = torch.Generator().manual_seed(number)
@@ -95,11 +94,13 @@ def _check_sane(answer: Answer, rows: dict[str, Tensor], number: int) -> None:
     elif len(rows) == 1:
         ((name, row),) = rows.items()
         for part, joined in answer.parts.items():
-            assert joined @ row >= 0, f"step {number + 1}: {name!r} is alone, and the gradient for {part!r} raises it"
+            assert joined @ row >= 0, (
+                f"step {number + 1}: {name!r} is the only task, and the gradient for {part!r} increases its loss"
+            )
 
 
 def _learn(balance: Balance, answer: Answer, losses: dict[str, float]) -> None:
-    """One step of gradient descent on the balance's own parameters; their gradients stay, to be looked at."""
+    """One step of gradient descent on the balance's own parameters; keeps their gradients for checks."""
     balance.zero_grad()
     own = answer.own_loss(losses) if isinstance(answer, LossWeights) else None
     if own is not None:
@@ -111,7 +112,7 @@ def _learn(balance: Balance, answer: Answer, losses: dict[str, float]) -> None:
 
 
 def _check_learns(balance: Balance) -> None:
-    """Has the last step, which has labels of all tasks, left a gradient of every own parameter?"""
+    """After the last step, which has labels of all tasks, every own parameter must have a gradient."""
     for name, parameter in balance.named_parameters():
         assert parameter.grad is not None, f"no gradient reaches {name}: return a weight or a loss that depends on it"
         assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"

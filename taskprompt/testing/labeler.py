@@ -1,4 +1,4 @@
-"""check_labeler: does a labeler keep the promises of its interface, on samples that you give it?"""
+"""check_labeler: the requirements of labelers, on given samples."""
 
 import json
 import pickle
@@ -10,21 +10,21 @@ from taskprompt.labels.table import record, value_of
 
 
 def check_labeler(labeler: Labeler, samples: Sequence[Sample]) -> None:
-    """Builds it here and asks it about the samples, together and one by one.
+    """Build a labeler in this process and ask it about the samples, together and one by one.
 
-    Raises AssertionError with the promise that is broken, or what the labeler itself raises."""
+    Raises AssertionError with the violated requirement, or the labeler's own error."""
     name = type(labeler).__name__
     again = Labeler.model_validate(json.loads(json.dumps(labeler.model_dump(mode="json"))))
-    assert again == labeler, f"the spec changes on its way through JSON: {labeler} became {again}"
-    pickle.dumps(labeler)  # raises where it cannot be sent to an actor
+    assert again == labeler, f"the spec changes in a round trip through JSON: {labeler} became {again}"
+    pickle.dumps(labeler)  # raises if it cannot be sent to an actor
     assert samples, "give check_labeler at least one sample"
     questions = labeler.questions()
     assert questions == labeler.questions(), f"{name}.questions: two calls differ"
     labels = [q.label for q in questions]
     assert labels, f"{name}.questions: there is none"
-    assert len(set(labels)) == len(labels), f"{name}.questions: a label stands twice in {labels}"
+    assert len(set(labels)) == len(labels), f"{name}.questions: duplicate label in {labels}"
     for question in questions:
-        json.dumps(question.asked)  # raises where a table could not hold it
+        json.dumps(question.asked)  # raises if a table could not store it
     ask = labeler.build()
     whole = ask(samples, [labels] * len(samples))
     assert len(whole) == len(samples), f"{name}: {len(whole)} answers for {len(samples)} samples"
@@ -39,11 +39,9 @@ def _check_answers(name: str, sample: Sample, labels: list[str], answers: dict[s
     where = f"{name}, sample {sample.key!r}"
     assert set(answers) == set(labels), f"{where}: asked for {labels}, it answers {sorted(answers)}"
     for label, answer in answers.items():
-        assert (answer.value is None) == bool(answer.error), (
-            f"{where}: {label!r} wants a value or an error, one of both"
-        )
+        assert (answer.value is None) == bool(answer.error), f"{where}: {label!r} must have either a value or an error"
         json.dumps(answer.used or {})
         if not answer.error:
             row = record(sample.key, label, answer.value)
             back = record(sample.key, label, value_of(row))
-            assert back == row, f"{where}: {label!r} is not the same when it was written and read"
+            assert back == row, f"{where}: {label!r} changes when it is written and read"

@@ -1,4 +1,4 @@
-"""check_prompter: what every prompter promises, on a backbone, a clip shape and numbers of prompts that you give it."""
+"""check_prompter: the requirements of prompters, on a given backbone, clip shape and numbers of prompts."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ BATCH = 2
 
 
 def check_prompter(prompter: Prompter, backbone: Backbone, clip: ClipSpec, prompts: Mapping[str, int]) -> None:
-    """Check a prompter for tasks that own so many prompts each. It fills all that are owned, or none at all.
+    """Check a prompter for tasks with these numbers of prompts. It must fill the prompts of all such tasks, or of none.
 
-    Raises AssertionError with the promise that is broken, or what the prompter itself raises."""
+    Raises AssertionError with the violated requirement, or the prompter's own error."""
     again = Prompter.model_validate(json.loads(json.dumps(prompter.model_dump(mode="json"))))
-    assert again == prompter, f"the spec changes on its way through JSON: {prompter} became {again}"
-    pickle.dumps(prompter)  # raises where it cannot be sent to a worker
+    assert again == prompter, f"the spec changes in a round trip through JSON: {prompter} became {again}"
+    pickle.dumps(prompter)  # raises if it cannot be sent to a worker
     assert any(prompts.values()), "give check_prompter at least one task that owns a prompt"
     _check_filled(prompter, backbone, clip, dict(prompts))
     _check_filled(prompter, backbone, clip, dict.fromkeys(prompts, 0))

@@ -1,4 +1,4 @@
-"""check_source: does a source keep the promises of its interface?"""
+"""check_source: the requirements of sources."""
 
 import json
 import pickle
@@ -15,20 +15,20 @@ from taskprompt.video.geometry import check_labels
 
 
 def check_source(source: Source, clip: ClipSpec | None = None, samples: int = 3) -> None:
-    """Lists all rows of a source and loads the first few; raises AssertionError, one line, for what is wrong."""
+    """List all rows of a source and load the first few; raises AssertionError with the violated requirement."""
     clip = clip or ClipSpec(frames=4, height=32, width=32, fps=4)
     name = type(source).__name__
     assert type(source).model_validate(json.loads(source.model_dump_json())) == source, f"{name}: lost in JSON"
-    pickle.dumps(source)  # raises where it cannot be sent to a worker
+    pickle.dumps(source)  # raises if it cannot be sent to a worker
     offered = source.own_labels()
-    assert len(set(offered)) == len(offered), f"{name}.own_labels: a name stands twice in {offered}"
+    assert len(set(offered)) == len(offered), f"{name}.own_labels: duplicate name in {offered}"
     assert set(source.kept_labels()) <= set(offered), f"{name}: `only` names labels that are not offered"
     rows = list(source.rows())
     assert rows, f"{name}.rows: there is none"
     assert _same(rows, list(source.rows())), f"{name}.rows: two listings differ"
     keys = [row.get("key") for row in rows]
     assert all(isinstance(k, str) and k for k in keys), f"{name}.rows: each row needs a `key` of text"
-    assert len(set(keys)) == len(keys), f"{name}.rows: a key stands twice, such as {max(keys, key=keys.count)!r}"
+    assert len(set(keys)) == len(keys), f"{name}.rows: duplicate key, such as {max(keys, key=keys.count)!r}"
     for row in rows:
         flat = all(isinstance(v, str | int | float | bool | np.generic | None) for v in row.values())
         assert flat, f"{name}.rows: {row['key']!r} holds more than text and numbers"
@@ -52,7 +52,7 @@ def _check_loading(source: Source, row: dict[str, Any], clip: ClipSpec, name: st
 
 
 def _moments() -> dict[str, Moment]:
-    """name -> moment; the generators are new ones at each call."""
+    """name -> moment, with new generators at each call."""
     drawn = {f"Random, seed {seed}": Random(np.random.default_rng(seed)) for seed in range(2)}
     parts = {f"Part({i}, {of})": Part(i, of) for i, of in ((0, 1), (0, 3), (1, 3), (2, 3))}
     return {"Middle()": Middle(), **drawn, **parts}
@@ -70,7 +70,7 @@ def _check_sample(source: Source, sample: Sample, row: dict[str, Any], clip: Cli
     assert (np.diff(times) >= 0).all(), f"{where}: times do not ascend: {times}"
     extra = sorted(set(sample.labels) - set(source.kept_labels()))
     assert not extra, f"{where}: gives {extra}, which `kept_labels` does not name"
-    assert not any(v is None for v in sample.labels.values()), f"{where}: a label is None; leave its name out"
+    assert not any(v is None for v in sample.labels.values()), f"{where}: a label is None; omit its key"
     try:
         check_labels(sample)
     except SampleError as error:

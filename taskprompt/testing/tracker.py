@@ -1,4 +1,4 @@
-"""check_tracker: what every tracker promises, on the events of a small training."""
+"""check_tracker: the requirements of trackers, on the events of a small training run."""
 
 import json
 import pickle
@@ -9,7 +9,7 @@ from pathlib import Path
 from taskprompt.core.events import Evaluated, Event, Saved, Step, Warned, WeightsLoaded
 from taskprompt.core.tracker import Tracker, Tracking
 
-RESUMED = 2  # the step from which the training goes on
+RESUMED = 2  # the step to resume from
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +18,19 @@ class Unknown(Event):
 
 
 def check_tracker(tracker: Tracker, folder: Path) -> None:
-    """Show it a training of four steps, one that is resumed from step 2, and one that failed before its first step.
+    """Feed it the events of a run of four steps, one resumed from step 2, and one that failed before its first step.
 
-    folder: an empty folder; the tracker is given folder/tracker. Raises AssertionError with the promise that is broken,
-    or what the tracker itself raises."""
+    folder: an empty folder; the tracker gets folder/tracker. Raises AssertionError with the violated requirement, or
+    the tracker's own error."""
     again = Tracker.model_validate(json.loads(json.dumps(tracker.model_dump(mode="json"))))
-    assert again == tracker, f"the spec changes on its way through JSON: {tracker} became {again}"
-    assert pickle.loads(pickle.dumps(tracker)) == tracker, "the spec changes on its way to a worker"
+    assert again == tracker, f"the spec changes in a round trip through JSON: {tracker} became {again}"
+    assert pickle.loads(pickle.dumps(tracker)) == tracker, "the spec changes when it is pickled"
     assert not [*folder.iterdir()], f"give check_tracker an empty folder; {folder} is not"
     for made in (0, RESUMED):
         _show(tracker.open(folder / "tracker", made), made)
     tracker.open(folder / "tracker", 4).close()
     elsewhere = [path.name for path in folder.iterdir() if path.name != "tracker"]
-    assert not elsewhere, f"it writes {elsewhere} beside the folder that it is given"
+    assert not elsewhere, f"it writes {elsewhere} outside of its folder"
 
 
 def _show(tracking: Tracking, made: int) -> None:
@@ -41,7 +41,7 @@ def _show(tracking: Tracking, made: int) -> None:
 
 
 def training(made: int = 0) -> Iterator[Event]:
-    """The events of a training of two tasks to step 4, from step `made` on; the second has no label at step 3."""
+    """The events of training two tasks to step 4, from step `made` on; the second has no label at step 3."""
     if not made:
         yield WeightsLoaded("some/weights.pth: 2 of 2 tensors")
         yield Warned("class 'kick' has no clip.", 0)

@@ -84,7 +84,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
     weights = ["backbone={kind: tiny, dim: 32, depth: 2}", "weights={path: a.safetensors}"]
     told = f"{pixels}as the file, which `convert` wrote, says"
     assert taskprompt("check", QUICKSTART, *weights)[1].splitlines()[-2:] == [
-        "  head       3 classes, left behind",
+        "  head       3 classes, not loaded",
         told,
     ]
     status, out, err = taskprompt("check", QUICKSTART, *weights, "--full")
@@ -96,7 +96,7 @@ def test_a_checkpoint_is_converted_and_checked(taskprompt, tmp_path, monkeypatch
         "head": None,
         "inflate": "centre",
     }
-    assert out.splitlines()[-2:] == ["#   head       3 classes, left behind", f"# {told}"]
+    assert out.splitlines()[-2:] == ["#   head       3 classes, not loaded", f"# {told}"]
     assert f"#   {matched}" in out.splitlines()
 
 
@@ -145,7 +145,10 @@ def options(node) -> list[dict]:
         (["check", QUICKSTART, "stages.0.freeze=[encodr]"], ["stages.0.freeze", "Did you mean 'encoder'?"]),
         (["fit", QUICKSTART, "stages.1.freeze=[heads.dept]"], ["stages.1.freeze", "Did you mean 'heads.depth'?"]),
         (["check", QUICKSTART, "best={metric: real/action/top3}"], ["best.metric", "Did you mean 'real/action/top5'?"]),
-        (["check", QUICKSTART, "runtime.workers=3"], ["sources.real.quota: 16 clips cannot be shared by 3 workers"]),
+        (
+            ["check", QUICKSTART, "runtime.workers=3"],
+            ["sources.real.quota: 16 clips cannot be divided among 3 workers"],
+        ),
         (["check", "sweep.yaml"], ["this is a sweep, expected a recipe: use tune"]),
         (["fit", "sweep.yaml"], ["this is a sweep, expected a recipe: use tune"]),
         (["tune", QUICKSTART], ["this is a recipe, expected a sweep: use fit"]),
@@ -301,7 +304,7 @@ def test_quiet_and_an_address_of_the_environment(taskprompt, squares, tmp_path, 
     assert "cluster '127.0.0.1:1' cannot be reached" in taskprompt("evaluate", run)[2]
     assert "127.0.0.1:1' does not begin with http://" in taskprompt("job", "list")[2]
     monkeypatch.setenv("TASKPROMPT_ADDRESS", "http://127.0.0.1:1")
-    assert "nobody answers at http://127.0.0.1:1" in taskprompt("job", "list")[2]
+    assert "no connection to http://127.0.0.1:1" in taskprompt("job", "list")[2]
     assert "is the address of a dashboard" in taskprompt("evaluate", run, "--cluster", "http://127.0.0.1:1")[2]
 
 

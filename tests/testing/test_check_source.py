@@ -55,7 +55,7 @@ def test_a_good_source_passes():
     ("fault", "words"),
     [
         ("own_labels", r"gives \['boxes'\], which `kept_labels` does not name"),
-        ("keys", "a key stands twice, such as 'same'"),
+        ("keys", "duplicate key, such as 'same'"),
         ("listing", "two listings differ"),
         ("flat", "holds more than text and numbers"),
         ("pure", "gave two different samples"),
