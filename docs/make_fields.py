@@ -1,4 +1,4 @@
-"""Write the tables of recipes.md and sweeps.md, every field from the comment beside it, and of design.md, the rooms.
+"""Write the tables of recipes.md and sweeps.md, from the comments on fields, and the table of packages in design.md.
 
 Run it from the repository's root after a change of a spec: `.venv/bin/python docs/make_fields.py`."""
 
@@ -22,7 +22,7 @@ from taskprompt.recipe.weights import Weights
 from taskprompt.sweeps.sweep import Asha, Range, Sweep
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "house"))
-import rooms
+import packages
 
 PAGE = Path(__file__).with_name("recipes.md")
 DESIGN = Path(__file__).with_name("design.md")
@@ -141,6 +141,6 @@ if __name__ == "__main__":
     for page, tables, what in (
         (PAGE, text(), "fields"),
         (SWEEPS, sweep_text(), "fields"),
-        (DESIGN, rooms.table() + "\n", "rooms"),
+        (DESIGN, packages.table() + "\n", "packages"),
     ):
         page.write_text(insert(page.read_text(encoding="utf-8"), tables, what), encoding="utf-8")

@@ -7,18 +7,18 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from rooms import FILES, KINDS, MAY_IMPORT, PACKAGE, dotted, imports, room, says, table
+from packages import FILES, KINDS, MAY_IMPORT, PACKAGE, dotted, first_paragraph, imports, package_of, table
 
 EDGES = [(dotted(file), target) for file in FILES for target in imports(file) if target.split(".")[0] == "taskprompt"]
 OUTSIDE = [(dotted(file), target.split(".")[0]) for file in FILES for target in imports(file)]
 
 
-def test_rooms_import_one_way():
-    assert {room(dotted(file)) for file in FILES} == set(MAY_IMPORT)
+def test_packages_import_one_way():
+    assert {package_of(dotted(file)) for file in FILES} == set(MAY_IMPORT)
     order = list(MAY_IMPORT)
     for name, others in MAY_IMPORT.items():
         assert all(order.index(o) < order.index(name) for o in others if o != "taskprompt"), name
-    wrong = [f"{m} imports {t}" for m, t in EDGES if room(t) not in (room(m), *MAY_IMPORT[room(m)])]
+    wrong = [f"{m} imports {t}" for m, t in EDGES if package_of(t) not in (package_of(m), *MAY_IMPORT[package_of(m)])]
     assert not wrong, "\n".join(wrong)
     assert len(EDGES) >= 600
 
@@ -60,7 +60,7 @@ def test_every_folder_says_what_belongs_there():
     folders = [f.parent for f in FILES if f.name == "__init__.py"]
     assert {f.parent for f in FILES} == set(folders)
     for folder in folders:
-        text = says(str(folder.relative_to(PACKAGE)))
+        text = first_paragraph(str(folder.relative_to(PACKAGE)))
         assert 20 <= len(text) <= 240, f"{folder}: {text!r}"
 
 
@@ -70,9 +70,11 @@ def test_the_docs_have_the_same_table():
 
 
 def test_no_module_imports_a_concrete_kind():
-    """Within a room of kinds, only helpers (with a leading underscore) are imported."""
-    inside = [(module, target) for module, target in EDGES if room(target) in KINDS]
-    wrong = [f"{m} imports {t}" for m, t in inside if room(m) != room(t) or not t.split(".")[2].startswith("_")]
+    """Within a package of kinds, only helpers (with a leading underscore) are imported."""
+    inside = [(module, target) for module, target in EDGES if package_of(target) in KINDS]
+    wrong = [
+        f"{m} imports {t}" for m, t in inside if package_of(m) != package_of(t) or not t.split(".")[2].startswith("_")
+    ]
     assert not wrong, "\n".join(wrong)
     assert len(inside) >= 20
 
@@ -80,7 +82,7 @@ def test_no_module_imports_a_concrete_kind():
 @pytest.mark.parametrize(("package", "where"), [("ray", {"runtime"}), ("vllm", {"labelers"})])
 def test_who_imports_ray_and_vllm(package, where):
     users = {module for module, target in OUTSIDE if target == package}
-    assert {room(module) for module in users} <= where
+    assert {package_of(module) for module in users} <= where
     assert (len(users) >= 3) == (package == "ray")
 
 

@@ -37,7 +37,7 @@ def test_brackets_in_a_message_are_letters(monkeypatch, terminal):
         watch(events.Waiting("room [/b] is short"))
         watch(events.WeightsLoaded("a.pyth: layout [b]\n  matched    2 of 2"))
     assert LOST in said.getvalue()
-    assert "times left: 2" in said.getvalue()
+    assert "restarts left: 2" in said.getvalue()
     assert "room [/b] is short" in said.getvalue()
     assert "a.pyth: layout [b]\n  matched    2 of 2\n" in said.getvalue()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "taskprompt"
 KINDS = ("tasks", "sources", "backbones", "prompters", "balancers", "labelers", "trackers")
-MAY_IMPORT = {  # a room -> other rooms, each of them above it in this list
+MAY_IMPORT = {  # a package -> the packages above it in this list that it may import
     "core": (),
     "nn": ("core",),
     "video": ("core",),
@@ -50,13 +50,13 @@ def dotted(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def room(module: str) -> str:
-    """The folder of a module, or the module itself where it lies in none."""
+def package_of(module: str) -> str:
+    """The package of a module, or the module itself if it is in none."""
     return module.split(".")[1] if "." in module else module
 
 
 def imports(file: Path) -> Iterator[str]:
-    """All modules that a file imports, also in functions, but for those that type checkers alone see; `from a import b`
+    """All modules that a file imports, also in functions, except those only for type checkers; `from a import b`
     is a.b where that is a module, else a."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     unseen = {id(n) for node in ast.walk(tree) if _for_types(node) for n in ast.walk(node)}
@@ -77,18 +77,18 @@ def _for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def says(name: str) -> str:
-    """What belongs into a room, as the docstring of its folder says: the first paragraph, in one line."""
+def first_paragraph(name: str) -> str:
+    """The first paragraph of a package's docstring, in one line."""
     folder = PACKAGE / name
     file = folder / "__init__.py" if folder.is_dir() else PACKAGE / f"{name}.py"
     return " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split())
 
 
 def table() -> str:
-    """The rooms as markdown."""
-    lines = ["| room | what belongs there | may import |", "|---|---|---|"]
+    """The packages as markdown."""
+    lines = ["| package | content | may import |", "|---|---|---|"]
     for name, others in MAY_IMPORT.items():
         if name not in ("taskprompt", "__main__"):
             allowed = ", ".join(f"`{o}`" for o in others) or "nothing else"
-            lines.append(f"| `{name}` | {says(name)} | {allowed} |")
+            lines.append(f"| `{name}` | {first_paragraph(name)} | {allowed} |")
     return "\n".join(lines)
