@@ -267,7 +267,7 @@ def test_what_would_fail_always_ends_the_job(url, monkeypatch):
     assert Moody.last["key"] == "Bearer sk-very-secret"
     with pytest.raises(SpecError, match="model 'unknown': HTTP 404"):
         errors(labeler(url, "unknown"))
-    with pytest.raises(SpecError, match=r"127.0.0.1:9/v1: no connection, 1 times: .* Start the server"):
+    with pytest.raises(SpecError, match=r"127.0.0.1:9/v1: no connection, 1 times: .*[^.]\. Start the server"):
         errors(labeler(retries=0))
     with pytest.raises(SpecError, match="the environment has no 'ABSENT'"):
         labeler(url, key="ABSENT").build()

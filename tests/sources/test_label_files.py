@@ -93,7 +93,8 @@ def camera(*rows):
         ("vectors", (unit(0, 0, -1) + 1) * 127.5, "colours"),
         ("vectors", 3 * unit(0, 0, -1), "Divide each by its length"),
         ("map", np.full((FRAMES, HEIGHT, WIDTH), -1), "classes go down to -1.*`invalid`"),
-        ("map", np.zeros((FRAMES, HEIGHT, WIDTH, 3)), "expected height x width"),
+        ("map", np.zeros((FRAMES, HEIGHT, WIDTH, 3)), "found 32 x 48 x 3 for a frame, expected height x width"),
+        ("map", np.zeros((FRAMES, 0, WIDTH)), "found 0 x 48 for a frame, expected height x width"),
     ],
 )
 def test_another_convention_is_named(read, form, label, words):

@@ -127,7 +127,7 @@ class Remote:
         import httpx
 
         self.proven, self.breaks = True, self.breaks + 1
-        why = f"{self._clean(error)} {self._clean(error.__cause__ or '')}".strip()
+        why = ": ".join(filter(None, map(self._clean, (error, error.__cause__ or ""))))
         if self.breaks >= BREAKS or isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
             raise SpecError(
                 f"server.url {self.url}: no connection, {self.spec.retries + 1} times: {why}. "
@@ -164,8 +164,8 @@ class Remote:
         return True
 
     def _clean(self, what: Any) -> str:
-        """In one line of at most 300 characters, without secrets, which servers may quote in messages."""
-        return hidden(" ".join(str(what).split()), self.secrets)[:300]
+        """In one line of at most 300 characters, without its last period and without secrets, which servers may quote."""
+        return hidden(" ".join(str(what).split()), self.secrets)[:300].rstrip(".")
 
 
 class Pace:

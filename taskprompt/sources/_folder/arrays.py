@@ -142,7 +142,7 @@ def _check_grid(spec: LabelFile, file: Path, shape: tuple[int, ...], size: Size)
     if len(shape) != 2 + len(inner) or shape[2:] != inner or 0 in shape[:2]:
         wanted = " x ".join(["height", "width", *map(str, inner)])
         found = " x ".join(map(str, shape)) or "one number"
-        raise SampleError(f"{file}: a frame's {spec.form} are {found}, expected {wanted}. Replace the file.")
+        raise SampleError(f"{file}: found {found} for a frame, expected {wanted}. Replace the file.")
     if shape[:2] != size and not spec.resize:
         found, wanted = (f"{height} x {width}" for height, width in (shape[:2], size))
         raise SampleError(
