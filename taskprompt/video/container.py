@@ -21,8 +21,8 @@ from av.video.stream import VideoStream
 
 from taskprompt.core.errors import SampleError
 from taskprompt.video._open import base, is_hidden, opened, origin, packets, pixel_aspect, rate, zero
+from taskprompt.video._stamps import REORDER, ascending, counted, filled
 
-REORDER = 16  # most frames that a decoder may delay: H.264's and HEVC's limit
 FIRST = 8  # frames to decode to verify the packets' time stamps
 # Containers with one time stamp per shown frame, and with the end of the video in the header.
 TRUSTED = {"mov", "matroska", "avi"}
@@ -103,8 +103,13 @@ def trusted(container: InputContainer, stream: VideoStream) -> bool:
     with suppress(FFmpegError):
         container.seek(min(0, origin(container, stream)), stream=stream)
     # An AVI numbers its packets in decoding order, and FFmpeg numbers those of H.264 differently after a seek.
-    guessed = kind == "avi" and (stream.codec_context.reorder_depth or stream.codec_context.name in ("h264", "hevc"))
+    guessed = kind == "avi" and _may_reorder(stream)
     return kind in TRUSTED and not guessed and first is not None and first.is_keyframe and first.pts is not None
+
+
+def _may_reorder(stream: VideoStream) -> bool:
+    """May frames be shown in another order than that of their packets? H.264 and HEVC may tell only when it happens."""
+    return stream.codec_context.reorder_depth > 0 or stream.codec_context.name in ("h264", "hevc")
 
 
 def span(container: InputContainer, stream: VideoStream, formats: tuple[str, ...], trust: bool) -> tuple[float, float]:
@@ -175,17 +180,19 @@ def _from_packets(container: InputContainer, stream: VideoStream, formats: tuple
     if not ticks or any(pts is None or corrupt for pts, _, _, corrupt in read) or len(set(ticks)) < len(ticks):
         return None
     order = np.argsort(np.asarray(ticks, np.int64), kind="stable")
-    ascending = np.asarray(ticks, np.int64)[order]
+    stamps = np.asarray(ticks, np.int64)[order]
     moved = np.abs(order - np.arange(len(order))).max()
-    if not read[0][2] or ascending[0] < read[0][0] or moved > REORDER:
+    if not read[0][2] or stamps[0] < read[0][0] or moved > REORDER:
         return None
-    if container.format.name in JOINABLE and (np.diff(ascending) * float(base(stream)) > JUMP).any():
+    if container.format.name == "mxf" and not moved and _may_reorder(stream):
+        return None  # FFmpeg writes no order of showing for some codecs, and the first frames need not tell
+    if container.format.name in JOINABLE and (np.diff(stamps) * float(base(stream)) > JUMP).any():
         return None
     with opened(container.name, formats) as (again, same):
         shown = [frame.pts for frame in islice(frames_in_order(again, same), FIRST)]
-    if shown != ascending[: len(shown)].tolist() or len(shown) < min(FIRST, len(ticks)):
+    if shown != stamps[: len(shown)].tolist() or len(shown) < min(FIRST, len(ticks)):
         return None
-    return _line(container, stream, ascending, ascending, True)
+    return _line(container, stream, stamps, stamps, True)
 
 
 def _facts(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int | None, bool, bool, bool]]:
@@ -201,9 +208,9 @@ def _from_frames(container: InputContainer, stream: VideoStream) -> Timeline:
         raise SampleError(f"{container.name}: not one frame can be decoded. Replace the file or remove it.")
     tick = base(stream)
     step = max(1, round(1 / rate(stream) / tick))
-    raw = _filled([pts for pts, _ in shown], step, origin(container, stream))
+    raw = filled([pts for pts, _ in shown], step, origin(container, stream))
     far = round(JUMP / tick) if container.format.name in JOINABLE else None
-    times = _ascending(raw, step, far, max(1, min(step // 2, round(0.002 / tick))))
+    times = ascending(raw, step, far, max(1, min(step // 2, round(0.002 / tick))))
     if container.format.name == "avi":  # its stamps are packet numbers, and the first shown packet may be the second
         times = times - times[0] + origin(container, stream)
     # A recording that begins between key frames must be decoded in order.
@@ -213,33 +220,5 @@ def _from_frames(container: InputContainer, stream: VideoStream) -> Timeline:
 def _line(container, stream: VideoStream, ticks: np.ndarray, shown: np.ndarray, findable: bool) -> Timeline:
     seconds = (shown - zero(container, stream)) * float(base(stream))
     last = np.median(np.diff(seconds)) if len(seconds) > 1 else 1 / float(rate(stream))
+    findable = findable and not counted(container, ticks)
     return Timeline(ticks, seconds, float(seconds[-1] + last), findable)
-
-
-def _filled(stamps: list[int | None], step: int, start: int) -> np.ndarray:
-    """n time stamps; missing ones are one frame after the previous, or before the first known one."""
-    known = next((i for i, pts in enumerate(stamps) if pts is not None), None)
-    last = start - step if known is None else stamps[known] - (known + 1) * step  # type: ignore[operator]
-    filled = []
-    for pts in stamps:
-        last = last + step if pts is None else pts
-        filled.append(last)
-    return np.asarray(filled, np.int64)
-
-
-def _ascending(ticks: np.ndarray, step: int, far: int | None, gap: int) -> np.ndarray:
-    """Time stamps in display order -> strictly ascending ones.
-
-    Stamps in decoding order are permuted among neighbours. A jump back, or by more than `far`, begins a new recording,
-    which continues where the previous one ended. A repeated stamp is moved by `gap`."""
-    order = np.argsort(ticks, kind="stable")
-    if (ticks[order] == ticks).all() and far is None and (np.diff(ticks) > 0).all():
-        return ticks
-    if len(np.unique(ticks)) == len(ticks) and 0 < np.abs(order - np.arange(len(ticks))).max() <= REORDER:
-        return ticks[order]
-    shown, offset = [int(ticks[0])], 0
-    for before, tick in zip(ticks.tolist(), ticks[1:].tolist(), strict=False):
-        if tick < before - 2 * step or (far is not None and tick - before > far):
-            offset += before + step - tick
-        shown.append(max(shown[-1] + gap, tick + offset))
-    return np.asarray(shown, np.int64)

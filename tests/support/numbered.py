@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 BITS = 8
@@ -46,8 +47,11 @@ def write(
     options: dict[str, str] | None = None,
     first: int = 0,
     aspect: tuple[int, int] | None = None,
+    no_b: int = 0,
 ) -> Path:
-    """A clip of frames numbered from `first`; `times` in seconds make its frame rate vary. aspect: of a pixel."""
+    """A clip of frames numbered from `first`; `times` in seconds make its frame rate vary. aspect: of a pixel.
+
+    no_b: so many frames at the start are no B-frames, whatever the options say."""
     tick = Fraction(1, 1000)
     times = [i / fps for i in range(frames)] if times is None else times
     with av.open(str(path), "w", options=muxer or {}) as container:
@@ -66,6 +70,8 @@ def write(
         for i, seconds in enumerate(times):
             frame = av.VideoFrame.from_ndarray(picture(first + i, *size), format="rgb24")
             frame.pts, frame.time_base = round(seconds / tick), tick
+            if i < no_b:
+                frame.pict_type = PictureType.P if i else PictureType.I
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

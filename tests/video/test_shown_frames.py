@@ -75,6 +75,14 @@ def check(path: Path) -> int:
     return len(shown)
 
 
+def check_each(path: Path) -> int:
+    """How many frames are shown; each comes by its time alone, from the key frame before it."""
+    times, shown = frame_times(path), in_order(path)
+    for i, frame in enumerate(shown):
+        np.testing.assert_array_equal(read_times(path, times[[i]]).video[0], frame)
+    return len(shown)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(("codec", "suffix"), FILES)
 def test_frame_i_is_the_i_th_frame_shown(folder, codec, suffix, change):
@@ -92,6 +100,28 @@ def test_frame_i_is_the_i_th_frame_shown(folder, codec, suffix, change):
     assert 28 <= count <= 60
     if change == "whole":
         assert numbers(in_order(path)) == list(range(60))
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        *(("libx264", s) for s in (".mxf", ".avi", ".h264", ".ts", ".mp4", ".flv")),
+        *(("mpeg1video", s) for s in (".m1v", ".mpg", ".mkv")),
+        *(("mpeg2video", s) for s in (".m2v", ".mxf", ".avi")),
+    ],
+)
+def test_the_first_frames_need_not_tell_of_b_frames(tmp_path, codec, suffix):
+    options = {"g": "30", "bf": "2"} | ({"x264-params": "b-adapt=0"} if codec == "libx264" else {})
+    path = write(tmp_path / f"film{suffix}", codec, options=options, no_b=30)
+    assert check(path) == check_each(path) == 60
+
+
+@pytest.mark.parametrize("suffix", [".mpg", ".ts", ".mp4", ".mkv", ".avi"])
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_frames_behind_lost_packets(tmp_path, suffix, b_frames):
+    whole = write(tmp_path / f"whole{suffix}", "mpeg4", options={"g": "12", "bf": b_frames})
+    path = remux(whole, tmp_path / f"cut{suffix}", lost=(20, 33))
+    assert check(path) == check_each(path) == 58
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("h264", ".ts"), ("hevc", ".ts"), ("mpeg2", ".mpg"), ("mpeg4", ".ts")])
