@@ -1,4 +1,4 @@
-"""Time stamps of the shown frames of a file: missing ones, ones in decoding order, and ones that FFmpeg extrapolates."""
+"""Time stamps of the shown frames of a file: missing ones, ones in decoding order, ones that FFmpeg extrapolates."""
 
 import numpy as np
 from av.container import InputContainer

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from rooms import FILES, PACKAGE
+from packages import FILES, PACKAGE
 
 from taskprompt.core import errors
 

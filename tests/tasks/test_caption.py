@@ -94,7 +94,7 @@ def test_recall_over_the_set_whatever_the_batches():
         ("a dog", "labeler of kind text_embedding"),
         (caption("a dog", [1, 2, 3]), "expected n x 2"),
         (caption("a dog", [1, math.nan]), "not finite"),
-        (caption("a dog", [1, 2], [3, 4]), "expected 1 at most"),
+        (caption("a dog", [1, 2], [3, 4]), "expected at most 1"),
     ],
 )
 def test_labels_that_cannot_be_used(label, said):

@@ -164,7 +164,7 @@ class Remote:
         return True
 
     def _clean(self, what: Any) -> str:
-        """In one line of at most 300 characters, without its last period and without secrets, which servers may quote."""
+        """In one line of at most 300 characters, without its last period and without secrets that servers may quote."""
         return hidden(" ".join(str(what).split()), self.secrets)[:300].rstrip(".")
 
 
