@@ -226,7 +226,7 @@ def test_the_layout_of_the_docs_renames():
     exec(block.text, names)
     (layout,) = names["Plain"].layouts
     theirs = ("patch_embed.bias", "pos_embed", "blocks.12.mlp.fc1.bias", "blocks.0.attn.qkv.bias", "fc.bias")
-    ours = ["stem.bias", "place", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias", "head.bias"]
+    ours = ["stem.bias", "positions", "blocks.12.mlp.up.bias", "blocks.0.attn.qkv.bias", "head.bias"]
     assert [layout.ours(n) for n in theirs] == ours
     file = {f"backbone.{n}" for n in ("patch_embed.weight", "blocks.0.attn.qkv.weight")}
     assert (layout.prefix_in(file), layout.prefix_in(file | {"backbone.blocks.0.ls1.gamma"})) == ("backbone.", None)

@@ -133,7 +133,7 @@ def test_one_label_from_two_places(tmp_path):
     (tmp_path / "walk/a.mp4").touch()
     append(tmp_path / "t", [record("a", "said", "x", address="1")])
     append(tmp_path / "u", [record("a", "said", "y", address="1")])
-    with pytest.raises(SourceError, match=r"one of .*t, too"):
+    with pytest.raises(SourceError, match=r"also one of .*/t\."):
         all_labels(Folder.model_validate({"path": str(tmp_path), "tables": [str(tmp_path / "t"), str(tmp_path / "u")]}))
 
 
