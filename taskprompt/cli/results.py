@@ -62,7 +62,7 @@ def show_evaluation(result) -> None:
         table.add_row(*row)
     Console(markup=False, width=None if sys.stdout.isatty() else 120).print(table)
     if result.test_clips > 1:
-        print(f"{result.test_clips} test clips a video, for tasks whose label is that of the whole video")
+        print(f"{result.test_clips} test clips per video, for tasks whose label is that of the whole video")
     tell_skipped(None, result)
     for line in unmeasured(result):
         print(line)

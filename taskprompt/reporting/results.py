@@ -60,7 +60,7 @@ class Evaluation(Result):
         return cls({**found, "sources": sources})
 
     def _title(self) -> str:
-        clips = f", {self.test_clips} test clips a video" if self.test_clips > 1 else ""
+        clips = f", {self.test_clips} test clips per video" if self.test_clips > 1 else ""
         return f"Evaluation of {self.checkpoint}{clips}"
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ def fitting(found: Found, place: str | Path, backbone: Backbone, encoder: Encode
         what = f"it was converted for kind {made_for}"
     elif done is None:
         known = ", ".join(["taskprompt", *(layout.name for layout in backbone.layouts)])
-        what = f"its names, such as {grouped(found.tensors, 4)}, are of no layout of {kind} ({known})"
+        what = f"no layout of {kind} ({known}) has names such as {grouped(found.tensors, 4)}"
     elif done.settings:
         what = ", ".join(f"it has {n}: {v}, not {getattr(backbone, n)}" for n, v in done.settings.items())
     elif done.wrong:

@@ -230,5 +230,5 @@ def test_the_layout_of_the_docs_renames():
     assert [layout.ours(n) for n in theirs] == ours
     file = {f"backbone.{n}" for n in ("patch_embed.weight", "blocks.0.attn.qkv.weight")}
     assert (layout.prefix_in(file), layout.prefix_in(file | {"backbone.blocks.0.ls1.gamma"})) == ("backbone.", None)
-    changed = layout.change({"place": torch.zeros(1, 18, 4)}, {"place": torch.zeros(2, 5, 7, 4)})
-    assert changed["place"].shape == (2, 3, 3, 4)
+    changed = layout.change({"positions": torch.zeros(1, 18, 4)}, {"positions": torch.zeros(2, 5, 7, 4)})
+    assert changed["positions"].shape == (2, 3, 3, 4)

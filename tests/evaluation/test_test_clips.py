@@ -63,7 +63,7 @@ def test_outputs_are_averaged_as_by_hand(data, tmp_path):
     run = trained(data, tmp_path / "run")
     found = tp.evaluate(run, watch=lambda record: None)
     assert found.test_clips == 3
-    assert "Evaluation of step-00000003, 3 test clips a video" in repr(found)
+    assert "Evaluation of step-00000003, 3 test clips per video" in repr(found)
     recipe, model = run.recipe, run.model().eval()
     source, right = recipe.held_out["test"], []
     for row in source.rows():
@@ -78,7 +78,7 @@ def test_outputs_are_averaged_as_by_hand(data, tmp_path):
     assert (part.rows, part.tasks["action"].clips) == (6, 6)  # videos, not test clips
     assert part.tasks["action"].metrics["top1"] == pytest.approx(sum(right) / 6)
     page = tp.report(run).read_text()
-    assert "3 test clips a video" in page
+    assert "3 test clips per video" in page
     one = tp.fit(validate(data | {"test": {"clips": 1}}, "r", Recipe), run.path, cluster=None, resume=True)
     again = tp.evaluate(one, watch=lambda record: None)
     assert again.test_clips == 1
