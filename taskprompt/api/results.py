@@ -89,7 +89,7 @@ def profile(
     keep: Sequence[str] | None = None,
     repeats: int = 10,
 ) -> list[Any]:
-    """What the models of recipes cost on one clip: a train.profile.Cost each, timed in turn in this process.
+    """What the models of recipes cost on one clip: an evaluation.profile.Cost each, timed in turn in this process.
 
     names: what to call them; None: their files' names. keep: the tasks whose heads stay at test time; None: those that
     own no prompt, as the action does. Raises RecipeError, SpecError."""

@@ -1,4 +1,4 @@
-"""ClipSpec: how a clip is cut from a video. ClipView: a cut of its own that a task asks for."""
+"""ClipSpec: how a clip is sampled from a video. ClipView: a clip that a label-free task samples for itself."""
 
 import math
 from dataclasses import dataclass
@@ -32,22 +32,23 @@ class ClipSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class ClipView:
-    """One cut of a clip that a label-free task asks for: a row of its own in the batch, of the clip's shape.
+    """A clip that a label-free task samples for itself: a separate row of the batch, of the clip's shape.
 
-    It is cut from the same video as the clip, at a moment of its own. The views of a clip for a task have one crop,
-    side and colour, so that these do not tell views apart. Raises SpecError for a span that is no positive number."""
+    It comes from the same video as the clip, at another random time. All views of a clip for one task have the same
+    crop, flip and colour changes, so that these do not distinguish views. Raises SpecError for a span that is not a
+    positive number."""
 
-    label: Any = None  # what the task's `target` gets as the label of this view
-    span: float = 1.0  # seconds shown, as a factor of the clip's: 2 is twice as fast. Others than 1 need `fps`
-    frames: tuple[int, ...] | None = None  # the frames shown, by number, in this order; None: all as they come
-    whole: bool = False  # leave the view out where its video ends before it does, so that its last frame is repeated
+    label: Any = None  # passed to the task's `target` as the label of this view
+    span: float = 1.0  # duration relative to the clip's: 2 is twice as fast. Values other than 1 need `clip.fps`
+    frames: tuple[int, ...] | None = None  # numbers of the frames to show, in this order; None: all in their order
+    whole: bool = False  # omit the view if the video is too short for it, instead of repeating the last frame
 
     def __post_init__(self):
         if not (math.isfinite(self.span) and self.span > 0):
             raise SpecError(f"ClipView.span: found {self.span}, expected a number above 0.")
 
     def spec(self, clip: ClipSpec) -> ClipSpec:
-        """How the view is cut from its video. Raises SpecError for a span or frames that do not go with the clip."""
+        """The ClipSpec to read the view with. Raises SpecError for a span or frames that do not fit the clip."""
         if self.frames is not None and (
             len(self.frames) != clip.frames or not all(0 <= i < clip.frames for i in self.frames)
         ):

@@ -29,10 +29,10 @@ class Task(Spec):
     home: ClassVar[str] = "taskprompt.tasks"
     layout: ClassVar[dict[str, Array]]  # the arrays that `target` returns
     inputs: ClassVar[dict[str, Array]] = {}  # the arrays that `read_inputs` returns: what the head reads of a sample
-    labelled: ClassVar[bool] = True  # False: it makes its targets itself, of every clip of its sources
-    of_video: ClassVar[bool] = False  # is its label that of the whole video, whatever part of it a clip shows?
+    labelled: ClassVar[bool] = True  # False: it needs no label and trains on every clip of its sources
+    of_video: ClassVar[bool] = False  # does the label hold for the whole video, whatever part of it a clip shows?
     label: str = ""  # the label it reads; default: its name in the recipe
-    sources: tuple[str, ...] | None = None  # sources and held-out sources it reads; null: all that it can use
+    sources: tuple[str, ...] | None = None  # sources and held-out sources to use; null: all that give its labels
     needs_global_batch: ClassVar[bool] = (
         False  # does the loss compare samples? Then it gets those of all workers at once
     )
@@ -44,13 +44,14 @@ class Task(Spec):
     def target(self, label: Any, sample: Sample) -> dict[str, np.ndarray]:
         """The arrays of `layout` for one sample; raises SampleError for a label that cannot be used.
 
-        A task that is not `labelled` gets None, or the label of one of its views and the sample which that shows."""
+        label is None for a task that is not `labelled`; if it has views, label and sample are those of a view."""
 
     def views(self, clip: ClipSpec, rng: np.random.Generator) -> tuple[ClipView, ...]:
-        """A label-free task's own cuts of a clip, always as many; none, the default: its target is of the clip itself.
+        """The views that a label-free task samples from a video, always the same number. Default: none; then `target`
+        gets the clip itself.
 
-        Each is one more row of the batch, which carries this task alone; the views of a clip lie one behind the other.
-        rng: of this clip and this task in this epoch; in evaluation the same each time."""
+        Each view is one more row of the batch, for this task only; the views of a clip are adjacent rows. rng: seeded
+        by clip, task and epoch; in evaluation, by clip and task."""
         return ()
 
     def input_labels(self) -> tuple[str, ...]:
@@ -101,9 +102,9 @@ class Task(Spec):
         return self.declared().get(name) or undeclared(name)
 
     def merge(self, outputs: Tensor) -> Tensor:
-        """v m ... -> m ...: the outputs for v test clips of each video as one; default: their mean.
+        """v m ... -> m ...: merges the outputs for v test clips per video; default: the mean.
 
-        Called only for tasks that are `of_video`; others are measured on the middle clip alone."""
+        Called only if `of_video`; other tasks are measured on the middle clip."""
         return outputs.mean(0)
 
     def trivial(self, target: dict[str, Tensor]) -> Tensor | None:

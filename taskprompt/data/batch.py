@@ -23,7 +23,7 @@ def input_column(task: str, array: str) -> str:
 
 
 def views_column(task: str) -> str:
-    """The column of the frames that a task's views of a clip show, v t h w c; no array of a layout has this name."""
+    """The column of the frames of a task's views, v t h w c; no array of a layout can have this name."""
     return f"views {task}"
 
 
@@ -42,9 +42,9 @@ def prepare(sample: Sample, tasks: Mapping[str, Task], dims: Dims) -> Columns:
 
 
 def prepare_views(name: str, task: Task, shown: Sequence[tuple[Any, Sample]], views: int, dims: Dims) -> Columns:
-    """The columns of one task for its views of a clip: the label and the sample of each; none where there are none.
+    """The columns of one task for its views of a clip. shown: label and sample of each view; empty: no usable view.
 
-    Every array has a leading axis more than in `prepare`: v, the views."""
+    Compared with `prepare`, every array has one more leading axis: v, the views."""
     rows = []
     for label, sample in shown:
         sample = read_only(sample)
@@ -56,16 +56,14 @@ def prepare_views(name: str, task: Task, shown: Sequence[tuple[Any, Sample]], vi
 
 
 def blank_views(name: str, task: Task, views: int, dims: Dims) -> Columns:
-    """What stands where a task has no views of a clip."""
+    """The columns of a task without usable views of a clip: zeros, and False for `has`."""
     row = {f"{name}/{k}": v for k, v in task.blank(dims).items()} | {views_column(name): _no_frames(dims)}
     whole = {k: np.zeros((views, *v.shape), v.dtype) for k, v in row.items()}
     return whole | {has(name): np.asarray(False)}
 
 
 def read_only(sample: Sample) -> Sample:
-    """The same sample, whose arrays cannot be written to.
-
-    Several tasks read one sample: what one of them changed would be wrong for the others."""
+    """The same sample with read-only arrays: several tasks read one sample, so none of them may change it."""
     clip = replace(sample.clip, video=frozen(sample.clip.video))
     return replace(sample, clip=clip, labels={n: frozen(v) for n, v in sample.labels.items()})
 
@@ -112,13 +110,13 @@ def blank(tasks: Mapping[str, Task], dims: Dims, views: Mapping[str, int] | None
 
 
 def reads_clip(tasks: Iterable[str], views: Container[str]) -> bool:
-    """Is the clip itself a row of the batch? Not where all tasks have views of their own."""
+    """Is the clip itself a row of the batch? Not if all tasks have views."""
     named = list(tasks)
     return not named or any(name not in views for name in named)
 
 
 def without_pixels(columns: Columns) -> Columns:
-    """The same rows with clips and views of no frames, where targets alone are wanted."""
+    """The same rows with zero frames, for callers that need only targets."""
     cut = {k: v[:, :0] for k, v in columns.items() if k == "video"}
     return columns | cut | {k: v[:, :, :0] for k, v in columns.items() if k.startswith(views_column(""))}
 
@@ -126,7 +124,8 @@ def without_pixels(columns: Columns) -> Columns:
 def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
     """Columns of several sources, each with only the tasks that source can label -> one mixed Batch.
 
-    First the clips of all sources that a task reads, then the views of each task, those of a clip side by side."""
+    First the clips of all sources, as far as a task reads them, then the views of each task; those of a clip are
+    adjacent."""
     keys: list[str] = []
     videos: list[np.ndarray] = []
     starts: list[int] = []
@@ -155,7 +154,7 @@ def collate(parts: Sequence[Columns], tasks: Mapping[str, Task]) -> Batch:
         targets[name] = {k: _join([*map(_by_view, arrays)] if split else arrays) for k, arrays in found.items()}
         if task.inputs:
             inputs[name] = {k: _join([p[input_column(name, k)][at] for p, _, at in having]) for k in task.inputs}
-    if not keys:  # no clip has a usable view: the model still runs, on black frames that no task reads
+    if not keys:  # no clip has a usable view: the model still runs, on black frames for no task
         shape = next(v.shape[2:] for k, v in parts[0].items() if k.startswith(views_column("")))
         keys, videos = [""], [np.zeros((1, *shape), np.uint8)]
     return Batch(keys, _join(videos), targets, rows, inputs)

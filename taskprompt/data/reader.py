@@ -79,11 +79,11 @@ class Reader:
         return columns | {"key": np.asarray(row["key"]), "index": np.asarray(place), "error": np.asarray(error)}
 
     def blank(self) -> Columns:
-        """The row that stands where a sample could not be read."""
+        """The row in place of a sample that could not be read."""
         return blank(self.tasks, self.dims, self.views)
 
     def _columns(self, row: Row, index: int, epoch: int, copy: int) -> Columns:
-        """One row's clip with the targets of the tasks that read it, and the views of the others."""
+        """A row's clip with the targets of the tasks that read it, and the views or test clips of the others."""
         of_clip = {n: t for n, t in self.tasks.items() if n not in self.views}
         columns: Columns = {"key": np.asarray(row["key"])}
         if reads_clip(self.tasks, self.views):
@@ -98,7 +98,7 @@ class Reader:
         return columns
 
     def _test_clips(self, name: str, task: Task, row: Row, count: int) -> list[tuple[Any, Sample]]:
-        """A task's label of a row, and each of the test clips; none where it has no label."""
+        """The label of a row and each of its test clips; empty if it has no label for the task."""
         from taskprompt.video.augment import augment
 
         label, shown = task.label_name(name), []
@@ -111,7 +111,7 @@ class Reader:
         return shown
 
     def _shown(self, name: str, task: Task, row: Row, epoch: int, copy: int) -> list[tuple[Any, Sample]]:
-        """A task's views of a row: the label and the sample of each; none where its video is too short for one."""
+        """The label and the sample of each view of a row; empty if the video is too short for one of them."""
         from taskprompt.video.augment import augment
 
         key, rng = row["key"], view_rng(self.seed, epoch, row["key"], copy, name)

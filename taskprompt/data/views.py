@@ -1,4 +1,4 @@
-"""Views: a label-free task's own cuts of a clip, read from its source as the clip is."""
+"""Views of label-free tasks, and test clips: how many a task has, and whether what was read is what was asked for."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,30 +12,29 @@ from taskprompt.core.types import Clip, Sample
 
 
 def count_views(tasks: Mapping[str, Task], clip: ClipSpec, test_clips: int = 1) -> dict[str, int]:
-    """task -> how many rows of its own it has of every video: views, or test clips. Others read the clip itself.
-
-    Raises LayoutError."""
+    """task -> number of rows that each video has for this task only: its views, or test clips. Tasks that read the
+    clip itself are not in it. Raises LayoutError."""
     counts = {n: len(t.checked_views(n, clip, np.random.default_rng(0))) for n, t in tasks.items() if not t.labelled}
     counts |= {n: test_clips for n, t in tasks.items() if test_clips > 1 and has_test_clips(t)}
     return {n: count for n, count in counts.items() if count}
 
 
 def has_test_clips(task: Task) -> bool:
-    """Are its outputs for several test clips of a video merged? Not where its head reads what lies in one of them."""
+    """Are the outputs for several test clips of a video merged? Not if the head has inputs, which are of one clip."""
     return task.labelled and task.of_video and not task.inputs
 
 
 def ends_early(clip: Clip) -> bool:
-    """Does the video end before the clip does, so that its last frame is repeated?
+    """Is the video too short for the clip, so that the last frame is repeated?
 
-    Where a clip shows frames more often than its video has them, all repeat; the last is then shown no more often than
-    the others."""
+    If the clip has a higher frame rate than the video, all frames repeat, and the last no more often than the
+    others."""
     runs = np.diff(np.flatnonzero(np.concatenate([[True], np.diff(clip.times) != 0, [True]])))
     return bool(runs[-1] > max(runs[:-1], default=1))
 
 
 def check_span(source: str, sample: Sample, view: ClipView, spec: ClipSpec) -> None:
-    """Raises SourceError where the frames do not span the seconds that a view asks for: its label would be wrong."""
+    """Raises SourceError if the frames do not span the requested duration: the label would be wrong."""
     times = sample.clip.times
     if view.span == 1 or spec.fps is None or len(times) < 2 or ends_early(sample.clip):
         return
@@ -48,7 +47,7 @@ def check_span(source: str, sample: Sample, view: ClipView, spec: ClipSpec) -> N
 
 
 def rearranged(sample: Sample, frames: tuple[int, ...] | None) -> Sample:
-    """A sample without labels, with these of its frames in this order."""
+    """A sample without labels, with the given frames in the given order."""
     if frames is None:
         return sample
     clip = sample.clip

@@ -35,7 +35,7 @@ Table = dict[str, dict[str, dict[str, float]]]  # source -> task -> metric -> va
 
 
 def held_out_readers(recipe: Recipe, test_clips: int = 1) -> dict[str, Reader]:
-    """A reader a held-out source: listed order, middle of the video or several test clips of it, no augmentation."""
+    """A reader per held-out source: listed order, no augmentation, the middle of each video or several test clips."""
     return {n: make_reader(recipe, n, s, False, test_clips) for n, s in recipe.held_out.items()}
 
 

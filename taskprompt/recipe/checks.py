@@ -120,7 +120,7 @@ class Checks:
         except SpecError:
             yield "this prompter puts prompts into the encoder, whose features change with them. Remove feature_cache."
         for name in (n for n in self.stage_tasks(stage) if has_views(n, recipe.tasks[n], recipe.clip)):
-            yield f"the views of {name!r} are drawn anew each time, so none comes again. Remove feature_cache."
+            yield f"the views of {name!r} are random in every epoch, so no feature is used twice. Remove feature_cache."
         if stage.mixup:
             yield "clips that mixup blends never come again. Remove mixup or feature_cache."
         if recipe.runtime.parallel == "fsdp":

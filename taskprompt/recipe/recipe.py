@@ -99,7 +99,7 @@ def _tensorboard() -> dict[str, Tracker]:
 
 
 class Recipe(Spec):
-    """One yaml a run."""
+    """All settings of a run, in one yaml file."""
 
     seed: int = Field(default=0, ge=0)  # of initial weights, order, augmentation and dropout
     clip: ClipSpec = ClipSpec()  # how clips are cut, and what the model sees of them

@@ -314,7 +314,7 @@ def test_what_does_not_go_with_views_is_told(data):
     data["prompter"], data["tasks"]["speed"]["prompts"] = {"kind": "none"}, 0
     data["augment"] = STILL | {"jitter": False}
     stage = {"steps": 3, "freeze": ["encoder"], "feature_cache": "cache"}
-    with pytest.raises(tp.RecipeError, match=r"stages.0.feature_cache: the views of 'speed' are drawn anew each time"):
+    with pytest.raises(tp.RecipeError, match=r"stages.0.feature_cache: the views of 'speed' are random in every epoch"):
         recipe_of(data | {"stages": [stage]})
 
 
