@@ -201,9 +201,11 @@ def test_the_program_of_the_docs_and_a_mistake_met_there(open_head, recipe, squa
         assert program.count(shown) == 1
         program = program.replace(shown, here)
     exec(compile(program, "submit.py", "exec"), {})
-    *_, first, problem, last = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) >= 3, said
+    *_, first, problem, last = said
     id = last.split()[0]
-    assert first == f"job {id} failed: submitted.yaml: 1 problem"
+    assert first == f"job {id} failed: submitted.yaml: 1 problem", said
     assert problem.startswith("  sources.far: path '/nowhere/videos'")
     assert last == f"{id} FAILED {tmp_path / 'there'}"
 
