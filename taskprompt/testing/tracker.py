@@ -24,7 +24,7 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
     the tracker's own error."""
     again = Tracker.model_validate(json.loads(json.dumps(tracker.model_dump(mode="json"))))
     assert again == tracker, f"the spec changes in a round trip through JSON: {tracker} became {again}"
-    assert pickle.loads(pickle.dumps(tracker)) == tracker, "the spec changes when it is pickled"
+    pickle.dumps(tracker)  # raises if it cannot be sent to a worker
     assert not [*folder.iterdir()], f"give check_tracker an empty folder; {folder} is not"
     for made in (0, RESUMED):
         _show(tracker.open(folder / "tracker", made), made)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pages import blocks
 
 import taskprompt as tp
 from taskprompt.cli.main import main
@@ -55,22 +54,17 @@ class Pairs(tp.Source):
 
 
 @pytest.fixture
-def data(squares, tmp_path, monkeypatch):
+def data(squares, write_task):
     """A recipe's dictionary: regions, as the page writes them, on Pairs."""
-    (block,) = (b for b in blocks("docs/add_a_task.md") if b.title == "my_tasks/regions.py")
-    (tmp_path / "my_tasks").mkdir()
-    (tmp_path / block.title).write_text(block.text)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    write_task("my_tasks/regions.py")
     still = {"jitter": False, "scale": [1, 1], "flip": 0}
-    yield squares | {
+    return squares | {
         "augment": still,
         "sources": {"pairs": {"kind": "test_regions:Pairs", "quota": 4}},
         "held_out": {"test": {"kind": "test_regions:Pairs", "clips": 3, "bare": [2]}},
         "tasks": {"regions": {"kind": "my_tasks.regions:Regions", "classes": list(NAMES)}},
         "stages": [{"steps": 40, "lr": 1e-2}],
     }
-    for name in [n for n in sys.modules if n.split(".")[0] == "my_tasks"]:
-        del sys.modules[name]
 
 
 def recipe_of(data) -> Recipe:

@@ -1,14 +1,12 @@
 """The speed task of docs/add_a_task.md: learned from videos without labels, from the source to the report."""
 
 import itertools
-import sys
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from pages import blocks
 from squares import Squares
 
 import taskprompt as tp
@@ -39,17 +37,14 @@ def film(path, frames: int, start: int) -> None:
 
 
 @pytest.fixture
-def data(squares, tmp_path, monkeypatch):
+def data(squares, tmp_path, write_task):
     """A recipe's dictionary: speed, as the page writes it, on 12 films of 3 seconds without labels."""
-    (block,) = (b for b in blocks("docs/add_a_task.md") if b.title == "my_tasks/speed.py")
-    (tmp_path / "my_tasks").mkdir()
-    (tmp_path / block.title).write_text(block.text)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    write_task("my_tasks/speed.py")
     (tmp_path / "films").mkdir()
     for i in range(12):
         film(tmp_path / "films" / f"{i:02}", 96, 5 * i)
     films = {"kind": "folder", "path": str(tmp_path / "films"), "only": []}
-    yield squares | {
+    return squares | {
         "clip": {"frames": 4, "height": 32, "width": 32, "fps": 8},
         "augment": STILL,
         "sources": {"films": films | {"quota": 8}},
@@ -57,8 +52,6 @@ def data(squares, tmp_path, monkeypatch):
         "tasks": {"speed": {"kind": "my_tasks.speed:Speed", "rates": [1, 2, 4]}},
         "stages": [{"steps": 40, "lr": 4e-3}],
     }
-    for name in [n for n in sys.modules if n.split(".")[0] == "my_tasks"]:
-        del sys.modules[name]
 
 
 def recipe_of(data) -> Recipe:
