@@ -107,6 +107,10 @@ class Task(Spec):
         Called only if `of_video`; other tasks are measured on the middle clip."""
         return outputs.mean(0)
 
+    def has_test_clips(self) -> bool:
+        """Are the outputs for several test clips of a video merged? Not if the head has inputs, those of one clip."""
+        return self.labelled and self.of_video and not self.inputs
+
     def trivial(self, target: dict[str, Tensor]) -> Tensor | None:
         """The constant output, 1 ..., that fits m training targets best: majority class, mean depth. None: no such."""
         return None

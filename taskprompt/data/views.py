@@ -15,13 +15,8 @@ def count_views(tasks: Mapping[str, Task], clip: ClipSpec, test_clips: int = 1) 
     """task -> number of rows that each video has for this task only: its views, or test clips. Tasks that read the
     clip itself are not in it. Raises LayoutError."""
     counts = {n: len(t.checked_views(n, clip, np.random.default_rng(0))) for n, t in tasks.items() if not t.labelled}
-    counts |= {n: test_clips for n, t in tasks.items() if test_clips > 1 and has_test_clips(t)}
+    counts |= {n: test_clips for n, t in tasks.items() if test_clips > 1 and t.has_test_clips()}
     return {n: count for n, count in counts.items() if count}
-
-
-def has_test_clips(task: Task) -> bool:
-    """Are the outputs for several test clips of a video merged? Not if the head has inputs, which are of one clip."""
-    return task.labelled and task.of_video and not task.inputs
 
 
 def ends_early(clip: Clip) -> bool:

@@ -45,6 +45,7 @@ class Checks:
             *self.unread,
             *self._shapes(),
             *self._held_out(),
+            *self._test_clips(),
             *self._stages(),
             *self._tasks(),
             *self._only(),
@@ -92,6 +93,13 @@ class Checks:
                 if value != type(source).model_fields[field].default:  # as recipes that were written out have it
                     what = f"held_out.{name}.{field}: found {value!r}, but held-out clips are shown once, as they are."
                     yield f"{what} Remove it."
+
+    def _test_clips(self) -> Iterator[str]:
+        clips = self.recipe.test.clips
+        merged = {n for n, t in self.recipe.tasks.items() if t.has_test_clips()}
+        if clips > 1 and not any(merged & set(self.measured(name)) for name in self.recipe.held_out):
+            what = "no held-out source measures a task whose label holds for the whole video, as that of action does"
+            yield f"test.clips: found {clips}, but {what}. Remove it."
 
     def _stages(self) -> Iterator[str]:
         recipe = self.recipe

@@ -113,3 +113,13 @@ def test_a_clip_without_the_label_has_no_row(data):
     stream = open_held_out(reader, this_process(recipe.runtime), 0.1)
     keys = [key for _, batch in held_out_batches(stream, reader) for key in batch.keys_of("action")]
     assert keys == [f"squares/{i}" for i in (0, 0, 0, 2, 2, 2, 4, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"held_out": {}}, {"held_out": {"test": {"kind": "squares:Squares", "only": ["depth"]}}}]
+)
+def test_test_clips_that_nothing_would_merge_are_refused(data, change):
+    with pytest.raises(
+        tp.RecipeError, match=r"test.clips: found 3, but no held-out source measures a task whose label"
+    ):
+        validate(data | change, "r", Recipe)
