@@ -58,14 +58,16 @@ $(VLLM)/.ready:
 	$(VLLM)/bin/python -c "import vllm"
 	touch $@
 
+# Several processes share the cores: with threads of their own each, they would mostly wait for one another.
+quick-tests test-clusters test-engines test-others: export OMP_NUM_THREADS = 1
+
 test: setup
-	@$(MAKE) --no-print-directory -j2 lint try-engine
-	@$(MAKE) --no-print-directory -j3 test-clusters test-engines test-others
+	@$(MAKE) --no-print-directory -j3 lint test-clusters test-engines test-others
 
 test-clusters:
 	$(VENV)/bin/pytest tests/runtime
 
-test-engines:
+test-engines: try-engine
 	$(call at-its-end,$(ENGINES) $(BENCH))
 
 test-others:

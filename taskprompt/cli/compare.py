@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from taskprompt.cli.options import Fresh, Quiet, RayCluster, ResumeTrials, Retry, watcher
+from taskprompt.cli.options import Fresh, Quiet, RayCluster, ResumeTrials, Retry, readable, watcher
 from taskprompt.core.errors import RecipeError
 from taskprompt.recipe.plain_yaml import parse
 
@@ -39,9 +39,9 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Train recipes with several seeds each, and tabulate means, intervals, paired differences and costs."""
+    files, overrides = parted(recipes)
     import taskprompt as tp
 
-    files, overrides = parted(recipes)
     values = parted(over or [])[1]
     for key, value in values.items():
         if not isinstance(value, list) or not value:
@@ -60,10 +60,10 @@ def profile(
     data: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
 ) -> None:
     """Cost of recipes' models: parameters, floating-point operations and milliseconds per clip."""
+    files, overrides = parted(recipes)
     import taskprompt as tp
     from taskprompt.reporting.costs import markdown
 
-    files, overrides = parted(recipes)
     changes = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
     costs = tp.profile(
         [tp.Recipe.load(f, changes) for f in files], names=[f.stem for f in files], keep=keep, repeats=repeats
@@ -72,7 +72,7 @@ def profile(
 
 
 def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
-    """Files, and key=value changes."""
+    """Files that can be read, and key=value changes."""
     overrides = {}
     for word in (w for w in words if "=" in w):
         key, _, value = word.partition("=")
@@ -80,4 +80,4 @@ def parted(words: list[str]) -> tuple[list[Path], dict[str, object]]:
             overrides[key] = parse(value)
         except ValueError:
             raise RecipeError(f"override {word!r}", [f"the value {value!r} is not yaml; quote it."]) from None
-    return [Path(w) for w in words if "=" not in w], overrides
+    return [readable(Path(w)) for w in words if "=" not in w], overrides

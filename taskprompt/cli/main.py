@@ -20,6 +20,7 @@ from taskprompt.cli.options import (
     Quiet,
     RayCluster,
     RecipeFile,
+    ResultPlace,
     Resume,
     ResumeTrials,
     Retry,
@@ -137,20 +138,10 @@ def predict(
 
 
 @app.command()
-def report(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="The folder of a run or a sweep, or a recipe with label tables.",
-            show_default=False,
-        ),
-    ],
-    checkpoint: Checkpoint = "last",
-    out: ResultFolder = None,
-) -> None:
+def report(run: ResultPlace, checkpoint: Checkpoint = "last", out: ResultFolder = None) -> None:
     """Write the html report of a run, of a sweep, or of a recipe's label tables."""
     import taskprompt as tp
-    from taskprompt.runs.storage import is_uri
+    from taskprompt.runs.place import is_uri
 
     page, there = tp.report(run, checkpoint=checkpoint, out=out), is_uri(run) and out is None
     print(f"{page.name} is in {run}; copy it with taskprompt fetch" if there else f"open {page}")

@@ -36,6 +36,33 @@ def _checkpoints(context: typer.Context, incomplete: str) -> list[str]:
     return [n for n in ("last", "best", *sorted(f.name for f in folders)) if n.startswith(incomplete)]
 
 
+def readable(file: Path) -> Path:
+    """The path of a yaml file that can be read: reported before torch is imported. Raises RecipeError."""
+    from taskprompt.recipe.files import read_file
+
+    read_file(file)
+    return file
+
+
+def _run(place: str) -> str:
+    """The place of a run, unless it is a folder of this machine without one: reported before torch is imported."""
+    from taskprompt.runs.place import check_is_run, is_uri
+
+    if not is_uri(place):
+        path = Path(place.removeprefix("file://")).absolute()
+        check_is_run(path, str(path))
+    return place
+
+
+def _with_page(place: str) -> str:
+    """The same for what has a report."""
+    if Path(place).suffix in (".yaml", ".yml"):
+        readable(Path(place))
+    elif not (Path(place) / "sweep.yaml").is_file():
+        _run(place)
+    return place
+
+
 def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
     """The value, unless both --resume and --fresh are given: reported before anything is read."""
     other = "fresh" if parameter.name == "resume" else "resume"
@@ -44,10 +71,16 @@ def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: 
     return value
 
 
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
-SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False, callback=readable)]
+SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False, callback=readable)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, as key=value.", show_default=False)]
-RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False)]
+RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False, callback=_run)]
+ResultPlace = Annotated[
+    str,
+    typer.Argument(
+        help="The folder of a run or a sweep, or a recipe with label tables.", show_default=False, callback=_with_page
+    ),
+]
 Checkpoint = Annotated[
     str, typer.Option(help="last, best, or a name such as step-00000100.", autocompletion=_checkpoints)
 ]

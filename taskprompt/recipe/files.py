@@ -94,7 +94,7 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(str(path), [f"extends: {' -> '.join(p.name for p in (*seen, path))} is a cycle. Remove one."])
     if len(seen) >= MOST_FILES:
         raise RecipeError(str(seen[0]), [f"extends: more than {MOST_FILES} files extend each other."])
-    data = _read_yaml(path)
+    data = read_file(path)
     base = data.pop("extends", None)
     if base is None:
         return data
@@ -103,7 +103,8 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(_read_extended(path.parent / os.path.expandvars(base), (*seen, path)), data)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """One yaml file as it is: neither merged nor expanded. Raises RecipeError."""
     try:
         text = plain_yaml.read_text(path)
     except IsADirectoryError:

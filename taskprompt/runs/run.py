@@ -16,10 +16,11 @@ from taskprompt.recipe.files import dump, read
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs import checkpoint
 from taskprompt.runs.lock import check_one, clear, contents, driver_locked, logged
+from taskprompt.runs.place import check_is_run, is_uri
 from taskprompt.runs.records import LINES, read_lines
 from taskprompt.runs.resume import prepare_resume
 from taskprompt.runs.shown import run_html, run_text
-from taskprompt.runs.storage import Copy, is_uri
+from taskprompt.runs.storage import Copy
 
 HOW = "Free disk space there, then continue with --resume"
 
@@ -38,12 +39,7 @@ class Run:
     def open(cls, place: str | Path, which: str = "last") -> "Run":
         """An existing run, in a folder or at a URI such as s3://bucket/run. Raises CheckpointError."""
         run = cls._at(place, which)
-        if run.path.suffix in (".yaml", ".yml") and run.path.is_file():
-            raise CheckpointError(f"{run.place}: this is a recipe, expected the folder of a run: train it with fit.")
-        if not (run.path / "recipe.yaml").is_file():
-            raise CheckpointError(
-                f"{run.place}: is not a run: it has no recipe.yaml. Give the folder that `fit --out` wrote."
-            )
+        check_is_run(run.path, run.place)
         return run
 
     @classmethod

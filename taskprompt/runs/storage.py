@@ -16,11 +16,6 @@ Stamp = tuple[int, int]  # size and mtime, to detect local changes
 MARK = "state.json"  # uploaded last and deleted first: a checkpoint exists if this file does
 
 
-def is_uri(place: str | Path) -> bool:
-    """Whether it is a URI such as 's3://bucket/run', not a path."""
-    return "://" in str(place)
-
-
 def reach(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a URI, and the path in it: pyarrow's own if there is one, else fsspec's.
 

@@ -15,9 +15,9 @@ from taskprompt.core.metrics import Metric, from_record
 from taskprompt.recipe.files import dump
 from taskprompt.recipe.recipe import Recipe
 from taskprompt.runs.lock import check_one, clear, contents, driver_locked
+from taskprompt.runs.place import is_uri
 from taskprompt.runs.records import MetricRecord, checked
 from taskprompt.runs.run import Run
-from taskprompt.runs.storage import is_uri
 from taskprompt.sweeps.shown import sweep_html, sweep_text
 from taskprompt.sweeps.sweep import Sweep, load_bases, vary
 from taskprompt.sweeps.trials import TrialRow, best, follow, result

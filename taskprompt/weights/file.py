@@ -13,7 +13,7 @@ from taskprompt.core.errors import CheckpointError
 from taskprompt.core.layout import Tensors
 from taskprompt.core.normalization import run_of
 from taskprompt.runs import checkpoint
-from taskprompt.runs.storage import is_uri
+from taskprompt.runs.place import is_uri
 from taskprompt.weights.pickle import Reference
 from taskprompt.weights.shards import INDEXES, is_index, refuse_shard, shards_of
 from taskprompt.weights.torch_files import TorchFile, short

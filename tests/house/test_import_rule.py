@@ -94,6 +94,7 @@ def test_one_file_names_private_modules_of_ray():
 
 
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "PIL", "av", "mujoco", "ray", "vllm", "rich"}
+OF_A_FILE = ("check", "fit", "label", "tune", "render", "submit", "profile", "report")
 LIGHT = [
     ["-c", "import taskprompt; from taskprompt import TaskPromptError"],
     ["-m", "taskprompt"],
@@ -103,10 +104,15 @@ LIGHT = [
     ["-m", "taskprompt", "fit", "recipe.yaml", "--owt", "runs/x"],
     ["-m", "taskprompt", "kinds", "task"],
     ["-m", "taskprompt", "check"],
-    ["-m", "taskprompt", "check", "nowhere.yaml"],
     ["-m", "taskprompt", "fti"],
     ["-m", "taskprompt", "job", "logs", "some-job"],
     ["-m", "taskprompt", "convert", "a.pth", "--to", "mvit", "--inflate", "mode"],
+    *(
+        ["-m", "taskprompt", verb, "nowhere.yaml"]
+        for verb in "check fit label tune render submit profile report".split()
+    ),
+    *(["-m", "taskprompt", verb, "nowhere", "there"] for verb in ("predict", "fetch", "compare")),
+    ["-m", "taskprompt", "evaluate", "nowhere"],
 ]
 
 

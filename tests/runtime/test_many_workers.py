@@ -136,7 +136,7 @@ def test_fewer_workers_go_on_with_the_very_next_clips(cluster, still, tmp_path):
 
 def test_workers_are_added_where_there_is_room(cluster, hog, still, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "GROWTH_SECONDS", 0.5)
-    still |= {"save_every": 10, "stages": [{"steps": 500, "lr": 1e-3}], "evaluate_every": None}
+    still |= {"save_every": 10, "stages": [{"steps": 300, "lr": 1e-3}], "evaluate_every": None}
     still["runtime"] |= {"workers": [1, 2]}
     held = hog(4)  # of 8; one worker needs 3, two need 6
     seen = []
@@ -151,4 +151,4 @@ def test_workers_are_added_where_there_is_room(cluster, hog, still, tmp_path, mo
     log = (run.path / "log.txt").read_text()
     assert "worker 1 of 1" in log
     assert "worker 1 of 2" in log
-    each_clip_once_an_epoch(run, 500, {"labelled": 4, "rendered": 2}, {"labelled": 12, "rendered": 10})
+    each_clip_once_an_epoch(run, 300, {"labelled": 4, "rendered": 2}, {"labelled": 12, "rendered": 10})

@@ -133,7 +133,7 @@ def test_a_package_too_large_or_with_two_of_a_name_is_refused(tmp_path, monkeypa
     with open(tmp_path / "clip.mp4", "wb") as file:
         file.truncate(101 << 20)
     with pytest.raises(
-        tp.JobError, match=r"10\d\.\d MB in \d+ files.* takes 100 MB. The largest: clip.mp4 \(101.0 MB\)"
+        tp.JobError, match=r"10\d\.\d MB in \d+ files.* limit is 100 MB. The largest: clip.mp4 \(101.0 MB\)"
     ):
         package.write_package(tmp_path / "a.zip", squares, ["clip.mp4"])
     (tmp_path / "squares.py").write_text("")
