@@ -107,10 +107,7 @@ LIGHT = [
     ["-m", "taskprompt", "fti"],
     ["-m", "taskprompt", "job", "logs", "some-job"],
     ["-m", "taskprompt", "convert", "a.pth", "--to", "mvit", "--inflate", "mode"],
-    *(
-        ["-m", "taskprompt", verb, "nowhere.yaml"]
-        for verb in "check fit label tune render submit profile report".split()
-    ),
+    *(["-m", "taskprompt", verb, "nowhere.yaml"] for verb in OF_A_FILE),
     *(["-m", "taskprompt", verb, "nowhere", "there"] for verb in ("predict", "fetch", "compare")),
     ["-m", "taskprompt", "evaluate", "nowhere"],
 ]
