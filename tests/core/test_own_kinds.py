@@ -100,7 +100,7 @@ def test_a_kind_is_found_in_every_layout(modules, kind, files):
         ("plain:Odd", "not derived from a class of taskprompt"),
         ("circle_a:A", "not derived from a class of taskprompt"),
         ("broken:A", "cannot be read as Python"),
-        ("pip:Plain", "defines no class 'Plain'"),
+        ("ruff:Plain", "defines no class 'Plain'"),
     ],
 )
 def test_what_is_no_kind_is_refused_and_not_imported(modules, tmp_path, kind, words):
