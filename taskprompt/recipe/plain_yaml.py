@@ -71,6 +71,8 @@ def parse(text: str) -> Any:
 
 def read_text(path: Path) -> str:
     """A text file of limited size. Raises OSError, or ValueError with the problem."""
+    if "\0" in str(path):
+        raise ValueError("is not a path: it has a null character.")
     mode = path.stat().st_mode  # before it is opened: opening a pipe would block
     if not S_ISREG(mode) and not S_ISDIR(mode):
         raise ValueError("is not a file.")

@@ -103,7 +103,7 @@ def test_all_else_is_refused_in_a_line(text, words):
         (lambda p: p.mkdir(), "is a folder"),
         (lambda p: (p.mkdir(), (p / "recipe.yaml").touch()), "is the folder of a run, expected a yaml file. Give"),
         (lambda p: p.symlink_to(p), "cannot be read: Too many levels"),
-        (lambda p: p.write_text('extends: "a\\0b"'), "embedded null byte"),
+        (lambda p: p.write_text('extends: "a\\0b"'), "is not a path: it has a null character. Give the path"),
         (lambda p: p.write_text("extends: [a]"), "extends: expected the path of a file"),
         (lambda p: p.write_text("5"), "holds 5, expected"),
         (lambda p: p.write_text("a: ${b:-${c:-" * 20_000), "is not yaml"),
