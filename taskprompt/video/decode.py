@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -22,6 +23,16 @@ from taskprompt.video.sampling import sample_times
 
 MIDDLE = Middle()
 SLACK = 1e-3  # seconds; containers round times by up to half a millisecond
+
+
+def _unnamed(kind: type[Type], value: int) -> Type:
+    """A type of side data that PyAV has no name for, such as EXIF: it raises ValueError for all of the frame's."""
+    made = object.__new__(kind)
+    made._name_, made._value_ = f"TYPE_{value}", value
+    return made
+
+
+Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 
 def read_times(path: str | Path, times, short_side: int | None = None, formats: tuple[str, ...] = ()) -> Clip:

@@ -1,10 +1,13 @@
 """Decoding: exactly which frames come out, of every container and codec at hand, and what broken files say."""
 
+import io
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 from numbered import numbers, picture, write
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import LayoutError, SampleError
@@ -110,6 +113,29 @@ def test_rotation_marks_are_obeyed(tmp_path, angle, expected):
     upright = np.rot90(picture(3), expected)
     assert clip.video.shape[1:] == upright.shape
     assert (info.height, info.width) == upright.shape[:2]
+    assert np.abs(clip.video[0].astype(int) - upright).mean() < 12
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+@pytest.mark.parametrize(("suffix", "codec", "form"), [(".avi", "mjpeg", "JPEG"), (".mov", "png", "PNG")])
+def test_exif_of_frames_is_obeyed(tmp_path, suffix, codec, form, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with av.open(str(tmp_path / f"film{suffix}"), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuvj420p" if codec == "mjpeg" else "rgb24"
+        for i in range(12):
+            data = io.BytesIO()
+            Image.fromarray(picture(i)).save(data, form, exif=exif)
+            packet = av.Packet(data.getvalue())
+            packet.pts = packet.dts = i
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
+            container.mux(packet)
+    shown = Image.fromarray(picture(3))
+    shown.getexif()[ExifTags.Base.Orientation] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(shown))
+    clip = read_times(tmp_path / f"film{suffix}", [0.12])
+    assert clip.video.shape[1:] == upright.shape
     assert np.abs(clip.video[0].astype(int) - upright).mean() < 12
 
 
