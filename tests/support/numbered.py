@@ -1,11 +1,14 @@
 """Clips that tests make: every frame shows its own number as bars, which any codec keeps readable."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
@@ -20,19 +23,32 @@ def picture(number: int, height: int = 64, width: int = 96) -> np.ndarray:
     return frame
 
 
-def number(frame: np.ndarray) -> int:
-    """The number that a picture shows."""
+def bars(frame: np.ndarray) -> np.ndarray:
+    """The brightness of each bar of a picture."""
     height, width = frame.shape[:2]
     middle = frame[height // 4 :].mean((0, 2))
-    bits = [
-        middle[round((i + 0.25) * width / BITS) : round((i + 0.75) * width / BITS)].mean() > 127 for i in range(BITS)
-    ]
-    return sum(bit << (BITS - 1 - i) for i, bit in enumerate(bits))
+    inner = [slice(round((i + 0.25) * width / BITS), round((i + 0.75) * width / BITS)) for i in range(BITS)]
+    return np.array([middle[part].mean() for part in inner])
 
 
-def numbers(video: np.ndarray) -> list[int]:
+def number(frame: np.ndarray) -> int:
+    """The number that a picture shows."""
+    return sum(bool(bar > 127) << (BITS - 1 - i) for i, bar in enumerate(bars(frame)))
+
+
+def numbers(video: Iterable[np.ndarray]) -> list[int]:
     """t h w 3 -> the number of each frame."""
     return [number(frame) for frame in video]
+
+
+def in_order(path: Path) -> Iterator[np.ndarray]:
+    """Every frame of the first stream, h w 3, decoded from the start to the end: what FFmpeg and players show."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for packet in chain((p for p in container.demux(stream) if p.size), [None]):
+            with suppress(FFmpegError):
+                yield from [frame.to_ndarray(format="rgb24") for frame in stream.codec_context.decode(packet)]
 
 
 def write(
@@ -48,6 +64,7 @@ def write(
     first: int = 0,
     aspect: tuple[int, int] | None = None,
     no_b: int = 0,
+    pixels: str = "yuv420p",
 ) -> Path:
     """A clip of frames numbered from `first`; `times` in seconds make its frame rate vary. aspect: of a pixel.
 
@@ -57,7 +74,7 @@ def write(
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, VideoStream)
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = *size, pixels
         stream.codec_context.thread_count = 1
         if len({round((b - a) * 1000) for a, b in pairwise(times)}) > 2:
             stream.codec_context.time_base = tick
@@ -85,11 +102,12 @@ def remux(
     lost: tuple[int, ...] = (),
     sound: tuple[float, float] | None = None,
     muxer: dict[str, str] | None = None,
+    form: str | None = None,
 ) -> Path:
     """The same packets in another file: from packet `first` on, `shift` seconds later, without those that are lost.
 
-    sound: seconds at which a silent stream begins and ends."""
-    with av.open(str(source)) as read, av.open(str(path), "w", options=muxer or {}) as written:
+    sound: seconds at which a silent stream begins and ends. form: FFmpeg's muxer, where the suffix does not tell."""
+    with av.open(str(source)) as read, av.open(str(path), "w", format=form, options=muxer or {}) as written:
         film = read.streams.video[0]
         stream = written.add_stream_from_template(film)
         later = round(shift / (film.time_base or 1))

@@ -1,6 +1,5 @@
 """Frame i is the i-th frame that players show: containers x codecs x what recorders, cutters and joiners leave."""
 
-import itertools
 from pathlib import Path
 
 import av
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from av.error import FFmpegError
 from av.stream import Disposition
-from numbered import numbers, picture, remux, write
+from numbered import in_order, numbers, picture, remux, write
 
 from taskprompt.core.clip import ClipSpec
 from taskprompt.core.errors import SampleError
@@ -48,23 +47,9 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("shown")
 
 
-def in_order(path: Path) -> np.ndarray:
-    """t h w 3: every frame of the first stream, decoded from the start to the end: what FFmpeg and players show."""
-    shown = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        for packet in itertools.chain((p for p in container.demux(stream) if p.size), [None]):
-            try:
-                shown += [frame.to_ndarray(format="rgb24") for frame in stream.codec_context.decode(packet)]
-            except FFmpegError:
-                continue
-    return np.stack(shown)
-
-
 def check(path: Path) -> int:
     """How many frames are shown; each comes by its number, and some by their times alone."""
-    times, shown = frame_times(path), in_order(path)
+    times, shown = frame_times(path), np.stack(list(in_order(path)))
     assert len(times) == len(shown)
     assert (np.diff(times) > 0).all()
     np.testing.assert_array_equal(read_times(path, times).video, shown)
@@ -77,7 +62,7 @@ def check(path: Path) -> int:
 
 def check_each(path: Path) -> int:
     """How many frames are shown; each comes by its time alone, from the key frame before it."""
-    times, shown = frame_times(path), in_order(path)
+    times, shown = frame_times(path), np.stack(list(in_order(path)))
     for i, frame in enumerate(shown):
         np.testing.assert_array_equal(read_times(path, times[[i]]).video[0], frame)
     return len(shown)
