@@ -100,6 +100,9 @@ def trusted(container: InputContainer, stream: VideoStream) -> bool:
     packet."""
     kind = container.format.name.split(",")[0]
     first = next(packets(container, stream), None)
+    if first is not None and first.has_sidedata("palette"):  # it is sent once; the decoder keeps it
+        decoded(stream.codec_context, first)
+        stream.codec_context.flush_buffers()
     with suppress(FFmpegError):
         container.seek(min(0, origin(container, stream)), stream=stream)
     # An AVI numbers its packets in decoding order, and FFmpeg numbers those of H.264 differently after a seek.

@@ -151,6 +151,10 @@ def test_the_picture_decides_where_the_film_begins_and_ends(tmp_path):
             read_clip(late, eight, start=0.5, end=1.5)
 
 
+def test_a_palette_is_sent_once(tmp_path):
+    assert check(write(tmp_path / "film.mov", "qtrle", pixels="gray")) == 60  # 8 bits a pixel, with a table of greys
+
+
 def _two_films(path: Path, small_first: bool, default: int | None, rates: tuple[int, int] = (30, 30)) -> Path:
     sizes = [(24, 32), (64, 96)] if small_first else [(64, 96), (24, 32)]
     with av.open(str(path), "w") as container:
