@@ -97,9 +97,10 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packe
 
 
 def is_hidden(packet: av.Packet, stream: VideoStream) -> bool:
-    """Whether its frame is decoded but never shown. Edit lists flag such packets; VP8 has a flag in a frame's first
-    byte."""
-    return packet.is_discard or (stream.codec_context.name in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10)
+    """Whether its frame is decoded but never shown. Edit lists flag such packets, which FFmpeg shows if they are of a
+    GIF; VP8 has a flag in a frame's first byte."""
+    name = stream.codec_context.name
+    return (packet.is_discard and name != "gif") or (name in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10)
 
 
 def base(stream: VideoStream) -> Fraction:

@@ -155,6 +155,13 @@ def test_a_palette_is_sent_once(tmp_path):
     assert check(write(tmp_path / "film.mov", "qtrle", pixels="gray")) == 60  # 8 bits a pixel, with a table of greys
 
 
+def test_gifs_in_an_edit_list_are_not_hidden(tmp_path):
+    whole = write(tmp_path / "whole.mov", "gif", pixels="rgb8")
+    path = remux(whole, tmp_path / "cut.mov", **CHANGES["edit_list"])
+    assert frame_times(path)[0] == pytest.approx(-0.2, abs=0.01)
+    assert check(path) == check_each(path) == 60
+
+
 def _two_films(path: Path, small_first: bool, default: int | None, rates: tuple[int, int] = (30, 30)) -> Path:
     sizes = [(24, 32), (64, 96)] if small_first else [(64, 96), (24, 32)]
     with av.open(str(path), "w") as container:
