@@ -3,6 +3,7 @@
 A file is written under a temporary name, flushed to disk and renamed, so a full disk or a kill leaves the old version.
 A symbolic link in place of a file is replaced, never followed."""
 
+import errno
 import json
 import os
 import time
@@ -16,19 +17,27 @@ from taskprompt.core.errors import WriteError
 
 STALE = 60  # seconds after which the draft of a small file must be from a killed process
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # absent on Windows
-ADVICE = "Free disk space there, or choose another folder."
-ELSEWHERE = "Free disk space there, or give another folder with --out."
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free disk space there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable"),
+}
+# What else to do, after one of the remedies and a comma.
+ADVICE = "or choose another folder."
+ELSEWHERE = "or give another folder with --out."
 
 
 @contextmanager
 def writing(place: str | Path, advice: str = ADVICE) -> Generator[None]:
-    """Around code that writes: an OSError becomes a WriteError that names `place`."""
+    """Around code that writes: an OSError becomes a WriteError that names `place`.
+
+    advice: what to do other than to free disk space, make the place writable, or check it."""
     try:
         yield
     except WriteError:
         raise
     except OSError as error:
-        raise WriteError(f"{place}: cannot be written: {error.strerror or error}. {advice}") from error
+        remedy = REMEDIES.get(error.errno or 0, "Check this path")
+        raise WriteError(f"{place}: cannot be written: {error.strerror or error}. {remedy}, {advice}") from error
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def append(folder: str | Path, rows: Sequence[Record]) -> Path:
     """Append rows to a table as one file. Raises WriteError if the folder cannot be written."""
     name = hashlib.sha256(json.dumps([[r["key"], r["label"], r["address"]] for r in rows]).encode()).hexdigest()[:32]
     path = Path(folder) / f"{name}.parquet"
-    advice = "Free disk space, or choose another `table`."
+    advice = "or choose another `table`."
     with writing(f"table {folder}", advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, advice) as draft:

@@ -22,7 +22,7 @@ from taskprompt.runs.resume import prepare_resume
 from taskprompt.runs.shown import run_html, run_text
 from taskprompt.runs.storage import Copy
 
-HOW = "Free disk space there, then continue with --resume"
+THEN = "then continue with --resume"
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ class Run:
             raise CheckpointError(f"{self.place}: is not empty and holds no run. Choose another folder for --out.")
 
     def _resumed(self, recipe: Recipe) -> "Run":
+        for name in LINES:
+            self.lines(name)  # a damaged line is reported before anything is changed
         fetch = self.copy.pull_checkpoint if self.copy else lambda name: None
         step, told = prepare_resume(self.path, recipe, fetch)
         for text in told:
@@ -183,7 +185,7 @@ class Run:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Append one json line to a file of the run, atomically. Raises WriteError."""
-        append(self.path / name, json.dumps(record) + "\n", f"{HOW}{self._from_newest()}.")
+        append(self.path / name, json.dumps(record) + "\n", f"{THEN}{self._from_newest()}.")
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The json lines of a file of the run; empty if it does not exist. An incomplete last line is ignored. Raises
@@ -195,7 +197,7 @@ class Run:
         for name in LINES:
             if (path := self.path / name).exists():
                 kept = [json.dumps(r) + "\n" for r in self.lines(name) if r.get("step", 0) <= step]
-                write(path, "".join(kept), HOW + self._from_newest() + ".")
+                write(path, "".join(kept), THEN + self._from_newest() + ".")
 
     def write(self, name: str, data: Any) -> Path:
         """Write a json file of the run, atomically. Raises WriteError."""

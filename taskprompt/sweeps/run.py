@@ -24,7 +24,7 @@ from taskprompt.sweeps.trials import TrialRow, best, follow, result
 
 MAY_CHANGE = {"recipe", "trials", "concurrent", "minutes"}  # recipes are compared by content, not by path
 
-FREE_SPACE = "Free disk space there, then continue with --resume."
+THEN = "then continue with --resume."
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class SweepRun:
 
     def note(self, event: dict[str, Any]) -> None:
         """Append an event, flushed to disk. Raises WriteError."""
-        append(self.path / "journal.jsonl", json.dumps(event) + "\n", FREE_SPACE)
+        append(self.path / "journal.jsonl", json.dumps(event) + "\n", THEN)
         flush(self.path / "journal.jsonl")
 
     def drop_incomplete_line(self) -> None:
@@ -195,7 +195,7 @@ class SweepRun:
             self._write("best.yaml", head + dump(self.recipe(found.values)))
 
     def _write(self, name: str, text: str) -> None:
-        write(self.path / name, text, FREE_SPACE)
+        write(self.path / name, text, THEN)
 
 
 def judged_by(sweep: Sweep, bases: Mapping[str, Recipe]) -> Metric:

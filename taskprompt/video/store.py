@@ -66,7 +66,7 @@ def write_sample(folder: str | Path, name: str, sample: Sample) -> None:
         "labels": plain,
     }
     text = json.dumps(meta, default=_to_json, ensure_ascii=False, indent=1)
-    with writing(path, "Free disk space, or choose another folder."):
+    with writing(path, "or choose another folder."):
         path.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".mov", ".labels.npz"):
             _beside(path, suffix).unlink(missing_ok=True)

@@ -90,9 +90,7 @@ def test_a_run_in_a_read_only_folder_is_measured_and_reported_elsewhere(squares,
     assert sorted(p.name for p in done.path.iterdir()) == before
     (tmp_path / "taken").touch()
     for place in (tmp_path / "taken", tmp_path / "taken" / "below"):
-        with pytest.raises(
-            tp.WriteError, match=r"cannot be written: .*\. Free disk space there, or give another folder"
-        ):
+        with pytest.raises(tp.WriteError, match=r"cannot be written: .*\. Check this path, or give another folder"):
             tp.evaluate(done, out=place, watch=silent)
 
 
