@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.container import InputContainer
@@ -17,9 +16,6 @@ from taskprompt.video.formats import VIDEO_DECODERS, whitelists
 
 # Image streams that are not the video.
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-
-# Metadata that is not UTF-8 is no error: PyAV 19 escapes it, and earlier versions must be told.
-METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -48,7 +44,7 @@ def _container(path: Path, formats: tuple[str, ...], stack: ExitStack) -> InputC
     try:
         if not _is_utf8(source):  # PyAV supports only UTF-8 names
             source = stack.enter_context(path.open("rb"))
-        return av.open(source, "r", options=whitelists(formats), **METADATA)
+        return av.open(source, "r", metadata_errors="replace", options=whitelists(formats))
     except ArgumentError:
         raise SampleError(
             f"{path}: is not a video in an allowed container. Convert it, for instance to mp4, or add FFmpeg's "
