@@ -27,7 +27,10 @@ from taskprompt.cli.options import (
     RunPlace,
     SweepFile,
     Version,
+    check_result,
+    check_run,
     load,
+    readable,
     watcher,
 )
 from taskprompt.cli.results import ResultFolder, interrupts_told, measured, tell_trained
@@ -94,6 +97,7 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep: train a recipe many times with different values, and find the best."""
+    readable(sweep)
     import taskprompt as tp
 
     options = {"cluster": cluster, "resume": resume, "fresh": fresh, "retry": retry}
@@ -117,6 +121,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a run on its held-out sources, and compare with trivial predictors."""
+    check_run(run)
     measured(run, checkpoint, None if cluster == "none" else cluster, out, watcher(quiet))
 
 
@@ -129,6 +134,7 @@ def predict(
     checkpoint: Checkpoint = "last",
 ) -> None:
     """Predict with a run's model for a video: writes a json, and a video for each task."""
+    check_run(run)
     import taskprompt as tp
 
     found = tp.predict(run, clip, out, inputs=inputs, checkpoint=checkpoint)
@@ -140,6 +146,7 @@ def predict(
 @app.command()
 def report(run: ResultPlace, checkpoint: Checkpoint = "last", out: ResultFolder = None) -> None:
     """Write the html report of a run, of a sweep, or of a recipe's label tables."""
+    check_result(run)
     import taskprompt as tp
     from taskprompt.runs.place import is_uri
 
@@ -154,6 +161,7 @@ def fetch(
     checkpoint: Checkpoint = "last",
 ) -> None:
     """Copy a run from remote storage into a local folder."""
+    check_run(run)
     import taskprompt as tp
 
     print(f"fetched: {tp.fetch(run, folder, checkpoint=checkpoint).path}")
@@ -184,6 +192,7 @@ def label(
     quiet: Quiet = False,
 ) -> None:
     """Make labels with a recipe's labelers: captions, text embeddings, or those of your own model."""
+    readable(recipe)
     import taskprompt as tp
 
     changes, watch = overrides or (), watcher(quiet)

@@ -44,23 +44,21 @@ def readable(file: Path) -> Path:
     return file
 
 
-def _run(place: str) -> str:
-    """The place of a run, unless it is a folder of this machine without one: reported before torch is imported."""
+def check_run(place: str) -> None:
+    """Report a folder of this machine that is no run before torch is imported. Raises CheckpointError."""
     from taskprompt.runs.place import check_is_run, is_uri
 
     if not is_uri(place):
         path = Path(place.removeprefix("file://")).absolute()
         check_is_run(path, str(path))
-    return place
 
 
-def _with_page(place: str) -> str:
-    """The same for what has a report."""
+def check_result(place: str) -> None:
+    """The same for what has a report: a run, a sweep, or a recipe."""
     if Path(place).suffix in (".yaml", ".yml"):
         readable(Path(place))
     elif not (Path(place) / "sweep.yaml").is_file():
-        _run(place)
-    return place
+        check_run(place)
 
 
 def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
@@ -71,15 +69,13 @@ def _one_of_both(context: typer.Context, parameter: typer.CallbackParam, value: 
     return value
 
 
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False, callback=readable)]
-SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False, callback=readable)]
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_default=False)]
+SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, as key=value.", show_default=False)]
-RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False, callback=_run)]
+RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False)]
 ResultPlace = Annotated[
     str,
-    typer.Argument(
-        help="The folder of a run or a sweep, or a recipe with label tables.", show_default=False, callback=_with_page
-    ),
+    typer.Argument(help="The folder of a run or a sweep, or a recipe with label tables.", show_default=False),
 ]
 Checkpoint = Annotated[
     str, typer.Option(help="last, best, or a name such as step-00000100.", autocompletion=_checkpoints)
