@@ -20,7 +20,6 @@ from taskprompt.cli.options import (
     Quiet,
     RayCluster,
     RecipeFile,
-    ResultPlace,
     Resume,
     ResumeTrials,
     Retry,
@@ -144,7 +143,17 @@ def predict(
 
 
 @app.command()
-def report(run: ResultPlace, checkpoint: Checkpoint = "last", out: ResultFolder = None) -> None:
+def report(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="The folder of a run or a sweep, or a recipe with label tables.",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Checkpoint = "last",
+    out: ResultFolder = None,
+) -> None:
     """Write the html report of a run, of a sweep, or of a recipe's label tables."""
     check_result(run)
     import taskprompt as tp

@@ -73,10 +73,6 @@ RecipeFile = Annotated[Path, typer.Argument(help="A recipe's yaml file.", show_d
 SweepFile = Annotated[Path, typer.Argument(help="A sweep's yaml file.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Overrides, as key=value.", show_default=False)]
 RunPlace = Annotated[str, typer.Argument(help="The run's folder or URI.", show_default=False)]
-ResultPlace = Annotated[
-    str,
-    typer.Argument(help="The folder of a run or a sweep, or a recipe with label tables.", show_default=False),
-]
 Checkpoint = Annotated[
     str, typer.Option(help="last, best, or a name such as step-00000100.", autocompletion=_checkpoints)
 ]

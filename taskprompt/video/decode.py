@@ -26,7 +26,9 @@ SLACK = 1e-3  # seconds; containers round times by up to half a millisecond
 
 
 def _unnamed(kind: type[Type], value: int) -> Type:
-    """A type of side data that PyAV has no name for, such as EXIF: it raises ValueError for all of the frame's."""
+    """A type of side data that PyAV has no name for, such as EXIF.
+
+    Without it, a frame with such data raises ValueError when its rotation is read: PyAV looks up the types of all."""
     made = object.__new__(kind)
     made._name_, made._value_ = f"TYPE_{value}", value
     return made
