@@ -10,7 +10,6 @@ import towers
 from safetensors.torch import save_file
 
 from taskprompt.core.errors import LayoutError, SpecError
-from taskprompt.core.types import Clip, Sample
 from taskprompt.labelers.text_embedding import TextEmbedding, load_tower
 
 CONFIG = {
@@ -36,13 +35,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def samples(*texts):
-    clip = Clip(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0))
-    return [Sample(str(i), clip, {"said": text} if text is not None else {}) for i, text in enumerate(texts)]
-
-
 def ask(spec, *texts):
-    return [found["said_embedding"] for found in spec.build()(samples(*texts), [["said_embedding"]] * len(texts))]
+    return [
+        found["said_embedding"] for found in spec.build()(towers.samples(*texts), [["said_embedding"]] * len(texts))
+    ]
 
 
 def test_pooled_embeddings_are_those_of_open_clip(folder):
@@ -67,27 +63,13 @@ def test_tokens_in_the_joint_space_end_with_the_pooled_vector(folder):
         np.testing.assert_allclose(one.value["vectors"][0], all_of_them.value["vectors"][-1], atol=1e-5)
 
 
-TEXTS = [
-    "a person walks slowly to the left",
-    "a man in red jumps over the box",
-    "a figure",
-    "A man, in blue, runs!",
-    "the man walks " * 60,  # beyond every context
-]
-
-
 @pytest.mark.parametrize("name", towers.EVERY)
 def test_towers_of_every_class_are_open_clip_s_own(name, tmp_path):
     """Alone, and in batches of other lengths: a vector depends on its text alone."""
     model = towers.build(name, tmp_path)
-    own, tokenize = open_clip.create_model(model, pretrained_text=False).eval(), open_clip.get_tokenizer(model)
-    with torch.inference_mode():
-        expected = own.encode_text(tokenize(TEXTS), normalize=True).numpy()  # type: ignore[operator]
+    expected = towers.open_clip_s_own(model)
     assert abs(expected[0] - expected[1]).max() > 0.05  # it tells texts apart
-    asked = TextEmbedding(captions=("said",), model=model, table="t").build()
-    for batch in ([0], [1, 2], [2, 3, 0], [4], [4, 2, 1, 3, 0]):
-        found = asked(samples(*(TEXTS[i] for i in batch)), [["said_embedding"]] * len(batch))
-        answers = [one["said_embedding"] for one in found]
+    for batch, answers in towers.ours(model):
         vectors = np.concatenate([a.value["vectors"] for a in answers])
         np.testing.assert_allclose(vectors, expected[batch], atol=5e-6)
         used = [a.used or {} for a in answers]

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mvit_public
+import towers
 from drawn import drawn
 from motionformer_public import PublicMotionformer
 from towers_public import open_clip_folder
@@ -128,6 +130,15 @@ def hf(model: str) -> float:
     return float((found - answer_of(model, theirs, video.movedim(-1, 2))).abs().max())
 
 
+def text_tower(name: str) -> float:
+    """Over texts alone and in batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = towers.build(name, Path(folder))
+        expected = towers.open_clip_s_own(model)
+        found = [(expected[batch], [a.value["vectors"] for a in answers]) for batch, answers in towers.ours(model)]
+    return max(float(abs(np.concatenate(vectors) - wanted).max()) for wanted, vectors in found)
+
+
 TIMM = ("vit_tiny_patch16_224", "deit3_small_patch16_224", "vit_small_patch14_reg4_dinov2")
 HF = {name.removesuffix("_vision_model"): family for name, family in FAMILIES.items()}
 ROWS: dict[str, tuple[str, Callable[[], float]]] = {
@@ -149,6 +160,8 @@ ROWS: dict[str, tuple[str, Callable[[], float]]] = {
 
 if __name__ == "__main__":
     with torch.no_grad():
-        print(f"{'backbone':40} {'reference':50} largest difference")
+        print(f"{'model':42} {'reference':50} largest difference")
         for name, (reference, difference) in ROWS.items():
-            print(f"{name:40} {reference:50} {difference():.1e}", flush=True)
+            print(f"{name:42} {reference:50} {difference():.1e}", flush=True)
+        for name in towers.EVERY:  # tested in tests/labelers
+            print(f"{'text tower, ' + name:42} {'open_clip, encode_text':50} {text_tower(name):.1e}", flush=True)

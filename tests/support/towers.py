@@ -1,9 +1,11 @@
 """Small text towers of every class of open_clip, with random weights: its own configurations, made narrow."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from safetensors.torch import save_model
@@ -15,6 +17,10 @@ from transformers import (
     RobertaConfig,
     XLMRobertaConfig,
 )
+
+from taskprompt.core.labeler import Answer
+from taskprompt.core.types import Clip, Sample
+from taskprompt.labelers.text_embedding import TextEmbedding
 
 WORDS = [
     "<pad>",
@@ -33,6 +39,14 @@ WORDS = [
     "slowly",
 ]
 WORDS += ["in", "red", "blue", "on", "jumps", "over", "box"]
+TEXTS = [
+    "a person walks slowly to the left",
+    "a man in red jumps over the box",
+    "a figure",
+    "A man, in blue, runs!",
+    "the man walks " * 60,  # beyond every context
+]
+BATCHES = ([0], [1, 2], [2, 3, 0], [4], [4, 2, 1, 3, 0])  # alone, and beside texts of other lengths
 # One model for each way in which a text tower of open_clip is built, masked, pooled, projected and tokenized.
 EVERY = (
     "ViT-B-32",  # causal, in the model itself
@@ -79,6 +93,27 @@ def build(name: str, folder: Path) -> str:
             torch.nn.init.normal_(weight.data, std=0.2)  # wide, so that all of a text matters
     save_model(model, str(folder / "open_clip_model.safetensors"))
     return f"local-dir:{folder}"
+
+
+def samples(*texts: str | None) -> list[Sample]:
+    """A sample without frames for each text, its label 'said'."""
+    clip = Clip(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0))
+    return [Sample(str(i), clip, {"said": text} if text is not None else {}) for i, text in enumerate(texts)]
+
+
+def open_clip_s_own(model: str) -> np.ndarray:
+    """text width: what open_clip makes of all TEXTS at once."""
+    own, tokenize = open_clip.create_model(model, pretrained_text=False).eval(), open_clip.get_tokenizer(model)
+    with torch.inference_mode():
+        return own.encode_text(tokenize(TEXTS), normalize=True).numpy()  # type: ignore[operator]
+
+
+def ours(model: str) -> Iterator[tuple[list[int], list[Answer]]]:
+    """The labeler's answers to TEXTS in each of the BATCHES."""
+    asked = TextEmbedding(captions=("said",), model=model, table="t").build()
+    for batch in BATCHES:
+        found = asked(samples(*(TEXTS[i] for i in batch)), [["said_embedding"]] * len(batch))
+        yield batch, [one["said_embedding"] for one in found]
 
 
 def _tokenizer(template: str) -> PreTrainedTokenizerFast:
